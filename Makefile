@@ -1,0 +1,50 @@
+# The front door: every target is a line or two over CMake or a script. `make` builds build/punchgate.
+PREFIX ?= /usr/local
+PYTHON ?= python3
+
+all: build/build.ninja
+	cmake --build build --target punchgate tables
+
+demo: all
+	$(PYTHON) tools/demo/demo.py --punchgate build/punchgate
+
+# Tests: the two groups under sanitizers, then the model checks, then the other implementations.
+test: unit e2e verify interop
+
+unit: dev
+	ctest --test-dir build-dev/tests -E '^tests/(e2e|docs)/' -j2 --output-on-failure
+e2e: dev all
+	ctest --test-dir build-dev/tests -R '^tests/(e2e|docs)/' -j2 --output-on-failure
+dev: build-dev/build.ninja
+	cmake --build build-dev
+verify: build/build.ninja
+	cmake --build build
+	$(PYTHON) tools/verify/verify.py build
+interop: all
+	$(PYTHON) tests/interop/run.py --punchgate build/punchgate
+
+golden:
+	$(PYTHON) -m gen golden
+bench: build/build.ninja
+	cmake --build build
+	$(PYTHON) tools/bench/bench.py build
+fuzz: build-fuzz/build.ninja
+	cmake --build build-fuzz
+	$(PYTHON) tests/fuzz/run.py build-fuzz
+lint:
+	$(PYTHON) tools/lint/lint.py
+format:
+	clang-format-14 -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+
+install: all
+	cmake --install build --prefix '$(PREFIX)'
+clean:
+	rm -rf build build-*/ logs
+
+# build/ is the release lane, build-LANE/ the others; CMakePresets.json says what each is.
+build/build.ninja:
+	cmake --preset release
+build-%/build.ninja:
+	cmake --preset $*
+
+.PHONY: all demo test unit e2e dev verify interop golden bench fuzz lint format install clean

@@ -1,0 +1,23 @@
+/* The real world: libuv, sockets and a clock, driving one core through runtime/port.h.
+ * Called by src/cli only. */
+#pragma once
+#include "port.h"
+
+struct pg_loop;
+
+/* NULL when the system gives no event loop. The core must outlive the loop. */
+struct pg_loop *pg_loop_new(const struct pg_core *);
+/* Makes a link of two open file descriptors (may be equal); they stay the caller's and are not closed.
+ * Call before pg_loop_run; the core gets PG_INPUT_CONNECTED for it right after PG_INPUT_START. */
+bool pg_loop_adopt(struct pg_loop *, int read_fd, int write_fd);
+/* Runs until PG_COMMAND_STOP; returns its status. */
+int pg_loop_run(struct pg_loop *);
+void pg_loop_free(struct pg_loop *);
+
+/* What PG_COMMAND_READY and PG_COMMAND_REPORT are given to. */
+struct pg_loop_hooks {
+    void (*ready)(void *context);
+    void (*report)(void *context, struct pg_bytes text);
+    void *context;
+};
+void pg_loop_hooks(struct pg_loop *, struct pg_loop_hooks);

@@ -1,0 +1,42 @@
+/* Borrowed bytes: a pointer and a length, valid until the call that got them returns.
+ * Used everywhere; owns nothing. Text is bytes too (UTF-8, not NUL-terminated). */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct pg_bytes {
+    const uint8_t *at;
+    size_t len;
+};
+
+#define PG_LIT(s) ((struct pg_bytes){(const uint8_t *)("" s), sizeof(s) - 1})
+#define PG_NONE ((struct pg_bytes){NULL, 0})
+
+static inline struct pg_bytes pg_bytes(const void *at, size_t len)
+{
+    return (struct pg_bytes){at, len};
+}
+
+static inline struct pg_bytes pg_text(const char *s)
+{
+    return (struct pg_bytes){(const uint8_t *)s, s ? strlen(s) : 0};
+}
+
+static inline bool pg_bytes_equal(struct pg_bytes a, struct pg_bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+/* The first n bytes, or all when there are fewer. */
+static inline struct pg_bytes pg_bytes_head(struct pg_bytes b, size_t n)
+{
+    return (struct pg_bytes){b.at, n < b.len ? n : b.len};
+}
+
+/* What follows the first n bytes; nothing when there are fewer. */
+static inline struct pg_bytes pg_bytes_skip(struct pg_bytes b, size_t n)
+{
+    return n < b.len ? (struct pg_bytes){b.at + n, b.len - n} : (struct pg_bytes){b.at + b.len, 0};
+}

@@ -1,0 +1,66 @@
+/* Pools of fixed-size slots. Used for connections, streams, tunnels and data chunks.
+ * See docs/ARCHITECTURE.md, "Memory". */
+#include "mem/pool.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+bool pg_pool_init(struct pg_pool *p, size_t slot, uint32_t count, uint32_t keep)
+{
+    *p = (struct pg_pool){.slot = (slot + 15) & ~(size_t)15, .count = count, .keep = keep};
+    p->free = calloc(count, sizeof *p->free);
+    if (!p->free)
+        return false;
+    void *range = mmap(NULL, p->slot * count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED) {
+        free(p->free);
+        *p = (struct pg_pool){0};
+        return false;
+    }
+    p->base = range;
+    return true;
+}
+
+void pg_pool_free(struct pg_pool *p)
+{
+    if (p->base)
+        munmap(p->base, p->slot * p->count);
+    free(p->free);
+    *p = (struct pg_pool){0};
+}
+
+void *pg_pool_take(struct pg_pool *p)
+{
+    uint32_t number;
+    if (p->n_free > 0)
+        number = p->free[--p->n_free];
+    else if (p->fresh < p->count)
+        number = p->fresh++;
+    else
+        return NULL;
+    p->used++;
+    return p->base + (size_t)number * p->slot;
+}
+
+void *pg_pool_take_zero(struct pg_pool *p)
+{
+    void *slot = pg_pool_take(p);
+    return slot ? memset(slot, 0, p->slot) : NULL;
+}
+
+uint32_t pg_pool_number(const struct pg_pool *p, const void *slot)
+{
+    return (uint32_t)((size_t)((const uint8_t *)slot - p->base) / p->slot);
+}
+
+void pg_pool_give(struct pg_pool *p, void *slot)
+{
+    assert((uint8_t *)slot >= p->base && (uint8_t *)slot < p->base + p->slot * p->count && p->used > 0);
+    /* Only slots of whole pages can return them; the hot end of the stack keeps its pages. */
+    if (p->n_free >= p->keep && p->slot % 4096 == 0)
+        madvise(slot, p->slot, MADV_DONTNEED);
+    p->free[p->n_free++] = pg_pool_number(p, slot);
+    p->used--;
+}

@@ -1,0 +1,25 @@
+/* Fixed-size slots from one reserved range: memory with a limit. Pages are touched on first use, the slot
+ * given back last is taken first (it is still in the cache), and slots beyond `keep` give their pages back. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pg_pool {
+    uint8_t *base;
+    uint32_t *free; /* stack of slot numbers */
+    size_t slot;    /* bytes, a multiple of 16 */
+    uint32_t count, used, fresh, n_free;
+    uint32_t keep; /* free slots that stay resident */
+};
+
+/* Reserves address space for count slots. False when even that is not to be had. */
+bool pg_pool_init(struct pg_pool *, size_t slot, uint32_t count, uint32_t keep);
+void pg_pool_free(struct pg_pool *);
+/* NULL when all slots are in use. The bytes are not cleared. */
+void *pg_pool_take(struct pg_pool *);
+/* As pg_pool_take, zeroed. */
+void *pg_pool_take_zero(struct pg_pool *);
+void pg_pool_give(struct pg_pool *, void *slot);
+/* Number of a slot in its pool, from 0: what handles are made of. */
+uint32_t pg_pool_number(const struct pg_pool *, const void *slot);

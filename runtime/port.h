@@ -1,0 +1,81 @@
+/* The border between a core and the world: links, what comes in, what goes out. Shared by the core (src/), the
+ * real loop (runtime/loop) and the simulated one (runtime/sim); none of them includes another.
+ * A link is one byte stream: a socket, a pair of pipes, or a listener that brings forth such. */
+#pragma once
+#include "mem/bytes.h"
+#include "mem/endpoint.h"
+#include "mem/queue.h"
+
+/* What a loop reads at most in one go, and how much room it leaves before the bytes, so that the rest of an
+ * incomplete message can be put in front of them. */
+#define PG_READ_MAX (256u * 1024u)
+#define PG_READ_HEADROOM PG_CHUNK_SLOT
+
+struct pg_link {
+    struct pg_queue tx;  /* the core appends and asks for a flush; the loop writes and drops */
+    size_t credit;       /* bytes the core takes next; the loop reads no more and stops at 0 */
+    void *owner;         /* of the core */
+    void *os;            /* of the loop */
+    uint32_t number;     /* for logs and traces */
+    bool closing;        /* the core has asked for its end: nothing more comes in from it */
+    bool write_asked;    /* a PG_COMMAND_WRITE is on its way already */
+};
+
+enum pg_listen_kind { PG_LISTEN_PEER, PG_LISTEN_LOCAL, PG_LISTEN_CONTROL };
+enum pg_dial_kind { PG_DIAL_PEER, PG_DIAL_LOCAL };
+
+enum pg_command_kind {
+    PG_COMMAND_LISTEN,  /* link, listen, endpoint or host and endpoint.port (names are resolved), or path */
+    PG_COMMAND_DIAL,    /* link, dial, endpoint or host; from: endpoint.port of a peer listener to dial from */
+    PG_COMMAND_WRITE,   /* link: its tx holds bytes */
+    PG_COMMAND_READ,    /* link: its credit was 0 and is no more */
+    PG_COMMAND_END,     /* link: no more will be written; half-close after tx is empty */
+    PG_COMMAND_CLOSE,   /* link: close after tx is empty; tx may be dropped when the other end is gone */
+    PG_COMMAND_RESET,   /* link: close at once, the other end sees a reset */
+    PG_COMMAND_READY,   /* all listeners stand, or the reachable addresses have changed */
+    PG_COMMAND_REPORT,  /* text: one result for standard output */
+    PG_COMMAND_STOP,    /* status: end the loop with this exit status */
+};
+
+struct pg_command {
+    enum pg_command_kind kind;
+    struct pg_link *link;
+    uint8_t mode; /* enum pg_listen_kind or pg_dial_kind */
+    int status;
+    struct pg_endpoint endpoint, from;
+    struct pg_bytes host, path, text; /* in the core's configuration or in the turn's arena */
+};
+
+enum pg_input_kind {
+    PG_INPUT_START,
+    PG_INPUT_LISTENING,     /* link, local */
+    PG_INPUT_LISTEN_FAILED, /* link, error, reason; the link is dead */
+    PG_INPUT_ACCEPTED,      /* link: the listener; fresh: the new link, remote, local */
+    PG_INPUT_CONNECTED,     /* link, remote, local */
+    PG_INPUT_RECEIVED,      /* link, data: writable, with PG_READ_HEADROOM bytes free before it */
+    PG_INPUT_ENDED,         /* link: the other end writes no more */
+    PG_INPUT_WRITTEN,       /* link: tx has got shorter */
+    PG_INPUT_LOST,          /* link, error, reason: failed or refused; the link is dead */
+    PG_INPUT_TICK,          /* the deadline has come */
+    PG_INPUT_STOP,          /* interrupt or termination asked for */
+};
+
+struct pg_input {
+    enum pg_input_kind kind;
+    struct pg_link *link, *fresh;
+    uint8_t *data;
+    size_t len;
+    int error; /* enum pg_err */
+    struct pg_endpoint remote, local;
+    struct pg_bytes reason;
+};
+
+/* How a loop sees a core: three functions. `now` is a monotonic time in microseconds. */
+struct pg_core {
+    void *self;
+    void (*input)(void *self, const struct pg_input *, uint64_t now_us);
+    bool (*poll)(void *self, struct pg_command *); /* false: drained */
+    uint64_t (*deadline)(void *self);              /* microseconds, UINT64_MAX for none */
+    struct pg_link *(*link)(void *self);           /* a fresh link for an accepted socket; NULL: too many */
+    void (*unlink)(void *self, struct pg_link *);  /* the loop is done with a dead or closed link */
+};

@@ -1,0 +1,33 @@
+/* What people write after --expose, --tunnel and `pipe`: names and targets, taken apart into slices of the text.
+ * Called when options are read; the grammar is spec/wire/spec_text.rl.
+ * The original's README, "Options"; IPv6 addresses stand in brackets, as in RFC 3986, section 3.2.2. */
+#pragma once
+#include "errors.gen.h"
+#include "mem/bytes.h"
+
+#define PG_SERVICE_NAME_MAX 255
+
+struct pg_expose_text {
+    struct pg_bytes name;
+    struct pg_bytes host; /* without brackets */
+    uint16_t port;        /* never 0 */
+};
+
+struct pg_tunnel_text {
+    struct pg_bytes peer; /* a peer id, or an address that ends in one */
+    struct pg_bytes service;
+    struct pg_bytes host; /* where to listen, without brackets */
+    uint16_t port;        /* 0: any free one */
+};
+
+struct pg_pipe_text {
+    struct pg_bytes addr;
+    struct pg_bytes service;
+};
+
+/* Each refuses control characters and broken UTF-8 (TEXT_CONTROL), a wrong form (EXPOSE_BAD, TUNNEL_BAD, PIPE_BAD), an
+ * empty or too long name (NAME_EMPTY, NAME_TOO_LONG) and a bad port (PORT_BAD), in this order. */
+enum pg_err pg_expose_parse(struct pg_bytes, struct pg_expose_text *); /* NAME=HOST:PORT, split at the first = */
+enum pg_err pg_tunnel_parse(struct pg_bytes,
+                            struct pg_tunnel_text *);              /* PEER:SERVICE@HOST:PORT, at the last @, then the first : */
+enum pg_err pg_pipe_parse(struct pg_bytes, struct pg_pipe_text *); /* ADDR:SERVICE, at the last : */

@@ -1,0 +1,9 @@
+/* From options to a running peer or task. Called by main.c. */
+#pragma once
+#include "cli/options.h"
+
+/* Runs what the options ask for (run, ping, identify, pipe) and returns the exit status. */
+int pg_run(const struct pg_options *);
+/* The commands that need no loop. */
+int pg_run_id(const struct pg_options *);
+int pg_run_status(const struct pg_options *);

@@ -1,0 +1,336 @@
+/* The kinds of spec/options.list, one check each; parsers of addresses and specifications do the reading.
+ * Called by src/cli/options.c. A refusal says why and what to write instead, and repeats no value: the caller does. */
+#include "cli/values.h"
+#include "crypto/keys.h"
+#include "crypto/multiaddr.h"
+#include "wire/spec_text.h"
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#define WRITE_LISTEN "; write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT"
+#define WRITE_DIAL "; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6"
+#define WRITE_EXPOSE "; write NAME=HOST:PORT, for example ssh=127.0.0.1:22"
+#define WRITE_TUNNEL "; write PEER:SERVICE@HOST:PORT, for example 12D3Koo...:ssh@127.0.0.1:2222"
+#define WRITE_PIPE "; write ADDR:SERVICE, for example /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo...:ssh"
+
+static bool refuse(struct pg_line *why, const char *reason, const char *instead)
+{
+    pg_line_put(why, reason);
+    pg_line_put(why, instead);
+    return false;
+}
+
+static bool refuse_err(struct pg_line *why, enum pg_err err, const char *instead)
+{
+    return refuse(why, pg_err_text(err), instead);
+}
+
+/* --- addresses --- */
+
+static uint32_t first_code(const struct pg_multiaddr *addr)
+{
+    struct pg_ma_part part = {0};
+    size_t offset = 0;
+    return pg_multiaddr_next(addr, &offset, &part) ? part.code : 0;
+}
+
+static bool has_code(const struct pg_multiaddr *addr, enum pg_ma_code code)
+{
+    struct pg_ma_part part;
+    size_t offset = 0;
+    while (pg_multiaddr_next(addr, &offset, &part)) {
+        if (part.code == (uint32_t)code) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool begins_with_name(const struct pg_multiaddr *addr)
+{
+    uint32_t code = first_code(addr);
+    return code == PG_MA_DNS || code == PG_MA_DNS4 || code == PG_MA_DNS6 || code == PG_MA_DNSADDR;
+}
+
+static bool check_listen(struct pg_bytes text, struct pg_line *why)
+{
+    struct pg_multiaddr addr;
+    struct pg_endpoint endpoint;
+    struct pg_peer_id id;
+    enum pg_err err = pg_multiaddr_parse(&addr, text);
+    if (err != PG_OK) {
+        return refuse_err(why, err, WRITE_LISTEN);
+    }
+    if (begins_with_name(&addr)) {
+        return refuse(why, "one listens on a numeric address, not on a name", WRITE_LISTEN);
+    }
+    if (pg_multiaddr_tcp(&addr, &endpoint, &id) != PG_OK) {
+        return refuse(why, "only TCP is spoken so far", WRITE_LISTEN);
+    }
+    return id.len == 0 || refuse(why, "an address to listen on names no peer", "; leave out /p2p and what follows");
+}
+
+static bool check_dial(struct pg_bytes text, struct pg_line *why)
+{
+    struct pg_multiaddr addr;
+    struct pg_endpoint endpoint;
+    enum pg_err err = pg_multiaddr_parse(&addr, text);
+    if (err != PG_OK) {
+        return refuse_err(why, err, WRITE_DIAL);
+    }
+    if (begins_with_name(&addr)) {
+        return refuse(why, "names in addresses are not resolved so far", WRITE_DIAL);
+    }
+    if (has_code(&addr, PG_MA_P2P_CIRCUIT)) {
+        return refuse(why, "relay circuits are not dialled so far", WRITE_DIAL);
+    }
+    if (pg_multiaddr_tcp(&addr, &endpoint, NULL) != PG_OK) {
+        return refuse(why, "only TCP is spoken so far", WRITE_DIAL);
+    }
+    return endpoint.port != 0 || refuse(why, "port 0 cannot be dialled", "; name the port that the peer listens on");
+}
+
+bool pg_value_address(const char *text, struct pg_line *why)
+{
+    return check_dial(pg_text(text), why);
+}
+
+bool pg_value_pipe(const char *text, const char **colon, struct pg_line *why)
+{
+    struct pg_pipe_text parts;
+    enum pg_err err = pg_pipe_parse(pg_text(text), &parts);
+    if (err != PG_OK) {
+        return refuse_err(why, err, WRITE_PIPE);
+    }
+    *colon = strrchr(text, ':');
+    return check_dial(parts.addr, why);
+}
+
+/* --- specifications --- */
+
+static bool check_expose(struct pg_bytes text, struct pg_line *why)
+{
+    struct pg_expose_text parts;
+    enum pg_err err = pg_expose_parse(text, &parts);
+    return err == PG_OK || refuse_err(why, err, WRITE_EXPOSE);
+}
+
+/* A tunnel goes to a peer, not to whoever answers at an address. */
+static bool check_peer_address(struct pg_bytes text, struct pg_line *why)
+{
+    struct pg_multiaddr addr;
+    struct pg_peer_id id;
+    if (!check_dial(text, why)) {
+        return false;
+    }
+    if (pg_multiaddr_parse(&addr, text) == PG_OK) {
+        pg_multiaddr_peer(&addr, &id);
+        if (id.len > 0) {
+            return true;
+        }
+    }
+    return refuse_err(why, PG_ERR_ADDR_NO_PEER_ID, WRITE_TUNNEL);
+}
+
+static bool check_tunnel(struct pg_bytes text, struct pg_line *why)
+{
+    struct pg_tunnel_text parts;
+    struct pg_peer_id id;
+    enum pg_err err = pg_tunnel_parse(text, &parts);
+    if (err != PG_OK) {
+        return refuse_err(why, err, WRITE_TUNNEL);
+    }
+    if (parts.peer.len && parts.peer.at[0] == '/') {
+        return check_peer_address(parts.peer, why);
+    }
+    err = pg_peer_id_parse(&id, parts.peer);
+    if (err != PG_OK) {
+        pg_line_put(why, "what stands before the first colon is ");
+        return refuse_err(why, err, WRITE_TUNNEL);
+    }
+    return true;
+}
+
+/* --- numbers --- */
+
+static const struct {
+    const char *name;
+    uint64_t ms;
+} units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}};
+
+/* The largest unit that gives a whole number. */
+static void put_duration(struct pg_line *line, uint64_t ms)
+{
+    unsigned unit = 1;
+    for (unsigned i = 1; i < sizeof units / sizeof units[0]; i++) {
+        if (ms % units[i].ms == 0 && ms >= units[i].ms) {
+            unit = i;
+        }
+    }
+    pg_line_u64(line, ms / units[unit].ms);
+    pg_line_put(line, units[unit].name);
+}
+
+/* Digits at the front of text; *rest is what follows them. False without digits, or above 10^18. */
+static bool read_digits(const char *text, uint64_t *number, const char **rest)
+{
+    *number = 0;
+    *rest = text;
+    for (; isdigit((unsigned char)**rest); ++*rest) {
+        *number = *number * 10 + (uint64_t)(**rest - '0');
+        if (*number > 1000000000000000000u) {
+            return false;
+        }
+    }
+    return *rest != text;
+}
+
+static bool in_bounds(const struct pg_option_info *option, uint64_t number, struct pg_line *why)
+{
+    bool time = option->kind == PG_KIND_DURATION;
+    if (number >= option->low && number <= option->high) {
+        return true;
+    }
+    pg_line_put(why, number < option->low ? "too small" : "too large");
+    pg_line_put(why, "; write something from ");
+    time ? put_duration(why, option->low) : pg_line_u64(why, option->low);
+    pg_line_put(why, " to ");
+    time ? put_duration(why, option->high) : pg_line_u64(why, option->high);
+    return false;
+}
+
+static bool read_duration(const struct pg_option_info *option, const char *text, uint64_t *ms, struct pg_line *why)
+{
+    const char *unit;
+    if (read_digits(text, ms, &unit)) {
+        for (unsigned i = 0; i < sizeof units / sizeof units[0]; i++) {
+            if (strcmp(unit, units[i].name) == 0) {
+                uint64_t ceiling = UINT64_MAX / units[i].ms;
+                *ms = *ms > ceiling ? UINT64_MAX : *ms * units[i].ms;
+                return in_bounds(option, *ms, why);
+            }
+        }
+    }
+    return refuse(why, "not a time", "; write a whole number and ms, s, min or h, for example 10s");
+}
+
+static bool read_count(const struct pg_option_info *option, const char *text, uint64_t *number, struct pg_line *why)
+{
+    const char *rest;
+    if (!read_digits(text, number, &rest) || *rest) {
+        return refuse(why, "not a whole number", "; write digits only");
+    }
+    return in_bounds(option, *number, why);
+}
+
+static bool read_flag(const char *text, uint64_t *on, struct pg_line *why)
+{
+    static const char *const words[] = {"0", "false", "no", "off", "1", "true", "yes", "on"};
+    for (unsigned i = 0; i < 8; i++) {
+        if (strcasecmp(text, words[i]) == 0) {
+            *on = i >= 4;
+            return true;
+        }
+    }
+    return refuse(why, "neither yes nor no", "; write 1 or 0");
+}
+
+/* The choices stand in the placeholder: a|b. */
+static bool read_word(const struct pg_option_info *option, const char *text, uint64_t *choice, struct pg_line *why)
+{
+    const char *at = option->placeholder;
+    for (*choice = 1;; ++*choice) {
+        size_t n = strcspn(at, "|");
+        if (strlen(text) == n && memcmp(text, at, n) == 0) {
+            return true;
+        }
+        if (!at[n]) {
+            break;
+        }
+        at += n + 1;
+    }
+    pg_line_put(why, "no such choice; write ");
+    for (at = option->placeholder; *at; at++) {
+        pg_line_raw(why, *at == '|' ? PG_LIT(" or ") : pg_bytes(at, 1));
+    }
+    return false;
+}
+
+bool pg_value_read(const struct pg_option_info *option, const char *text, uint64_t *number, struct pg_line *why)
+{
+    *number = 0;
+    if (!*text) {
+        pg_line_put(why, "empty; write ");
+        pg_line_put(why, option->placeholder ? option->placeholder : "1 or 0");
+        return false;
+    }
+    switch (option->kind) {
+    case PG_KIND_FLAG: return read_flag(text, number, why);
+    case PG_KIND_WORD: return read_word(option, text, number, why);
+    case PG_KIND_COUNT: return read_count(option, text, number, why);
+    case PG_KIND_DURATION: return read_duration(option, text, number, why);
+    case PG_KIND_LISTEN: return check_listen(pg_text(text), why);
+    case PG_KIND_BOOTSTRAP: return check_dial(pg_text(text), why);
+    case PG_KIND_EXPOSE: return check_expose(pg_text(text), why);
+    case PG_KIND_TUNNEL: return check_tunnel(pg_text(text), why);
+    case PG_KIND_PATH:
+    case PG_KIND_CONTROL: return true; /* whether the file is as it must be shows when it is opened */
+    }
+    return false;
+}
+
+/* --- items against each other --- */
+
+static bool twice(struct pg_line *why, const char *what, struct pg_bytes text, const char *instead)
+{
+    pg_line_put(why, what);
+    pg_line_put(why, " \"");
+    pg_line_escaped(why, text, PG_ESCAPE_DISPLAY, 300);
+    pg_line_put(why, "\" stands twice");
+    pg_line_put(why, instead);
+    return false;
+}
+
+static bool same_bind(const struct pg_tunnel_text *a, const struct pg_tunnel_text *b)
+{
+    return a->port != 0 && a->port == b->port && pg_bytes_equal(a->host, b->host);
+}
+
+static bool names_differ(const struct pg_strings *list, struct pg_line *why)
+{
+    struct pg_expose_text a, b;
+    for (size_t i = 0; i < list->n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (pg_expose_parse(pg_text(list->at[i]), &a) == PG_OK && pg_expose_parse(pg_text(list->at[k]), &b) == PG_OK &&
+                pg_bytes_equal(a.name, b.name)) {
+                return twice(why, "the service name", a.name, "; a peer cannot tell which is meant, give each its own");
+            }
+        }
+    }
+    return true;
+}
+
+static bool binds_differ(const struct pg_strings *list, struct pg_line *why)
+{
+    struct pg_tunnel_text a, b;
+    for (size_t i = 0; i < list->n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (pg_tunnel_parse(pg_text(list->at[i]), &a) == PG_OK && pg_tunnel_parse(pg_text(list->at[k]), &b) == PG_OK &&
+                same_bind(&a, &b)) {
+                return twice(why, "the local address of", pg_text(list->at[i]), "; give each tunnel its own port");
+            }
+        }
+    }
+    return true;
+}
+
+bool pg_values_agree(const struct pg_option_values *values, enum pg_option *which, struct pg_line *why)
+{
+    *which = PG_OPTION_EXPOSE;
+    if (!names_differ(&values->expose, why)) {
+        return false;
+    }
+    *which = PG_OPTION_TUNNEL;
+    return binds_differ(&values->tunnel, why);
+}

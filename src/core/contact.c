@@ -1,0 +1,257 @@
+/* Facts and actions of bootstrap and dial: peers that are wanted, and the ways to reach them.
+ * Called by node.c and src/service; asks session.c for connections.
+ * Source: libp2p/specs connections/README.md, "Opening New Connections"; the seed's reconnect with back-off. */
+#include "core/node_internal.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000 };
+
+static struct pg_contact *of_dial(const struct pg_dial *d)
+{
+    return HOST_OF(pg_contact, dial, d);
+}
+
+static struct pg_contact *of_bootstrap(const struct pg_bootstrap *b)
+{
+    return HOST_OF(pg_contact, bootstrap, b);
+}
+
+static struct pg_bytes peer_text(const struct pg_contact *c, char out[PG_PEER_ID_TEXT])
+{
+    return pg_bytes(out, pg_peer_id_text(&c->peer, out));
+}
+
+/* dial: one round over the addresses. */
+
+bool pg_dial_is_more(const struct pg_dial *d)
+{
+    return of_dial(d)->next_addr < of_dial(d)->n_addrs;
+}
+
+bool pg_dial_is_pending(const struct pg_dial *d)
+{
+    return of_dial(d)->pending > 0;
+}
+
+void pg_dial_do_attempt_begin(struct pg_dial *d)
+{
+    struct pg_contact *c = of_dial(d);
+    const struct pg_multiaddr *addr = &c->addrs[c->next_addr++];
+    c->pending++;
+    if (!pg_session_dial(c->node, c, addr)) {
+        c->pending--;
+        c->why = PG_ERR_NO_MEMORY;
+        pg_post(&d->in, PG_DIAL_ON_ATTEMPT_FAILED);
+    }
+}
+
+/* Every attempt of this contact that is not up yet. */
+void pg_dial_do_rest_drop(struct pg_dial *d)
+{
+    struct pg_contact *c = of_dial(d);
+    for (struct pg_session *s = c->node->sessions, *next; s; s = next) {
+        next = s->next;
+        if (s->contact == c && !s->up) {
+            s->contact = NULL;
+            pg_session_drop(s, PG_ERR_TIMEOUT);
+        }
+    }
+    c->pending = 0;
+}
+
+void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum pg_err why, struct pg_bytes reason)
+{
+    char addr[PG_MULTIADDR_TEXT];
+    struct pg_bytes text = pg_bytes(addr, pg_multiaddr_text(&s->dialled, addr, sizeof addr));
+    assert(c->pending > 0);
+    c->pending--;
+    c->why = why;
+    c->node->metrics.value[PG_METRIC_DIALS_FAILED]++;
+    snprintf(c->reason, sizeof c->reason, "%.*s", (int)(reason.len < 95 ? reason.len : 95), (const char *)reason.at);
+    pg_log_dial_failed(c->node->log, text, pg_text(c->reason));
+    pg_step(&c->dial.in, PG_DIAL_ON_ATTEMPT_FAILED);
+}
+
+/* bootstrap: being connected, for ever. */
+
+bool pg_bootstrap_is_addressed(const struct pg_bootstrap *b)
+{
+    return of_bootstrap(b)->n_addrs > 0;
+}
+
+bool pg_bootstrap_is_retrying(const struct pg_bootstrap *b)
+{
+    return of_bootstrap(b)->for_ever;
+}
+
+uint64_t pg_bootstrap_backoff_ms(const struct pg_bootstrap *b)
+{
+    return of_bootstrap(b)->delay_ms;
+}
+
+static void choose_delay(struct pg_contact *c)
+{
+    /* Up to a fifth more or less, so that a mesh does not come back in step. */
+    uint32_t fifth = c->backoff_ms / 5;
+    c->delay_ms = c->backoff_ms - fifth + (uint32_t)(pg_node_random(c->node) % (2 * fifth + 1));
+}
+
+void pg_bootstrap_do_backoff_grow(struct pg_bootstrap *b)
+{
+    struct pg_contact *c = of_bootstrap(b);
+    c->backoff_ms = c->backoff_ms * 2 < BACKOFF_LAST_MS ? c->backoff_ms * 2 : BACKOFF_LAST_MS;
+    choose_delay(c);
+}
+
+void pg_bootstrap_do_backoff_reset(struct pg_bootstrap *b)
+{
+    of_bootstrap(b)->backoff_ms = BACKOFF_FIRST_MS;
+    choose_delay(of_bootstrap(b));
+}
+
+void pg_bootstrap_do_dial_begin(struct pg_bootstrap *b)
+{
+    struct pg_contact *c = of_bootstrap(b);
+    c->next_addr = 0;
+    if (!c->tried && c->is_bootstrap) {
+        char addr[PG_MULTIADDR_TEXT];
+        pg_log_dialing_bootstrap(c->node->log, pg_bytes(addr, pg_multiaddr_text(&c->addrs[0], addr, sizeof addr)));
+    }
+    c->tried = true;
+    pg_step(&c->dial.in, PG_DIAL_ON_START);
+}
+
+void pg_bootstrap_do_dial_cancel(struct pg_bootstrap *b)
+{
+    pg_step(&of_bootstrap(b)->dial.in, PG_DIAL_ON_CANCEL);
+}
+
+static void tell_schedule(struct pg_contact *c)
+{
+    char id[PG_PEER_ID_TEXT];
+    if (c->for_ever)
+        pg_log_reconnect_scheduled(c->node->log, peer_text(c, id), (c->delay_ms + 500) / 1000);
+}
+
+void pg_bootstrap_do_redial_tell(struct pg_bootstrap *b)
+{
+    struct pg_contact *c = of_bootstrap(b);
+    char id[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
+    c->node->metrics.value[PG_METRIC_BOOTSTRAP_RECONNECTS]++;
+    pg_log_reconnect_started(c->node->log, peer_text(c, id),
+                             pg_bytes(addr, pg_multiaddr_text(&c->addrs[0], addr, sizeof addr)));
+}
+
+void pg_bootstrap_do_failure_tell(struct pg_bootstrap *b)
+{
+    struct pg_contact *c = of_bootstrap(b);
+    char id[PG_PEER_ID_TEXT];
+    struct pg_bytes reason = pg_text(c->reason[0] ? c->reason : pg_err_text(c->why ? c->why : PG_ERR_TIMEOUT));
+    if (c->failing)
+        pg_log_reconnect_failed(c->node->log, peer_text(c, id), reason);
+    else
+        pg_log_outgoing_connection_error(c->node->log, peer_text(c, id), reason);
+    c->failing = true;
+    tell_schedule(c);
+    if (c->node->hooks.contact_failed)
+        c->node->hooks.contact_failed(c->node->hooks.context, c, c->why ? c->why : PG_ERR_TIMEOUT, reason);
+}
+
+void pg_bootstrap_do_loss_tell(struct pg_bootstrap *b)
+{
+    tell_schedule(of_bootstrap(b));
+}
+
+/* The list. */
+
+void pg_contacts_init(struct pg_node *n)
+{
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++) {
+        struct pg_contact *c = &n->contacts[i];
+        c->node = n;
+        c->backoff_ms = BACKOFF_FIRST_MS;
+        pg_instance_init(&c->bootstrap.in, &pg_bootstrap_machine, &pg_bootstrap_binding, &c->bootstrap, &n->scope,
+                         c->bootstrap.timers, NULL, i);
+        pg_instance_init(&c->dial.in, &pg_dial_machine, &pg_dial_binding, &c->dial, &n->scope, c->dial.timers,
+                         &c->bootstrap.in, i);
+        choose_delay(c);
+    }
+}
+
+void pg_contacts_stop(struct pg_node *n)
+{
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++)
+        if (n->contacts[i].used)
+            pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_STOP);
+}
+
+struct pg_contact *pg_node_contact(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++) {
+        struct pg_contact *c = &n->contacts[i];
+        if (c->used && peer->len && pg_peer_id_equal(&c->peer, peer))
+            return c;
+        if (!c->used) {
+            c->used = true;
+            c->peer = *peer;
+            return c;
+        }
+    }
+    return NULL;
+}
+
+bool pg_contact_add(struct pg_contact *c, const struct pg_multiaddr *addr)
+{
+    for (uint32_t i = 0; i < c->n_addrs; i++)
+        if (pg_multiaddr_equal(&c->addrs[i], addr))
+            return false;
+    if (c->n_addrs == PG_CONTACT_ADDRS)
+        return false;
+    c->addrs[c->n_addrs++] = *addr;
+    pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_LEARNT);
+    return true;
+}
+
+void pg_contact_start(struct pg_contact *c, bool bootstrap, bool for_ever)
+{
+    c->is_bootstrap |= bootstrap;
+    c->for_ever |= for_ever;
+    pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_START);
+}
+
+void pg_contact_hurry(struct pg_contact *c)
+{
+    pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_HURRY);
+}
+
+const struct pg_peer_id *pg_contact_peer(const struct pg_contact *c)
+{
+    return &c->peer;
+}
+
+void pg_contacts_peer_up(struct pg_session *s)
+{
+    struct pg_node *n = s->node;
+    struct pg_contact *dialled_by = s->contact;
+    if (dialled_by) {
+        if (!dialled_by->peer.len)
+            dialled_by->peer = s->conn->peer; /* the address did not say who answers */
+        dialled_by->pending--;
+        dialled_by->failing = false;
+        dialled_by->reason[0] = 0;
+        pg_step(&dialled_by->dial.in, PG_DIAL_ON_ATTEMPT_UP);
+    }
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
+        if (pg_peer_id_equal(&n->contacts[i].peer, &s->conn->peer))
+            pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_PEER_UP);
+}
+
+void pg_contacts_peer_lost(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
+        if (pg_peer_id_equal(&n->contacts[i].peer, peer))
+            pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_PEER_LOST);
+}

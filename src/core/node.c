@@ -1,0 +1,504 @@
+/* The node itself: inputs to whoever owns the link, commands out, start, stop, limits; facts and actions of shutdown.
+ * Driven by a loop through runtime/port.h; see docs/ARCHITECTURE.md, "A turn". */
+#include "core/node_internal.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+enum { ARENA = 128 * 1024, COMMANDS_FIRST = 256, PENDING_EVENTS = 4096 };
+
+void pg_node_config_default(struct pg_node_config *c)
+{
+    *c = (struct pg_node_config){.max_connections = 1024, .max_streams = 16384, .max_streams_peer = 1024,
+                                 .memory = (size_t)256 << 20};
+}
+
+/* Commands. */
+
+void pg_node_command(struct pg_node *n, const struct pg_command *c)
+{
+    if (c->kind == PG_COMMAND_WRITE) {
+        if (c->link->write_asked || c->link->closing)
+            return;
+        c->link->write_asked = true;
+    }
+    if (c->kind == PG_COMMAND_CLOSE || c->kind == PG_COMMAND_RESET) {
+        if (c->link->closing)
+            return;
+        c->link->closing = true;
+        c->link->owner = NULL;
+    }
+    if (n->n_commands == n->command_room) {
+        uint32_t room = n->command_room * 2;
+        struct pg_command *more = realloc(n->commands, room * sizeof *more);
+        assert(more && "no memory for commands");
+        n->commands = more;
+        n->command_room = room;
+    }
+    n->commands[n->n_commands++] = *c;
+}
+
+static void command(void *node, const struct pg_command *c)
+{
+    pg_node_command(node, c);
+}
+
+static bool poll(void *self, struct pg_command *out)
+{
+    struct pg_node *n = self;
+    if (n->command_head == n->n_commands) {
+        n->command_head = n->n_commands = 0;
+        pg_arena_reset(&n->arena);
+        return false;
+    }
+    *out = n->commands[n->command_head++];
+    if (out->kind == PG_COMMAND_WRITE)
+        out->link->write_asked = false;
+    return true;
+}
+
+static uint64_t deadline(void *self)
+{
+    return pg_timers_next(&((struct pg_node *)self)->scope);
+}
+
+void pg_node_close(struct pg_node *n, struct pg_link **link)
+{
+    if (*link)
+        pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_CLOSE, .link = *link});
+    *link = NULL;
+}
+
+void pg_node_reset(struct pg_node *n, struct pg_link **link)
+{
+    if (*link)
+        pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_RESET, .link = *link});
+    *link = NULL;
+}
+
+void pg_node_report(struct pg_node *n, struct pg_bytes line)
+{
+    uint8_t *copy = pg_arena_take(&n->arena, line.len);
+    if (!copy)
+        return;
+    memcpy(copy, line.at, line.len);
+    pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_REPORT, .text = pg_bytes(copy, line.len)});
+}
+
+void pg_node_stop(struct pg_node *n, int status)
+{
+    if (n->stopped)
+        return;
+    n->stopped = true;
+    pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_STOP, .status = status});
+}
+
+/* Links. */
+
+static struct pg_link *link_new(void *self)
+{
+    struct pg_node *n = self;
+    struct pg_link *link = pg_pool_take_zero(&n->links);
+    if (!link)
+        return NULL;
+    pg_queue_init(&link->tx, &n->chunks);
+    link->number = ++n->link_number;
+    return link;
+}
+
+static void link_free(void *self, struct pg_link *link)
+{
+    struct pg_node *n = self;
+    pg_queue_clear(&link->tx);
+    link->closing = true;
+    pg_pool_give(&n->links, link);
+}
+
+struct pg_link *pg_node_link(struct pg_node *n, struct pg_link_owner *owner)
+{
+    struct pg_link *link = link_new(n);
+    if (link)
+        link->owner = owner;
+    return link;
+}
+
+/* Listening. */
+
+static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
+{
+    struct pg_node *n = l->node;
+    struct pg_multiaddr addr;
+    l->endpoint.port = at->port; /* dials leave from the port that was given, too */
+    pg_multiaddr_from_tcp(&addr, at);
+    if (n->n_addrs == 64)
+        return;
+    n->addrs[n->n_addrs++] = addr;
+    pg_node_control_listening(n, &n->addrs[n->n_addrs - 1]);
+    if (n->ready)
+        pg_identify_push(n);
+}
+
+static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)
+{
+    struct pg_node *n = l->node;
+    struct pg_multiaddr addr;
+    char text[PG_MULTIADDR_TEXT];
+    (void)why;
+    pg_multiaddr_from_tcp(&addr, &l->endpoint);
+    pg_log_listen_failed(n->log, pg_bytes(text, pg_multiaddr_text(&addr, text, sizeof text)), reason);
+}
+
+static void peer_arrived(struct pg_listener *l, struct pg_link *link, const struct pg_endpoint *remote,
+                         const struct pg_endpoint *local)
+{
+    (void)pg_session_accept(l->node, link, remote, local);
+}
+
+static const struct pg_listener_user peers = {.address = add_address, .failed = listen_failed, .arrived = peer_arrived};
+
+void pg_node_listen(struct pg_node *n, const struct pg_multiaddr *addr)
+{
+    struct pg_listener *l = &n->listeners[n->n_listeners];
+    struct pg_peer_id none;
+    if (n->n_listeners == PG_MAX_LISTENS || pg_multiaddr_tcp(addr, &l->endpoint, &none) != PG_OK)
+        return; /* the options have been checked before */
+    l->kind = PG_LISTEN_PEER;
+    l->user = &peers;
+    pg_listener_start(l, n, n->n_listeners++);
+}
+
+void pg_node_expect(struct pg_node *n)
+{
+    n->expected++;
+}
+
+static bool nothing_stands(struct pg_node *n)
+{
+    for (uint32_t i = 0; i < n->n_listeners; i++)
+        if (pg_listener_stands(&n->listeners[i]))
+            return false;
+    return n->n_listeners > 0;
+}
+
+void pg_node_stands(struct pg_node *n)
+{
+    n->standing++;
+    if (n->ready || n->standing < n->expected || !n->started)
+        return;
+    n->ready = true;
+    if (nothing_stands(n))
+        pg_node_stop(n, 1);
+    else
+        pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_READY});
+    pg_node_control_ready(n);
+}
+
+/* Shutdown. */
+
+static struct pg_node *of_shutdown(const struct pg_shutdown *s)
+{
+    return HOST_OF(pg_node, shutdown, s);
+}
+
+static uint32_t busy(struct pg_node *n)
+{
+    return n->hooks.busy ? n->hooks.busy(n->hooks.context) : 0;
+}
+
+bool pg_shutdown_is_busy(const struct pg_shutdown *s)
+{
+    return busy(of_shutdown(s)) > 0;
+}
+
+void pg_shutdown_do_services_stop(struct pg_shutdown *s)
+{
+    struct pg_node *n = of_shutdown(s);
+    n->stopping = true;
+    n->stop_us = n->scope.now_us;
+    if (!n->config.quiet)
+        pg_log_shutting_down(n->log);
+    for (uint32_t i = 0; i < n->n_listeners; i++)
+        pg_listener_stop(&n->listeners[i]);
+    pg_contacts_stop(n);
+    if (busy(n) > 0)
+        pg_log_tunnels_shutting_down(n->log, busy(n));
+    if (n->hooks.stop)
+        n->hooks.stop(n->hooks.context);
+}
+
+void pg_shutdown_do_services_cut(struct pg_shutdown *s)
+{
+    struct pg_node *n = of_shutdown(s);
+    if (n->hooks.cut)
+        n->hooks.cut(n->hooks.context);
+}
+
+void pg_shutdown_do_calm_tell(struct pg_shutdown *s)
+{
+    struct pg_node *n = of_shutdown(s);
+    pg_log_drained(n->log, n->scope.now_us - n->stop_us);
+}
+
+void pg_shutdown_do_cut_tell(struct pg_shutdown *s)
+{
+    struct pg_node *n = of_shutdown(s);
+    pg_log_drain_cut(n->log, busy(n), n->scope.now_us - n->stop_us);
+}
+
+void pg_shutdown_do_connections_close(struct pg_shutdown *s)
+{
+    struct pg_node *n = of_shutdown(s);
+    for (struct pg_session *at = n->sessions, *next; at; at = next) {
+        next = at->next;
+        pg_session_drop(at, PG_ERR_SHUTTING_DOWN);
+    }
+}
+
+void pg_shutdown_do_loop_stop(struct pg_shutdown *s)
+{
+    pg_node_stop(of_shutdown(s), 0);
+}
+
+void pg_node_idle(struct pg_node *n)
+{
+    if (n->stopping)
+        pg_post(&n->shutdown.in, PG_SHUTDOWN_ON_IDLE);
+}
+
+/* Input. */
+
+static void start(struct pg_node *n)
+{
+    pg_node_control_init(n);
+    if (n->hooks.start)
+        n->hooks.start(n->hooks.context);
+    n->started = true;
+    n->expected++;
+    pg_node_stands(n); /* for the case that everything stood at once */
+}
+
+static void to_owner(struct pg_node *n, const struct pg_input *in)
+{
+    struct pg_link_owner *o = in->link ? in->link->owner : NULL;
+    if (in->kind == PG_INPUT_ACCEPTED && !o) {
+        struct pg_link *fresh = in->fresh;
+        pg_node_reset(n, &fresh);
+        return;
+    }
+    if (in->kind == PG_INPUT_CONNECTED && !o && n->hooks.adopted) {
+        n->hooks.adopted(n->hooks.context, in->link);
+        return;
+    }
+    if (!o || in->link->closing)
+        return;
+    switch (in->kind) {
+    case PG_INPUT_LISTENING: o->user->listening(o, in); return;
+    case PG_INPUT_ACCEPTED: o->user->accepted(o, in); return;
+    case PG_INPUT_CONNECTED: o->user->connected(o, in); return;
+    case PG_INPUT_RECEIVED: o->user->received(o, in->data, in->len); return;
+    case PG_INPUT_ENDED: o->user->ended(o); return;
+    case PG_INPUT_WRITTEN: o->user->written(o); return;
+    case PG_INPUT_LISTEN_FAILED:
+    case PG_INPUT_LOST:
+        in->link->owner = NULL;
+        in->link->closing = true;
+        o->user->lost(o, (enum pg_err)in->error, in->reason);
+        return;
+    case PG_INPUT_START:
+    case PG_INPUT_TICK:
+    case PG_INPUT_STOP: return;
+    }
+}
+
+static void input(void *self, const struct pg_input *in, uint64_t now_us)
+{
+    struct pg_node *n = self;
+    n->scope.now_us = now_us;
+    pg_timers_run(&n->scope);
+    if (in->kind == PG_INPUT_START) {
+        start(n);
+    } else if (in->kind == PG_INPUT_STOP) {
+        if (n->config.quiet || n->stopping)
+            pg_step(&n->shutdown.in, PG_SHUTDOWN_ON_STOP); /* a second request ends the draining */
+        else
+            pg_node_control_stop(n);
+    } else {
+        to_owner(n, in);
+    }
+    pg_node_control_settle(n);
+    if (n->hooks.settled)
+        n->hooks.settled(n->hooks.context);
+    pg_transport_reap(&n->transport);
+    pg_sessions_reap(n);
+}
+
+/* Life. */
+
+static struct pg_instance *next_hearer(struct pg_scope *scope, unsigned machine, const struct pg_instance *from,
+                                       struct pg_instance *after)
+{
+    (void)from;
+    return pg_control_plane_hearer(&HOST_OF(pg_node, scope, scope)->control, machine, after);
+}
+
+static void finished(struct pg_scope *scope, struct pg_instance *in)
+{
+    struct pg_node *n = HOST_OF(pg_node, scope, scope);
+    if (n->hooks.finished)
+        n->hooks.finished(n->hooks.context, in);
+}
+
+/* Every step, for those who switched `machine::step` on. */
+static void trace(struct pg_scope *scope, const struct pg_instance *in, const struct pg_step_record *r)
+{
+    static const char *const verdicts[] = {"on", "ignore", "reject", "never"};
+    const struct pg_machine *m = in->machine;
+    pg_log_step(HOST_OF(pg_node, scope, scope)->log, pg_text(m->name), r->key, pg_text(m->events[r->event]),
+                pg_text(m->states[r->from]), pg_text(m->states[r->to]), pg_text(verdicts[r->verdict]), r->line, r->n_commands);
+}
+
+static void relieved(void *self, struct pg_conn *conn)
+{
+    struct pg_node *n = self;
+    if (n->hooks.peer_up)
+        n->hooks.peer_up(n->hooks.context, conn->above);
+}
+
+static const struct pg_handler *protocol(void *self, struct pg_conn *conn, struct pg_bytes offer)
+{
+    struct pg_node *n = self;
+    (void)conn;
+    for (uint32_t i = 0; i < n->n_handlers; i++)
+        if (pg_bytes_equal(n->handlers[i]->protocol, offer))
+            return n->handlers[i];
+    return NULL;
+}
+
+bool pg_node_serve(struct pg_node *n, const struct pg_handler *h)
+{
+    if (n->n_handlers == PG_MAX_HANDLERS)
+        return false;
+    n->handlers[n->n_handlers++] = h;
+    return true;
+}
+
+static bool init(struct pg_node *n)
+{
+    uint32_t conns = n->config.max_connections, streams = n->config.max_streams;
+    n->transport = (struct pg_transport){.scope = &n->scope, .identity = n->config.identity, .log = n->log,
+                                         .metrics = &n->metrics, .chunks = &n->chunks,
+                                         .window_budget = n->config.memory / 2,
+                                         .max_inbound_streams = n->config.max_streams_peer,
+                                         .map_seed = pg_node_random(n), .above = n, .command = command,
+                                         .arrived = pg_session_arrived, .lost = pg_session_lost, .relieved = relieved, .protocol = protocol};
+    n->commands = calloc(COMMANDS_FIRST, sizeof *n->commands);
+    n->command_room = COMMANDS_FIRST;
+    n->arena = (struct pg_arena){malloc(ARENA), ARENA, 0};
+    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 1024, PENDING_EVENTS) &&
+           pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(n->config.memory / PG_CHUNK_SLOT) + 16, 64) &&
+           pg_pool_init(&n->links, sizeof(struct pg_link), conns + 2 * streams + 256, 256) &&
+           pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&
+           pg_transport_init(&n->transport, conns, streams);
+}
+
+struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg_node_hooks *hooks)
+{
+    struct pg_node *n = calloc(1, sizeof *n);
+    if (!n)
+        return NULL;
+    n->config = *config;
+    n->hooks = *hooks;
+    n->log = config->log ? config->log : &n->silent;
+    n->random = config->seed | 1;
+    if (!init(n)) {
+        pg_node_free(n);
+        return NULL;
+    }
+    n->scope.next = next_hearer;
+    n->scope.trace = trace;
+    n->scope.finished = finished;
+    pg_instance_init(&n->shutdown.in, &pg_shutdown_machine, &pg_shutdown_binding, &n->shutdown, &n->scope, n->shutdown.timers,
+                     NULL, 0);
+    pg_contacts_init(n);
+    (void)pg_node_serve(n, &pg_ping_serve);
+    (void)pg_node_serve(n, &pg_identify_serve);
+    (void)pg_node_serve(n, &pg_identify_push_take);
+    return n;
+}
+
+void pg_node_free(struct pg_node *n)
+{
+    if (!n)
+        return;
+    while (n->sessions) {
+        pg_session_drop(n->sessions, PG_ERR_SHUTTING_DOWN);
+        pg_transport_reap(&n->transport);
+        pg_sessions_reap(n);
+    }
+    pg_transport_free(&n->transport);
+    pg_pool_free(&n->chunks);
+    pg_pool_free(&n->links);
+    pg_pool_free(&n->session_pool);
+    pg_scope_free(&n->scope);
+    free(n->commands);
+    free(n->arena.base);
+    free(n);
+}
+
+struct pg_core pg_node_core(struct pg_node *n)
+{
+    return (struct pg_core){.self = n, .input = input, .poll = poll, .deadline = deadline, .link = link_new, .unlink = link_free};
+}
+
+/* Small questions. */
+
+void *pg_node_scratch(struct pg_node *n, size_t size)
+{
+    return pg_arena_take(&n->arena, size);
+}
+
+struct pg_scope *pg_node_scope(struct pg_node *n)
+{
+    return &n->scope;
+}
+
+struct pg_log *pg_node_log(struct pg_node *n)
+{
+    return n->log;
+}
+
+struct pg_metrics *pg_node_metrics(struct pg_node *n)
+{
+    return &n->metrics;
+}
+
+struct pg_transport *pg_node_transport(struct pg_node *n)
+{
+    return &n->transport;
+}
+
+bool pg_node_stopping(const struct pg_node *n)
+{
+    return n->stopping;
+}
+
+/* splitmix64: for jitter, ping payloads and hash seeds; keys come from libsodium. */
+uint64_t pg_node_random(struct pg_node *n)
+{
+    uint64_t z = n->random += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+void pg_node_view(struct pg_node *n, struct pg_node_view *v)
+{
+    *v = (struct pg_node_view){.phase = pg_control_plane_phase(&n->control), .nat = pg_control_plane_nat(&n->control),
+                               .relay = pg_control_plane_relay(&n->control)};
+    for (uint32_t i = 0; i < n->n_addrs; i++) {
+        v->addrs[v->n_addrs] = n->addrs[i];
+        if (pg_multiaddr_append_p2p(&v->addrs[v->n_addrs], pg_identity_peer_id(n->config.identity)))
+            v->n_addrs++;
+    }
+}

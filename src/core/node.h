@@ -1,0 +1,130 @@
+/* The node: one peer without its services. Composes transport, contacts, listeners and the control plane, and is
+ * driven through runtime/port.h. Called by src/service and src/cli. */
+#pragma once
+#include "crypto/keys.h"
+#include "crypto/multiaddr.h"
+#include "errors.gen.h"
+#include "logs.gen.h"
+#include "metrics.gen.h"
+#include "port.h"
+#include "transport/transport.h"
+
+#define PG_AGENT "punchgate/" PG_VERSION
+#define PG_PROTOCOL_VERSION "/punchgate/id/1.0.0"
+#define PG_MAX_LISTENS 16u
+#define PG_MAX_BOOTSTRAPS 32u
+#define PG_MAX_CONTACTS 128u
+#define PG_CONTACT_ADDRS 16u
+
+struct pg_node;
+struct pg_session;
+struct pg_contact;
+
+/* Whoever a link belongs to; a struct of theirs begins with this. Functions that a kind of link cannot reach are NULL. */
+struct pg_link_owner {
+    const struct pg_link_user *user;
+};
+struct pg_link_user {
+    void (*listening)(struct pg_link_owner *, const struct pg_input *);
+    void (*accepted)(struct pg_link_owner *, const struct pg_input *); /* must take or reset the fresh link */
+    void (*connected)(struct pg_link_owner *, const struct pg_input *);
+    void (*received)(struct pg_link_owner *, uint8_t *data, size_t len);
+    void (*ended)(struct pg_link_owner *);
+    void (*written)(struct pg_link_owner *);
+    void (*lost)(struct pg_link_owner *, enum pg_err, struct pg_bytes reason); /* the link is dead; also a failed listen */
+};
+
+/* What the services above want to know and do. NULL functions are skipped. */
+struct pg_node_hooks {
+    void *context;
+    void (*start)(void *);                             /* first input */
+    void (*peer_up)(void *, struct pg_session *);
+    void (*peer_lost)(void *, struct pg_session *);    /* the session is gone after the turn */
+    void (*contact_failed)(void *, struct pg_contact *, enum pg_err, struct pg_bytes reason);
+    void (*adopted)(void *, struct pg_link *);         /* a link that the loop brought along */
+    void (*stop)(void *);                              /* take nothing new */
+    uint32_t (*busy)(void *);                          /* what still runs */
+    void (*cut)(void *);                               /* end what still runs, politely */
+    void (*finished)(void *, struct pg_instance *);    /* a service's machine has come to its end */
+    void (*settled)(void *);                           /* the turn is over: free what has ended */
+};
+
+struct pg_node_config {
+    const struct pg_identity *identity;
+    struct pg_log *log;
+    struct pg_multiaddr listens[PG_MAX_LISTENS];
+    uint32_t n_listens;
+    struct pg_multiaddr bootstraps[PG_MAX_BOOTSTRAPS];
+    uint32_t n_bootstraps;
+    int nat_status;               /* -1 private, 1 public, 0 to be found out */
+    uint64_t seed;                /* of everything random that is no secret */
+    uint32_t max_connections;     /* in all; a quarter of them may be in their handshake */
+    uint32_t max_streams;         /* of all connections */
+    uint32_t max_streams_peer;    /* that one connection may open to us */
+    size_t memory;                /* bytes for data in flight */
+    bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */
+};
+
+/* Limits and times a peer has when nobody says otherwise. */
+void pg_node_config_default(struct pg_node_config *);
+
+/* NULL when memory cannot be had. The identity and the log stay the caller's. */
+struct pg_node *pg_node_new(const struct pg_node_config *, const struct pg_node_hooks *);
+void pg_node_free(struct pg_node *);
+struct pg_core pg_node_core(struct pg_node *);
+
+/* For services. */
+struct pg_link *pg_node_link(struct pg_node *, struct pg_link_owner *); /* NULL: too many */
+void pg_node_command(struct pg_node *, const struct pg_command *);
+void pg_node_close(struct pg_node *, struct pg_link **);  /* after what waits is written; *link is NULL then */
+void pg_node_reset(struct pg_node *, struct pg_link **);
+bool pg_node_serve(struct pg_node *, const struct pg_handler *); /* before the start; false: too many protocols */
+void pg_node_report(struct pg_node *, struct pg_bytes line);     /* one result for standard output */
+void pg_node_stop(struct pg_node *, int status);                 /* end now with this exit status */
+void pg_node_idle(struct pg_node *);                             /* something that `busy` counted has ended */
+void *pg_node_scratch(struct pg_node *, size_t);                 /* of this turn; NULL when it is used up */
+struct pg_scope *pg_node_scope(struct pg_node *);
+struct pg_log *pg_node_log(struct pg_node *);
+struct pg_metrics *pg_node_metrics(struct pg_node *);
+struct pg_transport *pg_node_transport(struct pg_node *);
+bool pg_node_stopping(const struct pg_node *);
+uint64_t pg_node_random(struct pg_node *);
+/* Counts a listener that READY has to wait for, and tells that one has come to stand or has failed for good. */
+void pg_node_expect(struct pg_node *);
+void pg_node_stands(struct pg_node *);
+
+/* Contacts: peers that are wanted. */
+struct pg_contact *pg_node_contact(struct pg_node *, const struct pg_peer_id *); /* found or new; an empty id is always new */
+bool pg_contact_add(struct pg_contact *, const struct pg_multiaddr *);           /* false: full, or there already */
+void pg_contact_start(struct pg_contact *, bool bootstrap, bool for_ever);
+void pg_contact_hurry(struct pg_contact *); /* somebody waits: do not sit out the back-off */
+const struct pg_peer_id *pg_contact_peer(const struct pg_contact *);
+
+/* Sessions: connections whose remote is proven. */
+struct pg_session *pg_node_session(struct pg_node *, const struct pg_peer_id *); /* the oldest that stands, or NULL */
+struct pg_session *pg_node_sessions(struct pg_node *);
+struct pg_session *pg_session_next(const struct pg_session *);
+struct pg_conn *pg_session_conn(const struct pg_session *);
+const struct pg_peer_id *pg_session_peer(const struct pg_session *);
+struct pg_bytes pg_session_peer_text(const struct pg_session *);
+struct pg_session *pg_session_of(const struct pg_stream *);
+void *pg_session_services(const struct pg_session *); /* the hooks' context */
+struct pg_contact *pg_session_contact(const struct pg_session *); /* that dialled it, or NULL */
+
+/* Everything that can be said of the node, for `status` and the ready line. */
+struct pg_session_view {
+    struct pg_bytes peer, agent;
+    struct pg_multiaddr remote;
+    uint64_t age_us, rtt_us, bytes_in;
+    uint32_t streams;
+    bool dialer;
+};
+void pg_session_view(const struct pg_session *, struct pg_session_view *);
+bool pg_session_is_up(const struct pg_session *);
+
+struct pg_node_view {
+    const char *phase, *nat, *relay; /* the seed's names */
+    struct pg_multiaddr addrs[64];   /* reachable, with our peer id */
+    uint32_t n_addrs;
+};
+void pg_node_view(struct pg_node *, struct pg_node_view *);

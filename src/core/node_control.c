@@ -1,0 +1,170 @@
+/* The control plane's other side: what happens becomes the seed's events, and the seed's commands are carried out.
+ * Called by node.c, session.c, identify.c. Serves spec/system/node.sys. */
+#include "core/node_internal.h"
+
+#include <stddef.h>
+
+static struct pg_bytes peer_text(const struct pg_peer_id *peer, char out[PG_PEER_ID_TEXT])
+{
+    return peer ? pg_bytes(out, pg_peer_id_text(peer, out)) : PG_NONE;
+}
+
+static struct pg_bytes addr_text(const struct pg_multiaddr *addr, char out[PG_MULTIADDR_TEXT])
+{
+    return addr ? pg_bytes(out, pg_multiaddr_text(addr, out, PG_MULTIADDR_TEXT)) : PG_NONE;
+}
+
+/* The seed's Log command: the line for people that belongs to the event. */
+static void note(struct pg_node *n, const struct pg_seed_command *c, enum pg_seed_event_kind event)
+{
+    char peer[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
+    switch (event) {
+    case PG_SEED_LISTENING_ON: pg_log_listening_on(n->log, addr_text(c->addr, addr)); return;
+    case PG_SEED_BOOTSTRAP_CONNECTED: pg_log_bootstrap_connected(n->log, peer_text(c->peer, peer)); return;
+    case PG_SEED_KADEMLIA_BOOTSTRAP_OK: pg_log_kademlia_bootstrap_ok(n->log); return;
+    case PG_SEED_KADEMLIA_BOOTSTRAP_FAILED: pg_log_kademlia_bootstrap_failed(n->log, c->reason); return;
+    case PG_SEED_CONNECTION_LOST:
+        pg_log_peer_disconnected(n->log, peer_text(c->peer, peer));
+        if (n->control.phase.in.ctl.state == PG_PHASE_DISCOVERING && n->control.phase_told != PG_PHASE_DISCOVERING)
+            pg_log_all_peers_lost(n->log);
+        return;
+    case PG_SEED_DISCOVERY_TIMEOUT: pg_log_discovery_timeout(n->log); return;
+    case PG_SEED_RELAY_RESERVATION_ACCEPTED: pg_log_relay_accepted(n->log, peer_text(c->peer, peer)); return;
+    case PG_SEED_RELAY_RESERVATION_FAILED: pg_log_relay_failed(n->log, peer_text(c->peer, peer), c->reason); return;
+    case PG_SEED_HOLE_PUNCH_SUCCEEDED: pg_log_hole_punch_succeeded(n->log, peer_text(c->peer, peer)); return;
+    case PG_SEED_HOLE_PUNCH_FAILED: pg_log_hole_punch_failed(n->log, peer_text(c->peer, peer), c->reason); return;
+    case PG_SEED_NAT_STATUS_CHANGED:
+    case PG_SEED_NO_BOOTSTRAP_PEERS:
+    case PG_SEED_SHUTDOWN_REQUESTED:
+    case PG_SEED_MDNS_DISCOVERED:
+    case PG_SEED_MDNS_EXPIRED:
+    case PG_SEED_PEER_IDENTIFIED:
+    case PG_SEED_SERVICE_PROVIDERS_FOUND:
+    case PG_SEED_SERVICE_LOOKUP_FAILED:
+    case PG_SEED_NODE_STARTED:
+    case PG_SEED_EVENTS: return;
+    }
+}
+
+static void dial(struct pg_node *n, const struct pg_multiaddr *addr)
+{
+    struct pg_peer_id named;
+    pg_multiaddr_peer(addr, &named);
+    struct pg_contact *c = pg_node_contact(n, &named);
+    if (!c)
+        return;
+    (void)pg_contact_add(c, addr);
+    pg_contact_start(c, true, true);
+}
+
+static void input(struct pg_node *n, const struct pg_seed_event *event);
+
+/* Carries out what one turn has ordered. `event` made it; PG_SEED_EVENTS for a timer. */
+static void carry_out(struct pg_node *n, enum pg_seed_event_kind event)
+{
+    struct pg_seed_command c;
+    bool bootstrap = false;
+    while (pg_control_plane_poll(&n->control, &c)) {
+        switch (c.kind) {
+        case PG_DO_LOG: note(n, &c, event); break;
+        case PG_DO_LISTEN: pg_node_listen(n, c.addr); break;
+        case PG_DO_DIAL: dial(n, c.addr); break;
+        case PG_DO_KADEMLIA_BOOTSTRAP: bootstrap = true; break;
+        case PG_DO_SHUTDOWN: pg_step(&n->shutdown.in, PG_SHUTDOWN_ON_STOP); break;
+        /* The parts that carry these out do not exist yet; each has a fact or an answer that says so. */
+        case PG_DO_KADEMLIA_ADD_ADDRESS:
+        case PG_DO_KADEMLIA_START_PROVIDING:
+        case PG_DO_KADEMLIA_PUT_RECORD:
+        case PG_DO_KADEMLIA_GET_PROVIDERS:
+        case PG_DO_REQUEST_RELAY_RESERVATION:
+        case PG_DO_RELEASE_RELAY_RESERVATION:
+        case PG_DO_ADD_EXTERNAL_ADDRESS:
+        case PG_DO_PUBLISH_SERVICES:
+        case PG_SEED_COMMANDS: break;
+        }
+    }
+    if (bootstrap)
+        input(n, &(struct pg_seed_event){.kind = PG_SEED_KADEMLIA_BOOTSTRAP_FAILED,
+                                         .reason = PG_LIT("this peer does not speak Kademlia")});
+}
+
+static void input(struct pg_node *n, const struct pg_seed_event *event)
+{
+    if (n->config.quiet)
+        return; /* a command does its one thing and has no life of its own */
+    pg_control_plane_input(&n->control, event);
+    carry_out(n, event->kind);
+}
+
+static void told(void *context, const struct pg_control_turn *turn)
+{
+    struct pg_node *n = context;
+    pg_log_event_processed(n->log, pg_text(turn->event), turn->n_commands);
+    if (turn->from != turn->to)
+        pg_log_phase_transition(n->log, pg_text(turn->event), pg_text(turn->from), pg_text(turn->to), turn->n_commands);
+}
+
+void pg_node_control_init(struct pg_node *n)
+{
+    struct pg_control_config c = {.listens = n->config.listens, .n_listens = n->config.n_listens,
+                                  .bootstraps = n->config.bootstraps, .n_bootstraps = n->config.n_bootstraps,
+                                  .seed = pg_node_random(n), .told = told, .context = n};
+    pg_control_plane_init(&n->control, &c, &n->scope);
+    input(n, &(struct pg_seed_event){.kind = PG_SEED_NODE_STARTED});
+    if (n->config.nat_status == 0 || n->config.quiet)
+        return;
+    bool public = n->config.nat_status > 0;
+    pg_log_nat_status_override(n->log, public ? PG_LIT("Public") : PG_LIT("Private"));
+    input(n, &(struct pg_seed_event){.kind = PG_SEED_NAT_STATUS_CHANGED,
+                                     .nat = public ? PG_SEED_NAT_PUBLIC : PG_SEED_NAT_PRIVATE});
+}
+
+void pg_node_control_settle(struct pg_node *n)
+{
+    if (n->config.quiet)
+        return;
+    pg_control_plane_settle(&n->control);
+    carry_out(n, PG_SEED_DISCOVERY_TIMEOUT); /* the only timer of the plane that says something to people */
+}
+
+void pg_node_control_ready(struct pg_node *n)
+{
+    if (n->config.n_bootstraps == 0)
+        input(n, &(struct pg_seed_event){.kind = PG_SEED_NO_BOOTSTRAP_PEERS});
+}
+
+void pg_node_control_listening(struct pg_node *n, const struct pg_multiaddr *addr)
+{
+    input(n, &(struct pg_seed_event){.kind = PG_SEED_LISTENING_ON, .addr = addr});
+}
+
+void pg_node_control_peer_up(struct pg_session *s)
+{
+    struct pg_node *n = s->node;
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
+        struct pg_contact *c = &n->contacts[i];
+        if (!c->is_bootstrap || !pg_peer_id_equal(&c->peer, &s->conn->peer))
+            continue;
+        input(n, &(struct pg_seed_event){.kind = PG_SEED_BOOTSTRAP_CONNECTED, .peer = &c->peer, .addr = &c->addrs[0]});
+        return;
+    }
+}
+
+void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multiaddr *addrs, uint32_t n_addrs)
+{
+    struct pg_seed_place places[64];
+    for (uint32_t i = 0; i < n_addrs; i++)
+        places[i] = (struct pg_seed_place){s->conn->peer, addrs[i]};
+    input(s->node, &(struct pg_seed_event){.kind = PG_SEED_PEER_IDENTIFIED, .peer = &s->conn->peer, .places = places,
+                                           .n_places = n_addrs});
+}
+
+void pg_node_control_peer_lost(struct pg_node *n, const struct pg_peer_id *peer, uint32_t remaining)
+{
+    input(n, &(struct pg_seed_event){.kind = PG_SEED_CONNECTION_LOST, .peer = peer, .remaining = remaining});
+}
+
+void pg_node_control_stop(struct pg_node *n)
+{
+    input(n, &(struct pg_seed_event){.kind = PG_SEED_SHUTDOWN_REQUESTED});
+}

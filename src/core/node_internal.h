@@ -1,0 +1,121 @@
+/* What the files of src/core share: the node's insides. */
+#pragma once
+#include "core/control.h"
+#include "core/listener.h"
+#include "core/node.h"
+#include "core/ping.h"
+#include "bootstrap.gen.h"
+#include "dial.gen.h"
+#include "identify.gen.h"
+#include "mem/arena.h"
+#include "shutdown.gen.h"
+#include "transport/conn.h"
+
+#define PG_MAX_HANDLERS 16u
+#define PG_SESSION_PROTOCOLS 64u
+#define HOST_OF(type, member, p) ((struct type *)((char *)(uintptr_t)(p) - offsetof(struct type, member)))
+
+struct pg_dial {
+    struct pg_instance in;
+    struct pg_timer timers[PG_DIAL_TIMERS];
+};
+struct pg_bootstrap {
+    struct pg_instance in;
+    struct pg_timer timers[PG_BOOTSTRAP_TIMERS];
+};
+struct pg_contact {
+    struct pg_bootstrap bootstrap;
+    struct pg_dial dial;
+    struct pg_node *node;
+    struct pg_peer_id peer; /* empty until known */
+    struct pg_multiaddr addrs[PG_CONTACT_ADDRS];
+    uint32_t n_addrs, next_addr, pending;
+    uint32_t backoff_ms, delay_ms;
+    enum pg_err why;
+    char reason[96];
+    bool used, is_bootstrap, for_ever, tried, failing, for_good;
+};
+void pg_contacts_init(struct pg_node *);
+void pg_contacts_stop(struct pg_node *);
+void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);
+void pg_contacts_peer_up(struct pg_session *);
+void pg_contacts_peer_lost(struct pg_node *, const struct pg_peer_id *);
+
+struct pg_identify {
+    struct pg_instance in;
+    struct pg_timer timers[PG_IDENTIFY_TIMERS];
+    struct pg_stream *stream;
+    struct pg_queue text; /* of the message so far */
+};
+struct pg_session {
+    struct pg_link_owner owner;
+    struct pg_node *node;
+    struct pg_conn *conn;
+    struct pg_contact *contact; /* that dials or dialled it */
+    struct pg_session *next, *previous, *next_doomed;
+    struct pg_identify identify;
+    struct pg_ping ping;
+    uint64_t up_us, rtt_us, bytes_in, bytes_out;
+    struct pg_multiaddr dialled, observed;
+    char peer_text[PG_PEER_ID_TEXT];
+    char agent[64];
+    bool up, listed;
+    char reason[96];
+};
+struct pg_session *pg_session_accept(struct pg_node *, struct pg_link *, const struct pg_endpoint *remote,
+                                     const struct pg_endpoint *local);
+/* Starts a dial; NULL when there are too many connections. */
+struct pg_session *pg_session_dial(struct pg_node *, struct pg_contact *, const struct pg_multiaddr *);
+void pg_session_drop(struct pg_session *, enum pg_err);
+void pg_sessions_reap(struct pg_node *);
+void pg_session_arrived(void *node, struct pg_conn *);
+void pg_session_lost(void *node, struct pg_conn *, enum pg_err);
+
+extern const struct pg_handler pg_identify_serve, pg_identify_push_take, pg_ping_serve;
+void pg_identify_start(struct pg_session *);
+void pg_identify_end(struct pg_session *);
+void pg_identify_push(struct pg_node *); /* our addresses have changed: tell every peer */
+
+struct pg_shutdown {
+    struct pg_instance in;
+    struct pg_timer timers[PG_SHUTDOWN_TIMERS];
+};
+
+struct pg_node {
+    struct pg_node_config config;
+    struct pg_node_hooks hooks;
+    struct pg_scope scope;
+    struct pg_transport transport;
+    struct pg_metrics metrics;
+    struct pg_log silent;
+    struct pg_log *log;
+    struct pg_pool chunks, links, session_pool;
+    struct pg_command *commands; /* FIFO of this turn */
+    uint32_t command_head, n_commands, command_room;
+    struct pg_arena arena;
+    struct pg_control_plane control;
+    struct pg_shutdown shutdown;
+    struct pg_listener listeners[PG_MAX_LISTENS];
+    struct pg_multiaddr addrs[64]; /* where we can be dialled */
+    uint32_t n_addrs;
+    struct pg_contact contacts[PG_MAX_CONTACTS];
+    struct pg_session *sessions, *last_session, *doomed_sessions;
+    const struct pg_handler *handlers[PG_MAX_HANDLERS];
+    uint32_t n_listeners, n_handlers, n_handshakes, expected, standing, link_number;
+    uint64_t random;
+    uint64_t stop_us;
+    bool started, ready, stopping, stopped;
+};
+
+/* Starts a listener for peers, as the seed's Listen says. */
+void pg_node_listen(struct pg_node *, const struct pg_multiaddr *);
+
+/* node_control.c: the seed's events into the control plane, its commands out. */
+void pg_node_control_init(struct pg_node *);
+void pg_node_control_listening(struct pg_node *, const struct pg_multiaddr *);
+void pg_node_control_peer_up(struct pg_session *);
+void pg_node_control_peer_identified(struct pg_session *, const struct pg_multiaddr *addrs, uint32_t n);
+void pg_node_control_peer_lost(struct pg_node *, const struct pg_peer_id *, uint32_t remaining);
+void pg_node_control_settle(struct pg_node *); /* after timers may have moved it */
+void pg_node_control_ready(struct pg_node *); /* all listeners stand */
+void pg_node_control_stop(struct pg_node *);

@@ -1,0 +1,33 @@
+/* The peers that the control plane knows, each with a few addresses: what Kademlia, mDNS and identify have told us.
+ * Called by control.c, phase.c and relay.c. Serves libp2p/specs addressing/README.md; bounded, and never grows. */
+#pragma once
+#include "crypto/multiaddr.h"
+
+#define PG_BOOK_PEERS 128u
+#define PG_BOOK_ADDRS 8u
+
+struct pg_known_peer {
+    struct pg_peer_id id; /* len 0: a free place */
+    bool bootstrap;
+    bool connected;
+    uint8_t n_addrs;
+    uint16_t relay_failures; /* reservations asked for since the last one that was granted */
+    uint64_t rtt_us;         /* 0: not measured */
+    struct pg_multiaddr addrs[PG_BOOK_ADDRS];
+};
+
+struct pg_peer_book {
+    struct pg_known_peer peers[PG_BOOK_PEERS];
+    uint32_t used, next_victim;
+};
+
+struct pg_known_peer *pg_book_find(struct pg_peer_book *, const struct pg_peer_id *);
+/* Finds or adds. A full book gives up a peer that is neither connected nor a bootstrap peer; NULL when there is none. */
+struct pg_known_peer *pg_book_add(struct pg_peer_book *, const struct pg_peer_id *);
+/* Adds an address unless it is there; the oldest gives way. addr may be NULL: then only the peer is added. */
+void pg_book_add_addr(struct pg_peer_book *, const struct pg_peer_id *, const struct pg_multiaddr *addr);
+/* Forgets one address, and the peer with its last one. */
+void pg_book_drop_addr(struct pg_peer_book *, const struct pg_peer_id *, const struct pg_multiaddr *addr);
+void pg_book_drop(struct pg_peer_book *, const struct pg_peer_id *);
+/* The connected bootstrap peer to ask for a reservation: fewest failures first, then nearest; NULL when there is none. */
+struct pg_known_peer *pg_book_relay(struct pg_peer_book *);

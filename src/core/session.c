@@ -1,0 +1,313 @@
+/* Sessions: what the core keeps for each connection, from the dial or the accept to its end.
+ * Called by node.c, contact.c and src/transport through its hooks. */
+#include "core/node_internal.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+static struct pg_session *of(struct pg_link_owner *owner)
+{
+    return (struct pg_session *)owner;
+}
+
+static void on_connected(struct pg_link_owner *owner, const struct pg_input *in)
+{
+    pg_conn_linked(of(owner)->conn, &in->remote, &in->local);
+}
+
+static void on_received(struct pg_link_owner *owner, uint8_t *data, size_t len)
+{
+    struct pg_session *s = of(owner);
+    s->bytes_in += len;
+    s->node->metrics.value[PG_METRIC_BYTES_RECEIVED] += len;
+    pg_conn_received(s->conn, data, len);
+}
+
+static void on_ended(struct pg_link_owner *owner)
+{
+    struct pg_session *s = of(owner);
+    struct pg_link *link = s->conn->link;
+    snprintf(s->reason, sizeof s->reason, "the other side closed the connection");
+    pg_node_close(s->node, &link);
+    pg_conn_link_lost(s->conn, PG_ERR_CLOSED);
+}
+
+static void on_written(struct pg_link_owner *owner)
+{
+    pg_conn_written(of(owner)->conn);
+}
+
+static void on_lost(struct pg_link_owner *owner, enum pg_err why, struct pg_bytes reason)
+{
+    struct pg_session *s = of(owner);
+    snprintf(s->reason, sizeof s->reason, "%.*s", (int)reason.len, (const char *)reason.at);
+    s->conn->link = NULL;
+    pg_conn_link_lost(s->conn, why);
+}
+
+static const struct pg_link_user user = {
+    .connected = on_connected, .received = on_received, .ended = on_ended, .written = on_written, .lost = on_lost};
+
+static struct pg_session *session_new(struct pg_node *n, struct pg_link *link, bool dialer, const struct pg_peer_id *expected)
+{
+    struct pg_session *s = pg_pool_take_zero(&n->session_pool);
+    if (!s)
+        return NULL;
+    s->conn = pg_conn_new(&n->transport, link, dialer, expected);
+    if (!s->conn) {
+        pg_pool_give(&n->session_pool, s);
+        return NULL;
+    }
+    s->owner.user = &user;
+    s->node = n;
+    s->conn->above = s;
+    s->previous = n->last_session;
+    if (n->last_session)
+        n->last_session->next = s;
+    else
+        n->sessions = s;
+    n->last_session = s;
+    s->listed = true;
+    n->n_handshakes++;
+    pg_queue_init(&s->identify.text, &n->chunks);
+    link->owner = &s->owner;
+    return s;
+}
+
+struct pg_session *pg_session_accept(struct pg_node *n, struct pg_link *link, const struct pg_endpoint *remote,
+                                     const struct pg_endpoint *local)
+{
+    struct pg_multiaddr from;
+    char text[PG_MULTIADDR_TEXT];
+    struct pg_session *s = NULL;
+    if (n->n_handshakes < n->config.max_connections / 4)
+        s = session_new(n, link, false, NULL);
+    if (!s) {
+        n->metrics.value[PG_METRIC_CONNECTIONS_REFUSED]++;
+        pg_multiaddr_from_tcp(&from, remote);
+        pg_log_connection_refused(n->log, pg_bytes(text, pg_multiaddr_text(&from, text, sizeof text)), n->n_handshakes);
+        pg_node_reset(n, &link);
+        return NULL;
+    }
+    pg_conn_linked(s->conn, remote, local);
+    return s;
+}
+
+/* The listener to dial from: of the same family, and able to reach what is dialled. */
+static void choose_port(struct pg_node *n, const struct pg_endpoint *to, struct pg_endpoint *from)
+{
+    for (uint32_t i = 0; i < n->n_listeners; i++) {
+        struct pg_listener *l = &n->listeners[i];
+        if (!pg_listener_stands(l) || l->endpoint.family != to->family)
+            continue;
+        if (!pg_endpoint_is_unspecified(&l->endpoint) && pg_endpoint_is_loopback(&l->endpoint) != pg_endpoint_is_loopback(to))
+            continue;
+        *from = l->endpoint;
+        return;
+    }
+}
+
+struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, const struct pg_multiaddr *addr)
+{
+    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER};
+    struct pg_peer_id named;
+    char text[PG_MULTIADDR_TEXT];
+    if (pg_multiaddr_tcp(addr, &dial.endpoint, &named) != PG_OK)
+        return NULL;
+    dial.link = pg_node_link(n, NULL);
+    struct pg_session *s = dial.link ? session_new(n, dial.link, true, named.len ? &named : &c->peer) : NULL;
+    if (!s) {
+        if (dial.link)
+            pg_pool_give(&n->links, dial.link);
+        return NULL;
+    }
+    s->contact = c;
+    s->dialled = *addr;
+    choose_port(n, &dial.endpoint, &dial.from);
+    pg_log_dialing(n->log, pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)));
+    pg_node_command(n, &dial);
+    return s;
+}
+
+void pg_session_drop(struct pg_session *s, enum pg_err why)
+{
+    pg_conn_close(s->conn, why);
+}
+
+/* The endpoint as Rust's Debug prints a ConnectedPoint: that is what the original's readers expect. */
+static struct pg_bytes endpoint_text(const struct pg_session *s, char *out, size_t room)
+{
+    struct pg_multiaddr remote, local;
+    char a[PG_MULTIADDR_TEXT], b[PG_MULTIADDR_TEXT];
+    pg_multiaddr_from_tcp(&remote, &s->conn->remote);
+    pg_multiaddr_from_tcp(&local, &s->conn->local);
+    int n;
+    if (s->conn->dialer) {
+        pg_multiaddr_text(s->dialled.len ? &s->dialled : &remote, a, sizeof a);
+        n = snprintf(out, room, "Dialer { address: %s, role_override: Dialer, port_use: Reuse }", a);
+    } else {
+        pg_multiaddr_text(&local, a, sizeof a);
+        pg_multiaddr_text(&remote, b, sizeof b);
+        n = snprintf(out, room, "Listener { local_addr: %s, send_back_addr: %s }", a, b);
+    }
+    return pg_bytes(out, n > 0 && (size_t)n < room ? (size_t)n : room - 1);
+}
+
+void pg_session_arrived(void *node, struct pg_conn *conn)
+{
+    struct pg_node *n = node;
+    struct pg_session *s = conn->above;
+    char endpoint[2 * PG_MULTIADDR_TEXT];
+    n->n_handshakes--;
+    s->up = true;
+    s->up_us = n->scope.now_us;
+    pg_peer_id_text(&conn->peer, s->peer_text);
+    n->metrics.value[conn->dialer ? PG_METRIC_CONNECTIONS_OPENED_OUTBOUND : PG_METRIC_CONNECTIONS_OPENED_INBOUND]++;
+    n->metrics.value[PG_METRIC_CONNECTIONS]++;
+    pg_log_connection_opened(n->log, pg_text(s->peer_text), endpoint_text(s, endpoint, sizeof endpoint));
+    pg_contacts_peer_up(s);
+    pg_node_control_peer_up(s);
+    if (!n->config.quiet) {
+        pg_identify_start(s);
+        pg_ping_start(&s->ping, s, 15000, 0);
+    }
+    if (n->hooks.peer_up)
+        n->hooks.peer_up(n->hooks.context, s);
+}
+
+static uint32_t connections_to(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    uint32_t count = 0;
+    for (struct pg_session *s = n->sessions; s; s = s->next)
+        count += s->up && pg_peer_id_equal(&s->conn->peer, peer);
+    return count;
+}
+
+static void unlist(struct pg_session *s)
+{
+    struct pg_node *n = s->node;
+    if (s->previous)
+        s->previous->next = s->next;
+    else
+        n->sessions = s->next;
+    if (s->next)
+        s->next->previous = s->previous;
+    else
+        n->last_session = s->previous;
+    s->listed = false;
+    s->next_doomed = n->doomed_sessions;
+    n->doomed_sessions = s;
+}
+
+static void lost_in_handshake(struct pg_session *s, enum pg_err why)
+{
+    struct pg_node *n = s->node;
+    char endpoint[2 * PG_MULTIADDR_TEXT];
+    struct pg_bytes reason = pg_text(s->reason[0] && why != PG_ERR_TIMEOUT ? s->reason : pg_err_text(why));
+    if (pg_err_class(why) == PG_CLASS_PEER)
+        reason = pg_text(pg_err_text(why));
+    n->n_handshakes--;
+    n->metrics.value[s->conn->dialer ? PG_METRIC_HANDSHAKES_FAILED_OUTBOUND : PG_METRIC_HANDSHAKES_FAILED_INBOUND]++;
+    if (s->contact)
+        pg_contact_attempt_failed(s->contact, s, why, reason);
+    else if (!s->conn->dialer)
+        pg_log_connection_failed(n->log, endpoint_text(s, endpoint, sizeof endpoint), reason);
+}
+
+void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
+{
+    struct pg_node *n = node;
+    struct pg_session *s = conn->above;
+    if (!s->listed)
+        return;
+    unlist(s);
+    if (pg_err_class(why) == PG_CLASS_PEER)
+        n->metrics.value[PG_METRIC_PROTOCOL_ERRORS]++;
+    if (!s->up) {
+        lost_in_handshake(s, why);
+        return;
+    }
+    s->up = false;
+    pg_identify_end(s);
+    pg_ping_end(&s->ping);
+    uint32_t remaining = connections_to(n, &conn->peer);
+    n->metrics.value[PG_METRIC_CONNECTIONS_CLOSED]++;
+    n->metrics.value[PG_METRIC_CONNECTIONS]--;
+    pg_log_connection_closed(n->log, pg_text(s->peer_text), remaining);
+    pg_node_control_peer_lost(n, &conn->peer, remaining);
+    if (n->hooks.peer_lost)
+        n->hooks.peer_lost(n->hooks.context, s);
+    if (remaining == 0)
+        pg_contacts_peer_lost(n, &conn->peer);
+}
+
+void pg_sessions_reap(struct pg_node *n)
+{
+    while (n->doomed_sessions) {
+        struct pg_session *s = n->doomed_sessions;
+        n->doomed_sessions = s->next_doomed;
+        pg_queue_clear(&s->identify.text);
+        pg_pool_give(&n->session_pool, s);
+    }
+}
+
+struct pg_session *pg_node_session(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    for (struct pg_session *s = n->sessions; s; s = s->next)
+        if (s->up && pg_peer_id_equal(&s->conn->peer, peer))
+            return s;
+    return NULL;
+}
+
+struct pg_session *pg_node_sessions(struct pg_node *n)
+{
+    return n->sessions;
+}
+
+struct pg_session *pg_session_next(const struct pg_session *s)
+{
+    return s->next;
+}
+
+struct pg_conn *pg_session_conn(const struct pg_session *s)
+{
+    return s->conn;
+}
+
+struct pg_bytes pg_session_peer_text(const struct pg_session *s)
+{
+    return pg_text(s->peer_text);
+}
+
+struct pg_contact *pg_session_contact(const struct pg_session *s)
+{
+    return s->contact;
+}
+
+struct pg_session *pg_session_of(const struct pg_stream *stream)
+{
+    return stream->conn->above;
+}
+
+void *pg_session_services(const struct pg_session *s)
+{
+    return s->node->hooks.context;
+}
+
+const struct pg_peer_id *pg_session_peer(const struct pg_session *s)
+{
+    return &s->conn->peer;
+}
+
+bool pg_session_is_up(const struct pg_session *s)
+{
+    return s->up;
+}
+
+void pg_session_view(const struct pg_session *s, struct pg_session_view *v)
+{
+    *v = (struct pg_session_view){.peer = pg_text(s->peer_text), .agent = pg_text(s->agent), .rtt_us = s->rtt_us,
+                                  .age_us = s->node->scope.now_us - s->up_us, .bytes_in = s->bytes_in,
+                                  .streams = s->conn->yamux.streams.used, .dialer = s->conn->dialer};
+    pg_multiaddr_from_tcp(&v->remote, &s->conn->remote);
+}

@@ -1,0 +1,254 @@
+/* The control socket's answers. Called by peer.c and through links; see control.h.
+ * The line that comes is `status json` or `status text`. */
+#include "service/control.h"
+
+#include "metrics.gen.h"
+#include "trace/output.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { ANSWER_MAX = 64 * 1024 };
+
+static void answer(struct pg_control_client *c, struct pg_bytes text)
+{
+    if (pg_queue_put(&c->link->tx, text))
+        pg_node_command(c->control->node, &(struct pg_command){.kind = PG_COMMAND_WRITE, .link = c->link});
+    pg_node_close(c->control->node, &c->link);
+}
+
+static void put_addr(struct pg_out *out, const char *key, const struct pg_multiaddr *addr)
+{
+    char text[PG_MULTIADDR_TEXT];
+    pg_out_text(out, key, pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)));
+}
+
+static void put_connections(struct pg_out *out, struct pg_node *n)
+{
+    pg_out_array(out, "connections");
+    for (struct pg_session *s = pg_node_sessions(n); s; s = pg_session_next(s)) {
+        struct pg_session_view v;
+        if (!pg_session_is_up(s))
+            continue;
+        pg_session_view(s, &v);
+        pg_out_object(out, NULL);
+        pg_out_text(out, "peer", v.peer);
+        pg_out_text(out, "agent", v.agent);
+        put_addr(out, "remote", &v.remote);
+        pg_out_text(out, "direction", v.dialer ? PG_LIT("outbound") : PG_LIT("inbound"));
+        pg_out_u64(out, "age_s", v.age_us / 1000000);
+        pg_out_u64(out, "rtt_us", v.rtt_us);
+        pg_out_u64(out, "streams", v.streams);
+        pg_out_close(out);
+    }
+    pg_out_close(out);
+}
+
+static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
+{
+    struct pg_forward_view f;
+    pg_out_array(out, "tunnels");
+    for (uint32_t i = 0; pg_tunnels_view(t, i, &f); i++) {
+        pg_out_object(out, NULL);
+        pg_out_text(out, "peer", f.peer);
+        pg_out_text(out, "service", f.service);
+        pg_out_text(out, "bind", f.bind);
+        pg_out_bool(out, "listening", f.listening);
+        pg_out_u64(out, "clients", f.clients);
+        pg_out_close(out);
+    }
+    pg_out_close(out);
+    pg_out_array(out, "exposed");
+    for (uint32_t i = 0; i < t->n_exposed; i++) {
+        pg_out_object(out, NULL);
+        pg_out_text(out, "service", t->exposed[i].name);
+        pg_out_text(out, "host", t->exposed[i].host);
+        pg_out_u64(out, "port", t->exposed[i].port);
+        pg_out_close(out);
+    }
+    pg_out_close(out);
+}
+
+static void answer_json(struct pg_control_client *c, char *room)
+{
+    struct pg_control_socket *k = c->control;
+    struct pg_out out;
+    struct pg_node_view v;
+    char peer[PG_PEER_ID_TEXT];
+    pg_node_view(k->node, &v);
+    pg_out_begin(&out, room, ANSWER_MAX, "status");
+    pg_out_text(&out, "peer", pg_bytes(peer, pg_peer_id_text(pg_identity_peer_id(k->identity), peer)));
+    pg_out_text(&out, "agent", PG_LIT(PG_AGENT));
+    pg_out_u64(&out, "uptime_s", (pg_node_scope(k->node)->now_us - k->started_us) / 1000000);
+    pg_out_text(&out, "phase", pg_text(v.phase));
+    pg_out_text(&out, "nat", pg_text(v.nat));
+    pg_out_text(&out, "relay", pg_text(v.relay));
+    pg_out_array(&out, "addrs");
+    for (uint32_t i = 0; i < v.n_addrs; i++)
+        put_addr(&out, NULL, &v.addrs[i]);
+    pg_out_close(&out);
+    put_connections(&out, k->node);
+    put_tunnels(&out, k->tunnels);
+    pg_out_object(&out, "counters");
+    for (unsigned i = 0; i < PG_METRICS; i++)
+        pg_out_u64(&out, pg_metric_infos[i].name, pg_node_metrics(k->node)->value[i]);
+    struct pg_bytes line = pg_out_end(&out);
+    answer(c, line.len ? line : PG_LIT("{\"event\":\"error\",\"code\":\"no_memory\",\"reason\":\"the answer is too long\"}\n"));
+}
+
+static void put(struct pg_line *out, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n > 0)
+        pg_line_raw(out, pg_bytes(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+}
+
+static void put_people(struct pg_line *out, struct pg_control_socket *k)
+{
+    char text[PG_MULTIADDR_TEXT];
+    for (struct pg_session *s = pg_node_sessions(k->node); s; s = pg_session_next(s)) {
+        struct pg_session_view w;
+        if (!pg_session_is_up(s))
+            continue;
+        pg_session_view(s, &w);
+        pg_multiaddr_text(&w.remote, text, sizeof text);
+        put(out, "connection  %.*s %s %s, %u streams, round trip %llu us\n", (int)w.peer.len, (const char *)w.peer.at,
+            w.dialer ? "to" : "from", text, w.streams, (unsigned long long)w.rtt_us);
+    }
+    struct pg_forward_view f;
+    for (uint32_t i = 0; pg_tunnels_view(k->tunnels, i, &f); i++)
+        put(out, "tunnel      %.*s to %.*s of %.*s, %u clients%s\n", (int)f.bind.len, (const char *)f.bind.at, (int)f.service.len,
+            (const char *)f.service.at, (int)f.peer.len, (const char *)f.peer.at, f.clients, f.listening ? "" : ", NOT LISTENING");
+    for (uint32_t i = 0; i < k->tunnels->n_exposed; i++) {
+        const struct pg_exposed *e = &k->tunnels->exposed[i];
+        put(out, "exposed     %.*s at %.*s:%u\n", (int)e->name.len, (const char *)e->name.at, (int)e->host.len,
+            (const char *)e->host.at, e->port);
+    }
+}
+
+static void answer_text(struct pg_control_client *c, char *room)
+{
+    struct pg_control_socket *k = c->control;
+    struct pg_node_view v;
+    struct pg_line out;
+    char text[PG_MULTIADDR_TEXT];
+    pg_node_view(k->node, &v);
+    pg_line_init(&out, room, ANSWER_MAX);
+    pg_peer_id_text(pg_identity_peer_id(k->identity), text);
+    put(&out, "peer        %s\nphase       %s\nnat         %s\nrelay       %s\n", text, v.phase, v.nat, v.relay);
+    for (uint32_t i = 0; i < v.n_addrs; i++) {
+        pg_multiaddr_text(&v.addrs[i], text, sizeof text);
+        put(&out, "address     %s\n", text);
+    }
+    put_people(&out, k);
+    for (unsigned i = 0; i < PG_METRICS; i++)
+        if (pg_node_metrics(k->node)->value[i])
+            put(&out, "%-28s %llu\n", pg_metric_infos[i].name, (unsigned long long)pg_node_metrics(k->node)->value[i]);
+    answer(c, pg_line_bytes(&out));
+}
+
+static void take_line(struct pg_control_client *c)
+{
+    struct pg_bytes line = pg_bytes(c->line, c->used);
+    char *room = pg_node_scratch(c->control->node, ANSWER_MAX);
+    if (!room)
+        answer(c, PG_LIT("{\"event\":\"error\",\"code\":\"no_memory\",\"reason\":\"out of memory\"}\n"));
+    else if (pg_bytes_equal(line, PG_LIT("status json")))
+        answer_json(c, room);
+    else if (pg_bytes_equal(line, PG_LIT("status text")))
+        answer_text(c, room);
+    else
+        answer(c, PG_LIT("{\"event\":\"error\",\"code\":\"usage\",\"reason\":\"unknown request\"}\n"));
+}
+
+static void on_received(struct pg_link_owner *owner, uint8_t *data, size_t len)
+{
+    struct pg_control_client *c = (struct pg_control_client *)owner;
+    for (size_t i = 0; i < len && c->link; i++) {
+        if (data[i] == '\n') {
+            take_line(c);
+            return;
+        }
+        if (c->used == sizeof c->line) {
+            pg_log_control_failed(pg_node_log(c->control->node), PG_LIT("request too long"));
+            pg_node_reset(c->control->node, &c->link);
+            return;
+        }
+        c->line[c->used++] = (char)data[i];
+    }
+}
+
+static void on_ended(struct pg_link_owner *owner)
+{
+    struct pg_control_client *c = (struct pg_control_client *)owner;
+    pg_node_close(c->control->node, &c->link);
+}
+
+static void on_written(struct pg_link_owner *owner)
+{
+    (void)owner;
+}
+
+static void on_lost(struct pg_link_owner *owner, enum pg_err why, struct pg_bytes reason)
+{
+    (void)why;
+    (void)reason;
+    ((struct pg_control_client *)owner)->link = NULL;
+}
+
+static const struct pg_link_user client_user = {
+    .received = on_received, .ended = on_ended, .written = on_written, .lost = on_lost};
+
+static void arrived(struct pg_listener *l, struct pg_link *link, const struct pg_endpoint *remote, const struct pg_endpoint *local)
+{
+    struct pg_control_socket *k = l->context;
+    (void)remote;
+    (void)local;
+    for (unsigned i = 0; i < PG_CONTROL_CLIENTS; i++) {
+        struct pg_control_client *c = &k->clients[i];
+        if (c->link)
+            continue;
+        *c = (struct pg_control_client){.owner.user = &client_user, .link = link, .control = k};
+        link->owner = &c->owner;
+        link->credit = sizeof c->line;
+        pg_node_command(k->node, &(struct pg_command){.kind = PG_COMMAND_READ, .link = link});
+        return;
+    }
+    pg_log_control_failed(pg_node_log(k->node), PG_LIT("too many at once"));
+    pg_node_reset(k->node, &link);
+}
+
+static void stands(struct pg_listener *l, const struct pg_endpoint *at)
+{
+    (void)at;
+    pg_log_control_listening(pg_node_log(l->node), l->path);
+}
+
+static void failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)
+{
+    char text[512];
+    (void)why;
+    int n = snprintf(text, sizeof text, "cannot listen on %.*s: %.*s (another place: --control PATH, none: --control off)",
+                     (int)l->path.len, (const char *)l->path.at, (int)reason.len, (const char *)reason.at);
+    pg_log_control_failed(pg_node_log(l->node), pg_bytes(text, n > 0 && (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+}
+
+static const struct pg_listener_user listener_user = {.address = stands, .failed = failed, .arrived = arrived};
+
+void pg_control_start(struct pg_control_socket *k, struct pg_node *node, struct pg_tunnels *tunnels, const struct pg_identity *identity,
+                      struct pg_bytes path)
+{
+    *k = (struct pg_control_socket){.node = node, .tunnels = tunnels, .identity = identity};
+    k->started_us = pg_node_scope(node)->now_us;
+    k->listener = (struct pg_listener){.kind = PG_LISTEN_CONTROL, .user = &listener_user, .context = k, .path = path};
+    pg_listener_start(&k->listener, node, 999);
+}
+
+void pg_control_stop(struct pg_control_socket *k)
+{
+    pg_listener_stop(&k->listener);
+}

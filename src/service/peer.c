@@ -1,0 +1,166 @@
+/* Composes the node with tunnels, control socket and tasks. Called by src/cli/main.c. */
+#include "service/peer.h"
+
+#include "machines.gen.h"
+#include "service/control.h"
+#include "service/task.h"
+
+#include <stdlib.h>
+
+struct pg_peer {
+    struct pg_tunnels tunnels; /* first: what the tunnel's streams find by their session */
+    struct pg_node *node;
+    struct pg_control_socket control;
+    struct pg_task task;
+    struct pg_peer_config config;
+};
+
+static bool has_task(const struct pg_peer *p)
+{
+    return p->config.task != PG_TASK_NONE;
+}
+
+static void on_start(void *context)
+{
+    struct pg_peer *p = context;
+    if (has_task(p)) {
+        pg_task_start(&p->task);
+        return;
+    }
+    if (p->config.control.len)
+        pg_control_start(&p->control, p->node, &p->tunnels, p->config.node.identity, p->config.control);
+    for (uint32_t i = 0; i < p->config.n_forwards; i++) {
+        const struct pg_peer_forward *f = &p->config.forwards[i];
+        struct pg_contact *c = f->addr.len ? pg_node_contact(p->node, &f->peer) : NULL;
+        if (c)
+            (void)pg_contact_add(c, &f->addr);
+    }
+    pg_tunnels_start(&p->tunnels);
+}
+
+static void on_peer_up(void *context, struct pg_session *s)
+{
+    struct pg_peer *p = context;
+    if (has_task(p))
+        pg_task_peer_up(&p->task, s);
+    pg_tunnels_peer_up(&p->tunnels, s);
+}
+
+static void on_peer_lost(void *context, struct pg_session *s)
+{
+    struct pg_peer *p = context;
+    if (has_task(p))
+        pg_task_peer_lost(&p->task, s);
+}
+
+static void on_contact_failed(void *context, struct pg_contact *c, enum pg_err why, struct pg_bytes reason)
+{
+    struct pg_peer *p = context;
+    if (has_task(p))
+        pg_task_contact_failed(&p->task, c, why, reason);
+}
+
+static void on_adopted(void *context, struct pg_link *link)
+{
+    struct pg_peer *p = context;
+    pg_task_adopted(&p->task, link);
+}
+
+static void on_stop(void *context)
+{
+    struct pg_peer *p = context;
+    if (has_task(p))
+        pg_task_stop(&p->task);
+    pg_tunnels_stop(&p->tunnels);
+    if (p->config.control.len)
+        pg_control_stop(&p->control);
+}
+
+static uint32_t on_busy(void *context)
+{
+    struct pg_peer *p = context;
+    return pg_tunnels_busy(&p->tunnels);
+}
+
+static void on_cut(void *context)
+{
+    struct pg_peer *p = context;
+    pg_tunnels_cut(&p->tunnels);
+}
+
+static void on_finished(void *context, struct pg_instance *in)
+{
+    struct pg_peer *p = context;
+    if (has_task(p) && in->machine->id == PG_MACHINE_TUNNEL_CONSUMER)
+        pg_task_tunnel_ended(&p->task, in->self);
+    pg_tunnels_finished(&p->tunnels, in);
+}
+
+static void on_settled(void *context)
+{
+    struct pg_peer *p = context;
+    pg_tunnels_reap(&p->tunnels);
+}
+
+static bool compose(struct pg_peer *p)
+{
+    const struct pg_peer_config *c = &p->config;
+    if (!pg_tunnels_init(&p->tunnels, p->node, c->node.max_streams / 2))
+        return false;
+    p->tunnels.wait_ms = has_task(p) ? c->timeout_ms : c->tunnel_wait_ms;
+    for (uint32_t i = 0; i < c->n_exposed; i++)
+        if (!pg_tunnels_expose(&p->tunnels, c->exposed[i].name, c->exposed[i].host, c->exposed[i].port))
+            return false;
+    for (uint32_t i = 0; i < c->n_forwards; i++)
+        if (!pg_tunnels_forward(&p->tunnels, &c->forwards[i].peer, c->forwards[i].service, c->forwards[i].host, c->forwards[i].port))
+            return false;
+    if (has_task(p))
+        pg_task_init(&p->task, p->node, &p->tunnels, c);
+    return true;
+}
+
+struct pg_peer *pg_peer_new(const struct pg_peer_config *config)
+{
+    struct pg_peer *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost,
+                                  .contact_failed = on_contact_failed, .adopted = on_adopted, .stop = on_stop, .busy = on_busy,
+                                  .cut = on_cut, .finished = on_finished, .settled = on_settled};
+    p->config = *config;
+    p->node = pg_node_new(&p->config.node, &hooks);
+    if (!p->node || !compose(p)) {
+        pg_peer_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void pg_peer_free(struct pg_peer *p)
+{
+    if (!p)
+        return;
+    if (p->node && has_task(p))
+        pg_task_free(&p->task);
+    if (p->node)
+        pg_tunnels_end(&p->tunnels);
+    pg_node_free(p->node);
+    pg_tunnels_free(&p->tunnels);
+    free(p);
+}
+
+struct pg_core pg_peer_core(struct pg_peer *p)
+{
+    return pg_node_core(p->node);
+}
+
+struct pg_node *pg_peer_node(struct pg_peer *p)
+{
+    return p->node;
+}
+
+enum pg_err pg_peer_failure(const struct pg_peer *p, struct pg_bytes *reason)
+{
+    *reason = has_task(p) ? pg_text(p->task.reason) : PG_NONE;
+    return has_task(p) ? p->task.why : PG_OK;
+}

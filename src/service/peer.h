@@ -1,0 +1,43 @@
+/* A peer with its services, or a command that does one thing at a peer: the node and what people use on top of it.
+ * Called by src/cli/main.c. */
+#pragma once
+#include "core/node.h"
+
+enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PIPE };
+
+struct pg_peer_expose {
+    struct pg_bytes name, host;
+    uint16_t port;
+};
+struct pg_peer_forward {
+    struct pg_peer_id peer;
+    struct pg_multiaddr addr; /* of the peer, when it was given; else empty */
+    struct pg_bytes service, host;
+    uint16_t port;
+};
+
+/* Texts are borrowed for the peer's life. */
+struct pg_peer_config {
+    struct pg_node_config node;
+    const struct pg_peer_expose *exposed;
+    const struct pg_peer_forward *forwards;
+    uint32_t n_exposed, n_forwards;
+    uint64_t tunnel_wait_ms;
+    struct pg_bytes control; /* path of the socket; empty: none */
+
+    enum pg_task_kind task;
+    struct pg_multiaddr address; /* of a task */
+    struct pg_bytes service;     /* of a pipe */
+    uint32_t count;              /* of pings */
+    uint64_t timeout_ms;
+    bool json;
+};
+
+struct pg_peer;
+/* NULL when memory cannot be had or a list is longer than its limit. */
+struct pg_peer *pg_peer_new(const struct pg_peer_config *);
+void pg_peer_free(struct pg_peer *);
+struct pg_core pg_peer_core(struct pg_peer *);
+struct pg_node *pg_peer_node(struct pg_peer *);
+/* How a task failed: PG_OK when it did not. reason is valid as long as the peer. */
+enum pg_err pg_peer_failure(const struct pg_peer *, struct pg_bytes *reason);

@@ -1,0 +1,197 @@
+/* Facts and actions of task, and the commands ping and pipe; identify's answer is shown by task_identify.c.
+ * Called by peer.c. Output formats: the commands' contract in spec/options.list and docs. */
+#include "service/task.h"
+
+#include "service/task_identify.h"
+#include "trace/output.h"
+
+#include <stdio.h>
+
+uint64_t pg_task_timeout_ms(const struct pg_task *t)
+{
+    return t->config->timeout_ms;
+}
+
+bool pg_task_is_settled(const struct pg_task *t)
+{
+    for (const struct pg_tunnel_consumer *c = t->tunnels->consumer_list; c; c = c->next)
+        if (c->pipe.begun)
+            return true;
+    return false;
+}
+
+static void fail(struct pg_task *t, enum pg_err why, struct pg_bytes reason)
+{
+    t->why = why;
+    snprintf(t->reason, sizeof t->reason, "%.*s", (int)reason.len, (const char *)reason.at);
+}
+
+void pg_task_do_contact_start(struct pg_task *t)
+{
+    struct pg_peer_id named;
+    pg_multiaddr_peer(&t->config->address, &named);
+    t->contact = pg_node_contact(t->node, &named);
+    (void)pg_contact_add(t->contact, &t->config->address);
+    pg_contact_start(t->contact, false, false);
+}
+
+/* ping */
+
+static void report(struct pg_task *t, struct pg_bytes line)
+{
+    pg_node_report(t->node, line);
+}
+
+static void ping_told(struct pg_ping *p, bool ok, uint64_t rtt_us)
+{
+    struct pg_task *t = p->context;
+    char text[160];
+    t->sent++;
+    t->received += ok;
+    if (ok && t->config->json)
+        snprintf(text, sizeof text, "{\"event\":\"ping\",\"seq\":%u,\"rtt_us\":%llu}\n", t->sent - 1, (unsigned long long)rtt_us);
+    else if (ok)
+        snprintf(text, sizeof text, "seq %u: %llu.%03llu ms\n", t->sent - 1, (unsigned long long)rtt_us / 1000,
+                 (unsigned long long)rtt_us % 1000);
+    else
+        snprintf(text, sizeof text, t->config->json ? "{\"event\":\"ping\",\"seq\":%u,\"rtt_us\":null}\n" : "seq %u: lost\n",
+                 t->sent - 1);
+    report(t, pg_text(text));
+    if (t->sent < t->config->count)
+        return;
+    snprintf(text, sizeof text, t->config->json ? "{\"event\":\"summary\",\"sent\":%u,\"received\":%u}\n" : "sent %u, received %u\n",
+             t->sent, t->received);
+    report(t, pg_text(text));
+    if (t->received < t->sent)
+        fail(t, p->why ? p->why : PG_ERR_TIMEOUT, PG_LIT("not every ping was answered"));
+    pg_post(&t->in, t->received == t->sent ? PG_TASK_ON_WORK_DONE : PG_TASK_ON_WORK_FAILED);
+}
+
+/* pipe */
+
+void pg_task_adopted(struct pg_task *t, struct pg_link *link)
+{
+    link->credit = 0;
+    t->stdio = link;
+}
+
+static void begin_pipe(struct pg_task *t)
+{
+    struct pg_link *link = t->stdio;
+    t->stdio = NULL;
+    t->piping = true;
+    pg_tunnel_consumer_piped(t->tunnels, pg_session_peer(t->session), t->config->service, link);
+}
+
+static enum pg_err outcome(const struct pg_tunnel_consumer *c)
+{
+    switch ((enum pg_tunnel_consumer_event)c->in.event) {
+    case PG_TUNNEL_CONSUMER_ON_PIPE_DONE: return c->pipe.why;
+    case PG_TUNNEL_CONSUMER_ON_ANSWER_REJECTED: return PG_ERR_TUNNEL_REJECTED;
+    case PG_TUNNEL_CONSUMER_ON_ANSWER_BAD: return PG_ERR_SERVICE_DOWN;
+    case PG_TUNNEL_CONSUMER_ON_WAIT_FIRED:
+    case PG_TUNNEL_CONSUMER_ON_ANSWER_FIRED: return PG_ERR_TIMEOUT;
+    case PG_TUNNEL_CONSUMER_ON_START:
+    case PG_TUNNEL_CONSUMER_ON_PEER_UP:
+    case PG_TUNNEL_CONSUMER_ON_ANSWER_ACCEPTED:
+    case PG_TUNNEL_CONSUMER_ON_STREAM_FAILED:
+    case PG_TUNNEL_CONSUMER_ON_CLIENT_LOST:
+    case PG_TUNNEL_CONSUMER_ON_STOP: break;
+    }
+    return PG_ERR_CLOSED;
+}
+
+void pg_task_tunnel_ended(struct pg_task *t, const struct pg_tunnel_consumer *c)
+{
+    enum pg_err why = outcome(c);
+    if (why != PG_OK) {
+        const char *reason = c->pipe.begun ? c->pipe.reason : c->reason;
+        fail(t, why, pg_text(reason[0] ? reason : pg_err_text(why)));
+    }
+    pg_post(&t->in, why == PG_OK ? PG_TASK_ON_WORK_DONE : PG_TASK_ON_WORK_FAILED);
+}
+
+/* All */
+
+void pg_task_do_work_begin(struct pg_task *t)
+{
+    switch (t->config->task) {
+    case PG_TASK_PING:
+        t->ping.told = ping_told;
+        t->ping.context = t;
+        pg_ping_start(&t->ping, t->session, 1000, t->config->count);
+        return;
+    case PG_TASK_IDENTIFY: pg_task_identify_begin(t); return;
+    case PG_TASK_PIPE: begin_pipe(t); return;
+    case PG_TASK_NONE: return;
+    }
+}
+
+void pg_task_do_success_tell(struct pg_task *t)
+{
+    pg_node_stop(t->node, 0);
+}
+
+void pg_task_do_failure_tell(struct pg_task *t)
+{
+    if (t->why == PG_OK)
+        fail(t, PG_ERR_CLOSED, pg_text(pg_err_text(PG_ERR_CLOSED)));
+    pg_node_stop(t->node, pg_err_exit(t->why));
+}
+
+void pg_task_do_lateness_tell(struct pg_task *t)
+{
+    char text[96];
+    snprintf(text, sizeof text, "no answer within %llu ms (--timeout)", (unsigned long long)t->config->timeout_ms);
+    fail(t, PG_ERR_TIMEOUT, pg_text(text));
+    pg_node_stop(t->node, pg_err_exit(PG_ERR_TIMEOUT));
+}
+
+void pg_task_init(struct pg_task *t, struct pg_node *node, struct pg_tunnels *tunnels, const struct pg_peer_config *config)
+{
+    *t = (struct pg_task){.node = node, .tunnels = tunnels, .config = config};
+    pg_queue_init(&t->text, pg_node_transport(node)->chunks);
+    pg_instance_init(&t->in, &pg_task_machine, &pg_task_binding, t, pg_node_scope(node), t->timers, NULL, 0);
+}
+
+void pg_task_start(struct pg_task *t)
+{
+    pg_step(&t->in, PG_TASK_ON_START);
+}
+
+void pg_task_peer_up(struct pg_task *t, struct pg_session *s)
+{
+    if (t->session && t->session != s)
+        return;
+    t->session = s;
+    pg_step(&t->in, PG_TASK_ON_PEER_UP);
+}
+
+void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
+{
+    if (t->session != s)
+        return;
+    pg_ping_end(&t->ping);
+    t->session = NULL;
+    if (!t->piping)
+        pg_step(&t->in, PG_TASK_ON_PEER_LOST); /* a pipe ends by its tunnel, which knows more */
+}
+
+void pg_task_contact_failed(struct pg_task *t, struct pg_contact *c, enum pg_err why, struct pg_bytes reason)
+{
+    if (c != t->contact)
+        return;
+    fail(t, why, reason);
+    pg_step(&t->in, PG_TASK_ON_CONTACT_FAILED);
+}
+
+void pg_task_stop(struct pg_task *t)
+{
+    pg_step(&t->in, PG_TASK_ON_STOP);
+}
+
+void pg_task_free(struct pg_task *t)
+{
+    pg_ping_end(&t->ping);
+    pg_queue_clear(&t->text);
+}

@@ -1,0 +1,96 @@
+/* The tunnel service: local services offered to peers, and services of peers made local.
+ * Composed and called by src/service/peer.c. Wire: spec/wire/tunnel.wire. */
+#pragma once
+#include "service/pipe.h"
+#include "listener.gen.h"
+#include "tunnel.wire.gen.h"
+#include "tunnel_consumer.gen.h"
+#include "tunnel_provider.gen.h"
+
+#define PG_MAX_EXPOSED 64u
+#define PG_MAX_FORWARDS 64u
+
+struct pg_exposed {
+    struct pg_bytes name, host;
+    uint16_t port;
+};
+
+/* One --tunnel: a local listener that lives as long as the process. */
+struct pg_forward;
+
+struct pg_tunnels {
+    struct pg_node *node;
+    struct pg_pool consumers, providers;
+    struct pg_tunnel_consumer *consumer_list;
+    struct pg_tunnel_provider *provider_list;
+    struct pg_exposed exposed[PG_MAX_EXPOSED];
+    uint32_t n_exposed, n_running;
+    struct pg_forward *forwards;
+    struct pg_pipe *doomed;
+    uint32_t n_forwards;
+    uint64_t wait_ms;
+    uint32_t next_key;
+};
+
+bool pg_tunnels_init(struct pg_tunnels *, struct pg_node *, uint32_t at_once);
+void pg_tunnels_free(struct pg_tunnels *);
+bool pg_tunnels_expose(struct pg_tunnels *, struct pg_bytes name, struct pg_bytes host, uint16_t port); /* the last of a name wins */
+bool pg_tunnels_forward(struct pg_tunnels *, const struct pg_peer_id *, struct pg_bytes service, struct pg_bytes host, uint16_t port);
+void pg_tunnels_start(struct pg_tunnels *);
+void pg_tunnels_peer_up(struct pg_tunnels *, struct pg_session *);
+void pg_tunnels_stop(struct pg_tunnels *);
+void pg_tunnels_cut(struct pg_tunnels *);
+/* A machine has ended; those of tunnels are freed by the reap that follows the turn. */
+void pg_tunnels_finished(struct pg_tunnels *, struct pg_instance *);
+void pg_tunnels_reap(struct pg_tunnels *);
+static inline uint32_t pg_tunnels_busy(const struct pg_tunnels *t)
+{
+    return t->n_running;
+}
+
+/* A client that is no socket of a forward: standard input and output of the pipe command. */
+void pg_tunnel_consumer_piped(struct pg_tunnels *, const struct pg_peer_id *, struct pg_bytes service, struct pg_link *);
+/* Frees every tunnel, without a word to anybody. */
+void pg_tunnels_end(struct pg_tunnels *);
+
+/* What status shows of a forward. */
+struct pg_forward_view {
+    struct pg_bytes peer, service, bind;
+    bool listening;
+    uint32_t clients;
+};
+bool pg_tunnels_view(const struct pg_tunnels *, uint32_t i, struct pg_forward_view *);
+
+/* For tunnel_consumer.c and tunnel_provider.c. */
+struct pg_tunnel_consumer {
+    struct pg_pipe pipe; /* first: its owner is the local link's */
+    struct pg_instance in;
+    struct pg_timer timers[PG_TUNNEL_CONSUMER_TIMERS];
+    struct pg_tunnels *tunnels;
+    struct pg_forward *forward;
+    struct pg_tunnel_consumer *next, **previous;
+    struct pg_frame frame;
+    void *room; /* chunk for an answer in pieces */
+    uint64_t came_us;
+    char client[64], reason[256];
+};
+struct pg_tunnel_provider {
+    struct pg_pipe pipe;
+    struct pg_instance in;
+    struct pg_timer timers[PG_TUNNEL_PROVIDER_TIMERS];
+    struct pg_tunnels *tunnels;
+    struct pg_tunnel_provider *next, **previous;
+    const struct pg_exposed *service;
+    struct pg_queue early; /* bytes that came before the service was connected */
+    struct pg_frame frame;
+    void *room;
+    char name[256], peer[PG_PEER_ID_TEXT], reason[160];
+    bool ended_early;
+};
+extern const struct pg_handler pg_tunnel_serve;
+void pg_tunnel_consumer_arrived(struct pg_tunnels *, struct pg_forward *, struct pg_link *, const struct pg_endpoint *remote);
+const struct pg_peer_id *pg_forward_peer(const struct pg_forward *);
+struct pg_bytes pg_forward_service(const struct pg_forward *);
+void pg_forward_hurry(struct pg_forward *);
+/* Writes {"accepted":…} or a request behind its length. */
+bool pg_tunnel_send(struct pg_stream *, const struct pg_json_table *, const void *message);

@@ -1,0 +1,291 @@
+/* Facts and actions of tunnel_consumer: a local client of a forward, and the peer that has its service.
+ * Called by forward.c and through links and streams. Wire: spec/wire/tunnel.wire, the seed's tunnel protocol. */
+#include "protocols.gen.h"
+#include "service/tunnel.h"
+
+#include <stdio.h>
+
+static struct pg_log *logs(const struct pg_tunnel_consumer *t)
+{
+    return pg_node_log(t->tunnels->node);
+}
+
+static struct pg_metrics *metrics(const struct pg_tunnel_consumer *t)
+{
+    return pg_node_metrics(t->tunnels->node);
+}
+
+/* Facts. */
+
+bool pg_tunnel_consumer_is_reachable(const struct pg_tunnel_consumer *t)
+{
+    struct pg_session *s = pg_node_session(t->tunnels->node, pg_forward_peer(t->forward));
+    return s && pg_stream_room(pg_session_conn(s));
+}
+
+bool pg_tunnel_consumer_is_patient(const struct pg_tunnel_consumer *t)
+{
+    return pg_node_scope(t->tunnels->node)->now_us - t->came_us < t->tunnels->wait_ms * 1000;
+}
+
+bool pg_tunnel_consumer_is_stopping(const struct pg_tunnel_consumer *t)
+{
+    return pg_node_stopping(t->tunnels->node);
+}
+
+uint64_t pg_tunnel_consumer_tunnel_wait_ms(const struct pg_tunnel_consumer *t)
+{
+    return t->tunnels->wait_ms;
+}
+
+/* The stream. */
+
+static void take_answer(struct pg_tunnel_consumer *t, struct pg_bytes text)
+{
+    size_t room = text.len + 4096;
+    struct pg_arena arena = {pg_node_scratch(t->tunnels->node, room), room, 0};
+    struct pg_json_tunnel_response answer;
+    enum pg_err error = arena.base ? pg_json_tunnel_response_read(&answer, text, &arena) : PG_ERR_NO_MEMORY;
+    if (error != PG_OK) {
+        snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(error));
+        pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_BAD);
+    } else if (answer.accepted) {
+        pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_ACCEPTED);
+    } else {
+        struct pg_bytes why = answer.has_reason ? pg_bytes_head(answer.reason, sizeof t->reason - 1) : PG_LIT("no reason given");
+        memcpy(t->reason, why.at, why.len);
+        t->reason[why.len] = 0;
+        pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_REJECTED);
+    }
+}
+
+static void asking_data(struct pg_tunnel_consumer *t, struct pg_stream *s, struct pg_bytes data)
+{
+    struct pg_bytes text;
+    size_t before = data.len;
+    enum pg_frame_result result = pg_frame_feed(&t->frame, &data, &text);
+    pg_stream_consumed(s, before - data.len);
+    if (result == PG_FRAME_BAD) {
+        snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(pg_frame_error(&t->frame)));
+        pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_BAD);
+    } else if (result == PG_FRAME_MESSAGE) {
+        take_answer(t, text);
+        if (data.len > 0 && t->pipe.begun)
+            pg_pipe_from_stream(&t->pipe, data); /* bytes behind the answer in one frame */
+    }
+}
+
+static void on_data(struct pg_stream *s, struct pg_bytes data)
+{
+    struct pg_tunnel_consumer *t = s->user;
+    if (t->pipe.begun)
+        pg_pipe_from_stream(&t->pipe, data);
+    else
+        asking_data(t, s, data);
+}
+
+static void on_ended(struct pg_stream *s)
+{
+    struct pg_tunnel_consumer *t = s->user;
+    if (t->pipe.begun) {
+        pg_pipe_stream_ended(&t->pipe);
+        return;
+    }
+    /* The original ends the stream without an answer when its local service is down. */
+    snprintf(t->reason, sizeof t->reason, "the peer ended the stream without an answer");
+    pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_BAD);
+}
+
+static void on_opened(struct pg_stream *s)
+{
+    (void)s;
+}
+
+static void on_writable(struct pg_stream *s)
+{
+    struct pg_tunnel_consumer *t = s->user;
+    if (t->pipe.begun)
+        pg_pipe_stream_writable(&t->pipe);
+}
+
+static void on_closed(struct pg_stream *s, enum pg_err why)
+{
+    struct pg_tunnel_consumer *t = s->user;
+    if (t->pipe.begun) {
+        pg_pipe_stream_closed(&t->pipe, why);
+        return;
+    }
+    t->pipe.stream = NULL;
+    snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(why ? why : PG_ERR_CLOSED));
+    /* A reset instead of an answer is the original's way to say that its service is down; a lost connection is not. */
+    bool answered_by_reset = why == PG_ERR_STREAM_RESET || why == PG_ERR_PROTOCOL_UNSUPPORTED || why == PG_ERR_NEGOTIATION_BAD;
+    pg_step(&t->in, answered_by_reset ? PG_TUNNEL_CONSUMER_ON_ANSWER_BAD : PG_TUNNEL_CONSUMER_ON_STREAM_FAILED);
+}
+
+static const struct pg_handler handler = {
+    .protocol = {(const uint8_t *)PG_PROTOCOL_TUNNEL, sizeof PG_PROTOCOL_TUNNEL - 1},
+    .opened = on_opened, .data = on_data, .ended = on_ended, .writable = on_writable, .closed = on_closed};
+
+void pg_tunnel_consumer_do_stream_open(struct pg_tunnel_consumer *t)
+{
+    struct pg_session *s = pg_node_session(t->tunnels->node, pg_forward_peer(t->forward));
+    enum pg_err why = PG_ERR_CLOSED;
+    pg_frame_init(&t->frame, PG_JSON_TUNNEL_RESPONSE_FRAMING, t->room, t->room ? PG_JSON_TUNNEL_RESPONSE_MAX : 0);
+    t->pipe.stream = s ? pg_stream_open(pg_session_conn(s), &handler, t, &why) : NULL;
+    if (!t->pipe.stream) {
+        snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(why));
+        pg_post(&t->in, PG_TUNNEL_CONSUMER_ON_STREAM_FAILED);
+    }
+}
+
+void pg_tunnel_consumer_do_request_send(struct pg_tunnel_consumer *t)
+{
+    struct pg_json_tunnel_request ask = {.service_name = pg_forward_service(t->forward)};
+    if (t->pipe.stream)
+        (void)pg_tunnel_send(t->pipe.stream, &pg_json_tunnel_request_table, &ask);
+}
+
+void pg_tunnel_consumer_do_stream_drop(struct pg_tunnel_consumer *t)
+{
+    if (t->pipe.stream)
+        pg_stream_reset(t->pipe.stream);
+    t->pipe.stream = NULL;
+}
+
+void pg_tunnel_consumer_do_peer_hurry(struct pg_tunnel_consumer *t)
+{
+    char peer[PG_PEER_ID_TEXT];
+    pg_log_tunnel_waiting(logs(t), pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)),
+                          pg_forward_service(t->forward));
+    pg_forward_hurry(t->forward);
+}
+
+/* The local client. */
+
+static void client_received(struct pg_link_owner *owner, uint8_t *data, size_t len)
+{
+    pg_pipe_from_local((struct pg_pipe *)owner, data, len);
+}
+
+static void client_ended(struct pg_link_owner *owner)
+{
+    pg_pipe_local_ended((struct pg_pipe *)owner);
+}
+
+static void client_written(struct pg_link_owner *owner)
+{
+    pg_pipe_local_written((struct pg_pipe *)owner);
+}
+
+static void client_lost(struct pg_link_owner *owner, enum pg_err why, struct pg_bytes reason)
+{
+    struct pg_tunnel_consumer *t = (struct pg_tunnel_consumer *)owner;
+    if (t->pipe.begun) {
+        pg_pipe_local_lost(&t->pipe, why, reason);
+        return;
+    }
+    t->pipe.local = NULL;
+    pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_CLIENT_LOST);
+}
+
+static const struct pg_link_user client_user = {
+    .received = client_received, .ended = client_ended, .written = client_written, .lost = client_lost};
+
+void pg_tunnel_consumer_do_client_reset(struct pg_tunnel_consumer *t)
+{
+    pg_node_reset(t->tunnels->node, &t->pipe.local);
+}
+
+void pg_tunnel_consumer_do_pipe_begin(struct pg_tunnel_consumer *t)
+{
+    metrics(t)->value[PG_METRIC_TUNNELS_OPENED_CONSUMER]++;
+    metrics(t)->value[PG_METRIC_TUNNELS_CONSUMER]++;
+    pg_pipe_begin(&t->pipe, t->tunnels->node, &t->in, t->in.key);
+}
+
+/* What people are told. */
+
+void pg_tunnel_consumer_do_stopping_tell(struct pg_tunnel_consumer *t)
+{
+    pg_log_client_tunnel_error(logs(t), pg_forward_service(t->forward), PG_LIT("shutting down"));
+}
+
+void pg_tunnel_consumer_do_waited_tell(struct pg_tunnel_consumer *t)
+{
+    char peer[PG_PEER_ID_TEXT];
+    metrics(t)->value[PG_METRIC_TUNNEL_WAITS_EXPIRED]++;
+    pg_log_tunnel_wait_expired(logs(t), pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)),
+                               pg_forward_service(t->forward), pg_node_scope(t->tunnels->node)->now_us - t->came_us);
+}
+
+void pg_tunnel_consumer_do_rejection_tell(struct pg_tunnel_consumer *t)
+{
+    metrics(t)->value[PG_METRIC_TUNNELS_REJECTED_CONSUMER]++;
+    pg_log_client_tunnel_rejected(logs(t), pg_forward_service(t->forward), pg_text(t->reason));
+}
+
+static void tell_failure(struct pg_tunnel_consumer *t, const char *reason)
+{
+    metrics(t)->value[PG_METRIC_TUNNELS_FAILED_CONSUMER]++;
+    pg_log_client_tunnel_error(logs(t), pg_forward_service(t->forward), pg_text(reason));
+}
+
+void pg_tunnel_consumer_do_nonsense_tell(struct pg_tunnel_consumer *t)
+{
+    tell_failure(t, t->reason);
+}
+
+void pg_tunnel_consumer_do_failure_tell(struct pg_tunnel_consumer *t)
+{
+    tell_failure(t, t->reason);
+}
+
+void pg_tunnel_consumer_do_silence_tell(struct pg_tunnel_consumer *t)
+{
+    tell_failure(t, "no answer from the peer in time");
+}
+
+void pg_tunnel_consumer_do_end_tell(struct pg_tunnel_consumer *t)
+{
+    struct pg_metrics *m = metrics(t);
+    m->value[PG_METRIC_TUNNELS_CLOSED_CONSUMER]++;
+    m->value[PG_METRIC_TUNNELS_CONSUMER]--;
+    m->value[PG_METRIC_TUNNEL_BYTES_TO_REMOTE] += t->pipe.from_local;
+    m->value[PG_METRIC_TUNNEL_BYTES_FROM_REMOTE] += t->pipe.to_local;
+    if (t->pipe.why == PG_OK)
+        pg_log_client_tunnel_closed(logs(t), pg_forward_service(t->forward), t->pipe.from_local, t->pipe.to_local);
+    else
+        tell_failure(t, t->pipe.reason);
+}
+
+void pg_tunnel_consumer_arrived(struct pg_tunnels *all, struct pg_forward *f, struct pg_link *link, const struct pg_endpoint *remote)
+{
+    struct pg_multiaddr from;
+    char text[PG_MULTIADDR_TEXT];
+    struct pg_tunnel_consumer *t = pg_pool_take_zero(&all->consumers);
+    pg_multiaddr_from_tcp(&from, remote);
+    pg_multiaddr_text(&from, text, sizeof text);
+    if (!t) {
+        pg_log_tunnel_session_failed(pg_node_log(all->node), pg_text(text), PG_LIT("too many tunnels"));
+        pg_node_reset(all->node, &link);
+        return;
+    }
+    t->tunnels = all;
+    t->forward = f;
+    t->came_us = pg_node_scope(all->node)->now_us;
+    t->room = pg_pool_take(pg_node_transport(all->node)->chunks);
+    t->pipe.owner.user = &client_user;
+    t->pipe.local = link;
+    link->owner = &t->pipe.owner;
+    link->credit = 0; /* nothing is taken from the client before somebody is there to have it */
+    t->next = all->consumer_list;
+    t->previous = &all->consumer_list;
+    if (t->next)
+        t->next->previous = &t->next;
+    all->consumer_list = t;
+    all->n_running++;
+    pg_log_tunnel_client(pg_node_log(all->node), pg_text(text));
+    pg_instance_init(&t->in, &pg_tunnel_consumer_machine, &pg_tunnel_consumer_binding, t, pg_node_scope(all->node), t->timers,
+                     NULL, ++all->next_key);
+    pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_START);
+}

@@ -1,0 +1,54 @@
+/* A connection: one link, upgraded by Noise and Yamux, with a proven remote.
+ * Source: libp2p/specs connections/README.md, "Upgrading connections". */
+#pragma once
+#include "transport/negotiate.h"
+#include "transport/transport.h"
+#include "transport/yamux.h"
+#include "upgrade.gen.h"
+
+/* Above this much unsent a connection takes no more from its streams' sources; below the second it does again. */
+#define PG_CONN_HIGH (1024u * 1024u)
+#define PG_CONN_LOW (256u * 1024u)
+
+struct pg_upgrade {
+    struct pg_instance in;
+    struct pg_timer timers[PG_UPGRADE_TIMERS];
+};
+
+struct pg_conn {
+    struct pg_upgrade upgrade;
+    struct pg_instance noise; /* noise_dial or noise_listen */
+    struct pg_noise_handshake handshake;
+    struct pg_yamux_session yamux;
+    struct pg_transport *transport;
+    struct pg_link *link;
+    struct pg_negotiation *negotiation; /* while choosing or muxing */
+    struct pg_noise_cipher *send, *receive;
+    struct pg_queue rest; /* start of an incomplete message */
+    struct pg_peer_id expected, peer;
+    struct pg_endpoint remote, local;
+    struct pg_conn *next_doomed;
+    void *above;        /* the core's */
+    uint32_t number;
+    enum pg_err why;    /* of its end */
+    bool dialer, early_muxer, has_handshake;
+};
+
+/* A connection over a link that is up (accepted) or will be (dialled: call pg_conn_linked then). `expected` may be
+ * empty. NULL when there are too many. */
+struct pg_conn *pg_conn_new(struct pg_transport *, struct pg_link *, bool dialer, const struct pg_peer_id *expected);
+void pg_conn_linked(struct pg_conn *, const struct pg_endpoint *remote, const struct pg_endpoint *local);
+/* The data is decrypted in place; PG_READ_HEADROOM bytes before it are writable. */
+void pg_conn_received(struct pg_conn *, uint8_t *data, size_t len);
+void pg_conn_written(struct pg_conn *);
+/* The link has died or the remote has ended it. */
+void pg_conn_link_lost(struct pg_conn *, enum pg_err);
+/* Says farewell and closes. */
+void pg_conn_close(struct pg_conn *, enum pg_err);
+static inline bool pg_conn_is_up(const struct pg_conn *c)
+{
+    return c->upgrade.in.ctl.state == PG_UPGRADE_UP;
+}
+
+/* For yamux: one encrypted message of header and body. False when memory is short (the connection then ends). */
+bool pg_conn_send(struct pg_conn *, struct pg_bytes header, struct pg_bytes body);

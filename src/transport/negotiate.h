@@ -1,0 +1,26 @@
+/* One multistream-select negotiation, either side, on a bare link, a secured one or a stream.
+ * Source: libp2p/specs connections/README.md, "multistream-select". */
+#pragma once
+#include "machine/machine.h"
+#include "mem/bytes.h"
+#include "wire/mss.h"
+
+struct pg_negotiation {
+    struct pg_instance in; /* negotiate_dial or negotiate_listen */
+    struct pg_mss lines;
+    void (*send)(void *context, struct pg_bytes);
+    /* Listening: the protocol that an offer names, as text that stays; PG_NONE when we do not speak it here. */
+    struct pg_bytes (*spoken)(void *context, struct pg_bytes offer);
+    void *context;
+    struct pg_bytes protocol; /* proposed, or agreed on */
+    struct pg_bytes line;     /* in hand */
+};
+
+/* Starts as the side that proposes: header and proposal leave at once, data may follow them at once. */
+void pg_negotiation_dial(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner, struct pg_bytes protocol);
+/* Starts as the side that is asked. Set send, context (and spoken) before either. */
+void pg_negotiation_listen(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner);
+/* Takes lines from *in and advances it; stops right behind the line that settles the matter. The owner hears
+ * negotiate.agreed, .refused or .failed. */
+void pg_negotiation_feed(struct pg_negotiation *, struct pg_bytes *in);
+bool pg_negotiation_done(const struct pg_negotiation *);

@@ -1,0 +1,56 @@
+/* What connections and streams share: identity, pools, limits, and how they reach the core above.
+ * Made and owned by src/core/node.c. */
+#pragma once
+#include "crypto/keys.h"
+#include "crypto/noise_cipher.h"
+#include "errors.gen.h"
+#include "logs.gen.h"
+#include "machine/machine.h"
+#include "mem/pool.h"
+#include "metrics.gen.h"
+#include "port.h"
+
+struct pg_conn;
+struct pg_stream;
+
+/* A protocol as its streams see it. After `closed`, or after the user's own pg_stream_reset, the stream is gone and
+ * nothing more is called for it. */
+struct pg_handler {
+    struct pg_bytes protocol;
+    void (*opened)(struct pg_stream *);                  /* agreed on; inbound streams get their user here */
+    void (*data)(struct pg_stream *, struct pg_bytes);   /* give window back with pg_stream_consumed */
+    void (*ended)(struct pg_stream *);                   /* the remote writes no more */
+    void (*writable)(struct pg_stream *);                /* after pg_stream_await_credit */
+    void (*closed)(struct pg_stream *, enum pg_err);     /* PG_OK: both halves ended */
+};
+
+struct pg_transport {
+    struct pg_scope *scope;
+    const struct pg_identity *identity;
+    struct pg_noise_static noise;
+    uint8_t noise_payload[256];
+    size_t noise_payload_len;
+    struct pg_log *log;
+    struct pg_metrics *metrics;
+    struct pg_pool *chunks;
+    struct pg_pool conns, streams, negotiations;
+    size_t window_budget, window_used; /* bytes that receive windows may hold beyond their first size, all streams */
+    uint32_t max_inbound_streams;
+    uint64_t map_seed;
+    struct pg_stream *doomed; /* to be freed when the turn is over */
+    struct pg_conn *doomed_conns;
+
+    /* Upwards. */
+    void *above;
+    void (*command)(void *above, const struct pg_command *);
+    void (*arrived)(void *above, struct pg_conn *);                /* identity proven, streams may open */
+    void (*lost)(void *above, struct pg_conn *, enum pg_err);      /* at any stage; the connection is gone after the turn */
+    void (*relieved)(void *above, struct pg_conn *);               /* it takes streams of ours again */
+    const struct pg_handler *(*protocol)(void *above, struct pg_conn *, struct pg_bytes offer); /* NULL: not spoken */
+};
+
+/* False when memory or randomness cannot be had. The public fields above are set by the caller first. */
+bool pg_transport_init(struct pg_transport *, uint32_t max_conns, uint32_t max_streams);
+void pg_transport_free(struct pg_transport *);
+/* Frees what ended during the turn. */
+void pg_transport_reap(struct pg_transport *);

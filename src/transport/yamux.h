@@ -1,0 +1,112 @@
+/* Yamux: a session of a connection and its streams, as the protocols above use them.
+ * Source: libp2p/specs yamux/README.md. */
+#pragma once
+#include "mem/map.h"
+#include "stream_ack.gen.h"
+#include "stream_local.gen.h"
+#include "stream_remote.gen.h"
+#include "substream.gen.h"
+#include "transport/negotiate.h"
+#include "transport/transport.h"
+#include "yamux_session.gen.h"
+
+/* The longest body sent: with its header it fills one Noise message. Any length is accepted within the window. */
+#define PG_YAMUX_BODY 65507u
+#define PG_YAMUX_WINDOW_FIRST (256u * 1024u)
+#define PG_YAMUX_WINDOW_MAX (32u * 1024u * 1024u)
+#define PG_YAMUX_BACKLOG 256u  /* streams of ours that the remote has not acknowledged */
+#define PG_YAMUX_OUTBOUND 500u /* streams of ours at once: rust-libp2p ends the connection at its 513th */
+
+struct pg_stream_local {
+    struct pg_instance in;
+};
+struct pg_stream_remote {
+    struct pg_instance in;
+};
+struct pg_stream_ack {
+    struct pg_instance in;
+};
+struct pg_substream {
+    struct pg_instance in;
+    struct pg_timer timers[PG_SUBSTREAM_TIMERS];
+};
+
+struct pg_stream {
+    struct pg_substream substream;
+    struct pg_stream_local local;
+    struct pg_stream_remote remote;
+    struct pg_stream_ack ack;
+    struct pg_conn *conn;
+    const struct pg_handler *handler; /* NULL before agreement (inbound) and after the end */
+    void *user;                       /* the handler's */
+    struct pg_negotiation *negotiation;
+    struct pg_stream *next, **previous; /* of the connection */
+    struct pg_stream *next_waiting, **previous_waiting, *next_doomed;
+    uint64_t granted_us;   /* when the last window update left */
+    uint32_t id;
+    uint32_t send_window;  /* what the remote lets us send */
+    uint32_t recv_window;  /* what we still let it send */
+    uint32_t recv_size;    /* of the window when it is fully open */
+    uint32_t to_grant;     /* consumed and not yet given back */
+    uint16_t flags_due;    /* for the next frame */
+    enum pg_err why;
+    bool waiting, said, end_told;
+};
+
+struct pg_yamux_session {
+    struct pg_instance in;
+    struct pg_timer timers[PG_YAMUX_SESSION_TIMERS];
+    struct pg_conn *conn;
+    struct pg_map streams;
+    struct pg_stream *first;
+    struct pg_stream *waiting, **waiting_end; /* for credit, in the order they came */
+    uint32_t n_waiting;
+    struct pg_stream *body_of; /* whose body is coming in; NULL: skipped */
+    uint64_t ping_us;
+    uint32_t ping_value, rtt_us;
+    uint32_t next_id, highest_remote, inbound, outbound, unacknowledged;
+    uint32_t body_left;
+    uint16_t body_flags;
+    uint8_t header[12], header_used;
+    uint32_t fresh_id; /* of the SYN in hand */
+    uint32_t pong_value;
+    bool begun;
+};
+
+/* Opens a stream and proposes the handler's protocol on it; data may be written at once. NULL when the connection is
+ * not up, says farewell, or the backlog is full (*why says which). */
+struct pg_stream *pg_stream_open(struct pg_conn *, const struct pg_handler *, void *user, enum pg_err *why);
+/* Whether pg_stream_open would find room. */
+bool pg_stream_room(const struct pg_conn *);
+/* Bytes that pg_stream_write takes now. */
+size_t pg_stream_credit(const struct pg_stream *);
+/* At most the credit. False when memory is short; the connection ends then. */
+bool pg_stream_write(struct pg_stream *, struct pg_bytes);
+/* The handler's `writable` is called once when there is credit again. */
+void pg_stream_await_credit(struct pg_stream *);
+/* n bytes that `data` has brought are out of the way. */
+void pg_stream_consumed(struct pg_stream *, size_t n);
+void pg_stream_end(struct pg_stream *);   /* we write no more */
+void pg_stream_reset(struct pg_stream *); /* at once; nothing more is called for it */
+void pg_stream_detach(struct pg_stream *); /* nothing more is called for it; it ends by itself */
+const struct pg_peer_id *pg_stream_peer(const struct pg_stream *);
+
+/* For conn.c. */
+void pg_yamux_begin(struct pg_yamux_session *, struct pg_conn *);
+void pg_yamux_received(struct pg_yamux_session *, struct pg_bytes plain);
+void pg_yamux_writable(struct pg_yamux_session *);
+void pg_yamux_leave(struct pg_yamux_session *);
+void pg_yamux_end(struct pg_yamux_session *, enum pg_err);
+void pg_yamux_free(struct pg_yamux_session *);
+void pg_yamux_reap(struct pg_transport *);
+
+/* Between yamux.c and yamux_stream.c. */
+bool pg_yamux_frame(struct pg_yamux_session *, uint8_t type, uint16_t flags, uint32_t id, uint32_t length, struct pg_bytes body);
+struct pg_stream *pg_yamux_stream_new(struct pg_yamux_session *, uint32_t id);
+void pg_yamux_stream_accepted(struct pg_stream *);
+void pg_yamux_stream_flags(struct pg_stream *, uint16_t flags);
+void pg_yamux_stream_data(struct pg_stream *, struct pg_bytes);
+void pg_yamux_stream_window(struct pg_stream *, uint32_t more);
+/* A waiting stream's turn to write, when it has credit. */
+void pg_yamux_stream_turn(struct pg_stream *);
+void pg_yamux_stream_lose(struct pg_stream *, enum pg_err);

@@ -1,0 +1,141 @@
+"""status: a running peer tells about itself over its control socket."""
+import json
+import os
+import signal
+import stat
+
+from peers import echo, main, same, speaks, test, until, want
+
+
+def status(bed, peer, *more):
+    got, out, error = bed.run("status", "--control", f"{peer.key}.sock", "--json", *more)
+    same(got, 0, f"{out}{error}")
+    return json.loads(out)
+
+
+@test
+def status_has_phase_nat_relay_addresses_connections_tunnels_and_counters(bed):
+    service = bed.service(echo)
+    provider, consumer, port = bed.pair("echo", service.port)
+    want(speaks(bed.connect(port)))
+    said = status(bed, consumer)
+    for key in ("peer", "phase", "nat", "relay", "addresses", "connections", "tunnels", "counters"):
+        want(key in said, f"{key} is missing in {said}")
+    same(said["peer"], consumer.id)
+    want(said["phase"] in ("Discovering", "Participating"), said["phase"])
+    same(said["nat"], "Unknown")
+    want(isinstance(said["relay"], str) and said["relay"], f"{said['relay']}")
+    same(said["addresses"], consumer.addrs)
+    want(any(c["peer"] == provider.id for c in said["connections"]), f"{said['connections']}")
+    want(any("echo" in json.dumps(t) and provider.id in json.dumps(t) for t in said["tunnels"]), f"{said['tunnels']}")
+    counters = said["counters"]
+    same((counters["tunnels_opened_consumer"], counters["tunnels_consumer"], counters["connections"]), (1, 1, 1))
+    want(counters["bytes_sent"] > 0 and counters["bytes_received"] > 0, f"{counters}")
+    same(status(bed, provider)["counters"]["tunnels_opened_provider"], 1)
+
+
+@test
+def the_counters_know_every_metric(bed):
+    from peers import ROOT
+    peer = bed.peer("peer")
+    listed = {line.split()[0] for line in (ROOT / "spec/metrics.list").read_text().splitlines()
+              if line.strip() and not line.startswith("#")}
+    same(set(status(bed, peer)["counters"]), listed)
+
+
+@test
+def people_get_text(bed):
+    peer = bed.peer("peer")
+    got, out, _ = bed.run("status", "--control", f"{peer.key}.sock")
+    same(got, 0)
+    want(peer.id in out and "Unknown" in out and not out.startswith("{"), out)
+
+
+@test
+def the_socket_stands_beside_the_identity_file_with_mode_0600_and_goes_with_the_peer(bed):
+    before = os.umask(0)
+    try:
+        peer = bed.peer("peer")
+    finally:
+        os.umask(before)
+    socket = bed.path / "peer.key.sock"
+    mode = socket.stat().st_mode
+    want(stat.S_ISSOCK(mode), "no socket")
+    same(stat.S_IMODE(mode), 0o600, "mode")
+    same(bed.run("status", "--identity", peer.key)[0], 0)
+    peer.stop()
+    want(not socket.exists(), "the socket is still there")
+
+
+@test
+def a_nat_status_that_is_given_shows(bed):
+    for given, shown in (("private", "Private"), ("public", "Public")):
+        peer = bed.peer(given, "--nat-status", given)
+        same(status(bed, peer)["nat"], shown)
+        same(peer.saw("applying --nat-status override").fields["status"], shown)
+
+
+@test
+def without_a_peer_it_is_status_69(bed):
+    got, out, error = bed.run("status", "--control", bed.path / "nobody.sock", "--json")
+    same(got, 69, f"{out}{error}")
+    same(json.loads(out)["event"], "error")
+    got, out, error = bed.run("status", "--control", bed.path / "nobody.sock")
+    same((got, out), (69, ""))
+    want("nobody.sock" in error, error)
+
+
+@test
+def control_off_opens_no_socket(bed):
+    peer = bed.peer("peer", "--control", "off")
+    same(list(bed.path.glob("*.sock")), [])
+    same(bed.run("status", "--identity", peer.key)[0], 69)
+
+
+@test
+def a_socket_that_a_killed_peer_left_behind_is_replaced(bed):
+    peer = bed.peer("peer")
+    peer.kill()
+    want((bed.path / "peer.key.sock").exists(), "the kill has removed the socket")
+    again = bed.peer("peer")
+    same(status(bed, again)["peer"], peer.id)
+
+
+@test
+def two_peers_do_not_take_each_others_socket(bed):
+    first = bed.peer("first")
+    second = bed.peer("second", "--control", bed.path / "first.key.sock")
+    same(status(bed, first)["peer"], first.id)
+    want("first.key.sock" in second.text(), "the second peer says nothing of the socket that is taken")
+
+
+@test
+def a_socket_path_that_holds_a_file_is_told_and_the_file_is_kept(bed):
+    path = bed.path / "precious"
+    path.write_text("keep me")
+    peer = bed.peer("peer", "--control", path)
+    want("precious" in peer.text(), "not a word about the file")
+    same(path.read_text(), "keep me")
+
+
+@test
+def garbage_on_the_socket_ends_that_connection_only(bed):
+    import socket
+    peer = bed.peer("peer")
+    for junk in (b"\0" * 100_000, b"GET / HTTP/1.1\r\n\r\n", b"{" * 5000 + b"\n"):
+        client = socket.socket(socket.AF_UNIX)
+        bed.sockets.append(client)
+        client.connect(str(bed.path / "peer.key.sock"))
+        client.settimeout(10)
+        try:
+            client.sendall(junk)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(1000):
+                pass
+        except OSError:
+            pass
+    same(status(bed, peer)["peer"], peer.id)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+/* Fuzz target: what people write after --expose, --tunnel and pipe is refused, or comes apart into pieces that make it again.
+ * Run by libFuzzer or by standalone.c.
+ * Serves spec/wire/spec_text.rl. */
+#include "wire/spec_text.h"
+#include "fuzz.h"
+
+/* a, then the separator, then b are the beginning of the text, or its whole. */
+static void joined(struct pg_bytes text, struct pg_bytes a, char separator, struct pg_bytes b)
+{
+    FUZZ_WANT(a.at >= text.at && b.at == a.at + a.len + 1 && a.at[a.len] == separator);
+    FUZZ_WANT(b.at + b.len <= text.at + text.len && b.len > 0 && b.len <= PG_SERVICE_NAME_MAX);
+}
+
+static void host(struct pg_bytes text, struct pg_bytes before, char separator, struct pg_bytes h)
+{
+    const uint8_t *at = before.at + before.len;
+    FUZZ_WANT(*at == separator && h.len > 0 && h.at + h.len < text.at + text.len);
+    FUZZ_WANT(h.at == at + 1 || (at[1] == '[' && h.at == at + 2 && h.at[h.len] == ']'));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct pg_bytes text = pg_bytes(data, size);
+    struct pg_expose_text x;
+    struct pg_tunnel_text t;
+    struct pg_pipe_text p;
+    if (pg_expose_parse(text, &x) == PG_OK) {
+        FUZZ_WANT(x.name.at == data && x.port > 0 && !memchr(x.name.at, '=', x.name.len));
+        host(text, x.name, '=', x.host);
+    }
+    if (pg_tunnel_parse(text, &t) == PG_OK) {
+        FUZZ_WANT(t.peer.at == data);
+        joined(text, t.peer, ':', t.service);
+        host(text, t.service, '@', t.host);
+    }
+    if (pg_pipe_parse(text, &p) == PG_OK) {
+        FUZZ_WANT(p.addr.at == data && p.service.at + p.service.len == data + size);
+        joined(text, p.addr, ':', p.service);
+    }
+    return 0;
+}

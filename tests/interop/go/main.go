@@ -1,0 +1,327 @@
+// Command peer is the go-libp2p side of the interop tests; ../README.md holds its command line contract.
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/event"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+)
+
+const (
+	deadline     = 30 * time.Second
+	exitDeadline = 75
+)
+
+type object map[string]any
+
+func report(line object) {
+	json.NewEncoder(os.Stdout).Encode(line)
+}
+
+func fail(code int, reason string) {
+	report(object{"event": "error", "reason": reason})
+	os.Exit(code)
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fail(1, err.Error())
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return errors.New("a command is missing")
+	}
+	command, args := args[0], args[1:]
+	wanted := map[string]int{
+		"listen": 0, "ping": 1, "identify": 1, "echo": 2, "halfclose": 2, "reset": 2, "expect-reset": 2,
+	}
+	count, known := wanted[command]
+	if !known {
+		return fmt.Errorf("unknown command: %s", command)
+	}
+	if len(args) < count {
+		return fmt.Errorf("%s wants %d arguments before its options", command, count)
+	}
+	// The flag package stops at the first operand, and here the operands come first.
+	operands := args[:count]
+	flags := flag.NewFlagSet(command, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	addr := flags.String("addr", "/ip4/127.0.0.1/tcp/0", "listen address")
+	seed := flags.Uint64("seed", 0, "number that fixes the identity")
+	pings := flags.Int("count", 5, "pings")
+	size := flags.Int("bytes", 1000, "payload bytes")
+	if err := flags.Parse(args[count:]); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument: %s", flags.Arg(0))
+	}
+
+	if command == "listen" {
+		seeded := false
+		flags.Visit(func(f *flag.Flag) { seeded = seeded || f.Name == "seed" })
+		var key io.Reader = rand.Reader
+		if seeded {
+			key = bytes.NewReader(seedBytes(*seed))
+		}
+		return listen(*addr, key)
+	}
+
+	time.AfterFunc(deadline, func() { fail(exitDeadline, "the deadline of 30 s has passed") })
+	d, err := dial(operands[0])
+	if err != nil {
+		return err
+	}
+	switch command {
+	case "ping":
+		return d.ping(*pings, report)
+	case "identify":
+		return d.identify()
+	case "echo":
+		return d.echo(operands[1], *size)
+	case "halfclose":
+		return d.halfClose(operands[1], *size)
+	case "reset":
+		return d.reset(operands[1])
+	default:
+		return d.expectReset(operands[1])
+	}
+}
+
+func seedBytes(seed uint64) []byte {
+	b := make([]byte, ed25519.SeedSize)
+	binary.BigEndian.PutUint64(b[len(b)-8:], seed)
+	return b
+}
+
+func newHost(key io.Reader, listenOn libp2p.Option) (host.Host, error) {
+	seed := make([]byte, ed25519.SeedSize)
+	if _, err := io.ReadFull(key, seed); err != nil {
+		return nil, err
+	}
+	private, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed))
+	if err != nil {
+		return nil, err
+	}
+	return libp2p.New(
+		libp2p.Identity(private),
+		listenOn,
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Security(noise.ID, noise.New),
+		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.UserAgent("go-libp2p/0.51.0"),
+		libp2p.ProtocolVersion("/punchgate/id/1.0.0"),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+		// All test peers share one address, which the default limits take for an attack.
+		libp2p.ResourceManager(&network.NullResourceManager{}),
+	)
+}
+
+func listen(addr string, key io.Reader) error {
+	h, err := newHost(key, libp2p.ListenAddrStrings(addr))
+	if err != nil {
+		return err
+	}
+	h.SetStreamHandler(tunnelProtocol, serveTunnel)
+	addrs, err := peer.AddrInfoToP2pAddrs(host.InfoFromHost(h))
+	if err != nil {
+		return err
+	}
+	report(object{"event": "ready", "peer": h.ID(), "addrs": addrs})
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+type dialer struct {
+	host       host.Host
+	conn       network.Conn
+	identified <-chan any
+}
+
+func dial(addr string) (*dialer, error) {
+	info, err := peer.AddrInfoFromString(addr)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHost(rand.Reader, libp2p.NoListenAddrs)
+	if err != nil {
+		return nil, err
+	}
+	events, err := h.EventBus().Subscribe([]any{
+		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerIdentificationFailed)})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.Connect(context.Background(), *info); err != nil {
+		return nil, err
+	}
+	return &dialer{h, h.Network().ConnsToPeer(info.ID)[0], events.Out()}, nil
+}
+
+func (d *dialer) ping(count int, show func(object)) error {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	results := ping.Ping(ctx, d.host, d.conn.RemotePeer())
+	for seq := range count {
+		result := <-results
+		if result.Error != nil {
+			return fmt.Errorf("ping %d: %w", seq, result.Error)
+		}
+		show(object{"event": "ping", "seq": seq, "rtt_us": result.RTT.Microseconds()})
+	}
+	show(object{"event": "summary", "sent": count, "received": count})
+	return nil
+}
+
+func (d *dialer) identify() error {
+	result := <-d.identified
+	if e, failed := result.(event.EvtPeerIdentificationFailed); failed {
+		return fmt.Errorf("identify failed: %w", e.Reason)
+	}
+	e := result.(event.EvtPeerIdentificationCompleted)
+	var observed any
+	if e.ObservedAddr != nil {
+		observed = e.ObservedAddr.String()
+	}
+	report(object{
+		"peer":             e.Peer,
+		"agent":            e.AgentVersion,
+		"protocol_version": e.ProtocolVersion,
+		"protocols":        e.Protocols,
+		"listen_addrs":     e.ListenAddrs,
+		"observed_addr":    observed,
+	})
+	return nil
+}
+
+func (d *dialer) echo(service string, size int) error {
+	if err := d.exchange(service, size, false); err != nil {
+		return err
+	}
+	report(object{"event": "echo", "ok": true, "bytes": size})
+	return nil
+}
+
+func (d *dialer) halfClose(service string, size int) error {
+	if err := d.exchange(service, size, true); err != nil {
+		return err
+	}
+	report(object{"event": "halfclose", "ok": true, "bytes": size})
+	return nil
+}
+
+// exchange sends size bytes and wants them back. To the end: the write half closes first, and the answer
+// counts only with its end of stream.
+func (d *dialer) exchange(service string, size int, toEnd bool) error {
+	s, err := d.openTunnel(service)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	sent := make([]byte, size)
+	rand.Read(sent)
+
+	written := make(chan error, 1)
+	go func() {
+		_, err := s.Write(sent)
+		if err == nil && toEnd {
+			err = s.CloseWrite()
+		}
+		written <- err
+	}()
+
+	received := make([]byte, size)
+	if toEnd {
+		received, err = io.ReadAll(s)
+	} else {
+		_, err = io.ReadFull(s, received)
+	}
+	if err != nil {
+		return fmt.Errorf("reading: %w", err)
+	}
+	if err := <-written; err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	if !bytes.Equal(sent, received) {
+		return fmt.Errorf("sent %d bytes, and the %d received differ", len(sent), len(received))
+	}
+	return nil
+}
+
+func (d *dialer) reset(service string) error {
+	s, err := d.openTunnel(service)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Write(make([]byte, 1000)); err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	if err := s.Reset(); err != nil {
+		return fmt.Errorf("resetting: %w", err)
+	}
+	if err := d.exchange(service, 1000, false); err != nil {
+		return fmt.Errorf("echo after the reset: %w", err)
+	}
+	if err := d.stillWorks(); err != nil {
+		return err
+	}
+	report(object{"event": "reset", "ok": true})
+	return nil
+}
+
+func (d *dialer) expectReset(service string) error {
+	s, err := d.openTunnel(service)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Write([]byte{'x'}); err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	_, err = io.ReadAll(s)
+	if err == nil {
+		return errors.New("a clean end of stream instead of a reset")
+	}
+	if !errors.Is(err, network.ErrReset) {
+		return fmt.Errorf("instead of a reset: %w", err)
+	}
+	if err := d.stillWorks(); err != nil {
+		return err
+	}
+	report(object{"event": "expect-reset", "ok": true, "how": err.Error()})
+	return nil
+}
+
+// stillWorks pings, and makes sure that no second connection took the place of the first.
+func (d *dialer) stillWorks() error {
+	if err := d.ping(1, func(object) {}); err != nil {
+		return fmt.Errorf("after the reset: %w", err)
+	}
+	conns := d.host.Network().ConnsToPeer(d.conn.RemotePeer())
+	if len(conns) != 1 || conns[0] != d.conn {
+		return errors.New("the connection did not survive the reset")
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+// The js-libp2p side of the interop tests; ../README.md holds its command line contract.
+
+import { randomBytes } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
+import { PROTOCOL, openTunnel, serveTunnel } from './tunnel.mjs'
+
+const DEADLINE_MS = 30_000
+const EXIT_DEADLINE = 75
+
+function report (line) {
+    console.log(JSON.stringify(line))
+}
+
+function fail (code, reason) {
+    report({ event: 'error', reason })
+    process.exit(code)
+}
+
+async function newNode (privateKey, listen, runOnConnectionOpen) {
+    return createLibp2p({
+        privateKey,
+        addresses: { listen },
+        transports: [tcp()],
+        connectionEncrypters: [noise()],
+        streamMuxers: [yamux()],
+        services: { identify: identify({ runOnConnectionOpen }), ping: ping() },
+        // All test peers share one address, which the default limits take for an attack.
+        connectionManager: { inboundConnectionThreshold: 10_000, maxIncomingPendingConnections: 1_000 }
+    })
+}
+
+async function listen ({ addr, seed }) {
+    let key
+    if (seed === undefined) {
+        key = await generateKeyPair('Ed25519')
+    } else {
+        const bytes = Buffer.alloc(32)
+        bytes.writeBigUInt64BE(BigInt(seed), 24)
+        key = await generateKeyPairFromSeed('Ed25519', bytes)
+    }
+    const node = await newNode(key, [addr], true)
+    await node.handle(PROTOCOL, serveTunnel, { maxInboundStreams: 10_000 })
+    report({ event: 'ready', peer: node.peerId.toString(), addrs: node.getMultiaddrs() })
+    process.stdin.resume()
+    process.stdin.on('end', () => process.exit(0))
+}
+
+class Dialer {
+    static async connect (addr, runOnConnectionOpen) {
+        const dialer = new Dialer()
+        dialer.node = await newNode(await generateKeyPair('Ed25519'), [], runOnConnectionOpen)
+        dialer.connection = await dialer.node.dial(multiaddr(addr))
+        return dialer
+    }
+
+    async ping (count, show) {
+        for (let seq = 0; seq < count; seq++) {
+            const start = performance.now()
+            await this.node.services.ping.ping(this.connection.remotePeer)
+            show({ event: 'ping', seq, rtt_us: Math.round((performance.now() - start) * 1000) })
+        }
+        show({ event: 'summary', sent: count, received: count })
+    }
+
+    async identify () {
+        const info = await this.node.services.identify.identify(this.connection)
+        report({
+            peer: info.peerId.toString(),
+            agent: info.agentVersion,
+            protocol_version: info.protocolVersion,
+            protocols: info.protocols,
+            listen_addrs: info.listenAddrs,
+            observed_addr: info.observedAddr ?? null
+        })
+    }
+
+    // Sends `size` bytes and wants them back. To the end: the write half closes first, and the answer counts only
+    // with its end of stream.
+    async exchange (service, size, toEnd) {
+        const tunnel = await openTunnel(this.connection, service)
+        const sent = randomBytes(size)
+        const write = async () => {
+            await tunnel.write(sent)
+            if (toEnd) {
+                await tunnel.close()
+            }
+        }
+        const read = toEnd ? tunnel.readToEnd() : tunnel.readExactly(size)
+        const [received] = await Promise.all([read, write()])
+        if (!sent.equals(received)) {
+            throw new Error(`sent ${size} bytes, and the ${received.length} received differ`)
+        }
+        await tunnel.close()
+    }
+
+    async echo (service, size) {
+        await this.exchange(service, size, false)
+        report({ event: 'echo', ok: true, bytes: size })
+    }
+
+    async halfClose (service, size) {
+        await this.exchange(service, size, true)
+        report({ event: 'halfclose', ok: true, bytes: size })
+    }
+
+    async reset (service) {
+        const tunnel = await openTunnel(this.connection, service)
+        await tunnel.write(Buffer.alloc(1000))
+        tunnel.reset()
+        await this.exchange(service, 1000, false)
+        await this.stillWorks()
+        report({ event: 'reset', ok: true })
+    }
+
+    async expectReset (service) {
+        const tunnel = await openTunnel(this.connection, service)
+        await tunnel.write(Buffer.from('x'))
+        const how = await tunnel.readToEnd().then(
+            () => { throw new Error('a clean end of stream instead of a reset') },
+            error => error.message
+        )
+        await this.stillWorks()
+        report({ event: 'expect-reset', ok: true, how })
+    }
+
+    // Pings, and makes sure that no second connection took the place of the first.
+    async stillWorks () {
+        await this.ping(1, () => {})
+        const open = this.node.getConnections(this.connection.remotePeer)
+        if (open.length !== 1 || open[0] !== this.connection) {
+            throw new Error('the connection did not survive the reset')
+        }
+    }
+}
+
+async function main () {
+    const { values, positionals: [command, ...operands] } = parseArgs({
+        allowPositionals: true,
+        options: {
+            addr: { type: 'string', default: '/ip4/127.0.0.1/tcp/0' },
+            seed: { type: 'string' },
+            count: { type: 'string', default: '5' },
+            bytes: { type: 'string', default: '1000' }
+        }
+    })
+    const wanted = { listen: 0, ping: 1, identify: 1, echo: 2, halfclose: 2, reset: 2, 'expect-reset': 2 }
+    if (wanted[command] !== operands.length) {
+        throw new Error(`cannot do: ${command} ${operands.join(' ')}`)
+    }
+    if (command === 'listen') {
+        return listen(values)
+    }
+
+    setTimeout(fail, DEADLINE_MS, EXIT_DEADLINE, 'the deadline of 30 s has passed')
+    const [addr, service] = operands
+    // What js-libp2p does by itself on a new connection only logs what is wrong, and bars a second identify meanwhile.
+    const dialer = await Dialer.connect(addr, command !== 'identify')
+    const size = Number(values.bytes)
+    await {
+        ping: () => dialer.ping(Number(values.count), report),
+        identify: () => dialer.identify(),
+        echo: () => dialer.echo(service, size),
+        halfclose: () => dialer.halfClose(service, size),
+        reset: () => dialer.reset(service),
+        'expect-reset': () => dialer.expectReset(service)
+    }[command]()
+    process.exit(0)
+}
+
+// Some of js-libp2p's promises are rejected with an event, which has no message.
+main().catch(error => fail(1, error.message ?? `${error.type} event: ${error.error?.message}`))

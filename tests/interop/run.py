@@ -1,0 +1,527 @@
+#!/usr/bin/env python3
+"""Runs punchgate against go-libp2p, rust-libp2p and js-libp2p, in both directions.
+
+    run.py build                         builds the three peers, or finds them up to date
+    run.py --punchgate build/punchgate   builds what is stale, then checks C against each of them
+    run.py --self                        the same among the three, which proves the peers and this runner
+
+What a missing tool prevents is skipped and counted; with REQUIRE_INTEROP=1 it counts as failed.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import socketserver
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SIZE = 300_000
+PINGS = 5
+PROTOCOLS = {"/ipfs/ping/1.0.0", "/ipfs/id/1.0.0", "/punchgate/tunnel/1.0.0"}
+SEED = 7
+SEEDED_PEER = "12D3KooWE3quQCP6Xu7eXpcmmpwVS1KofWnPCBWYNHCswgaqwCso"
+
+BUILD_SECONDS = 1800
+READY_SECONDS = 20
+# More than the 30 s after which a peer gives up by itself, and says what it waited for.
+COMMAND_SECONDS = 40
+END_SECONDS = 5
+
+
+class Failed(Exception):
+    pass
+
+
+class Unavailable(Exception):
+    """The machine lacks something: a reason to skip."""
+
+
+# ---- building -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tool:
+    program: str
+    arguments: tuple[str, ...]
+    minimum: tuple[int, ...]
+
+    def version(self) -> str:
+        wanted = f"{self.program} {'.'.join(map(str, self.minimum))} or newer"
+        if shutil.which(self.program) is None:
+            raise Unavailable(f"{wanted} is missing")
+        answer = subprocess.run([self.program, *self.arguments], capture_output=True, text=True, timeout=60,
+                                env=BUILD_ENVIRONMENT)
+        found = re.search(r"\d+\.\d+(\.\d+)?", answer.stdout)
+        if found is None or tuple(map(int, found[0].split("."))) < self.minimum:
+            raise Unavailable(f"{wanted} is needed, here is {answer.stdout.strip() or 'an unknown version'}")
+        return found[0]
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    tools: tuple[Tool, ...]
+    sources: tuple[str, ...]
+    build: tuple[str, ...]
+    stamp: str
+    command: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        return HERE / self.name
+
+    def argv(self, *arguments: object) -> list[str]:
+        program, *rest = self.command
+        return [str(self.folder / program), *(str(self.folder / r) for r in rest), *map(str, arguments)]
+
+    def make(self) -> None:
+        """Builds the peer unless its sources, its tools and what they made are those of the last time."""
+        digest = hashlib.sha256(repr([tool.version() for tool in self.tools]).encode())
+        for pattern in self.sources:
+            for source in sorted(self.folder.glob(pattern)):
+                digest.update(source.read_bytes())
+        stamp = self.folder / self.stamp
+        program = self.folder / self.command[0]
+        if program.exists() and stamp.exists() and stamp.read_text() == digest.hexdigest():
+            print(f"{self.name}: up to date", flush=True)
+            return
+        start = time.monotonic()
+        with tempfile.TemporaryFile("w+") as log:
+            try:
+                status = subprocess.run(["nice", "-n", "10", *self.build], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                        stdout=log, stderr=subprocess.STDOUT, timeout=BUILD_SECONDS,
+                                        env=BUILD_ENVIRONMENT).returncode
+            except subprocess.TimeoutExpired:
+                status = f"no end within {BUILD_SECONDS} s"
+            if status != 0 or not program.exists():
+                log.seek(0)
+                print("".join(log.readlines()[-40:]))
+                raise Failed(f"`{' '.join(self.build)}` ended with {status}" if status != 0
+                             else f"`{' '.join(self.build)}` made no {self.command[0]}")
+        stamp.write_text(digest.hexdigest())
+        print(f"{self.name}: built in {time.monotonic() - start:.0f} s", flush=True)
+
+
+BUILD_ENVIRONMENT = os.environ | {
+    "CARGO_TARGET_DIR": str(HERE / "rust" / "target"),
+    # An older go would otherwise download a newer one.
+    "GOTOOLCHAIN": "local",
+}
+
+PEERS = (
+    Peer("go",
+         tools=(Tool("go", ("version",), (1, 26)),),
+         sources=("go.mod", "go.sum", "*.go"),
+         build=("go", "build", "-o", "bin/peer", "."),
+         stamp="bin/stamp",
+         command=("bin/peer",)),
+    Peer("rust",
+         tools=(Tool("cargo", ("--version",), (1, 88)),),
+         sources=("Cargo.toml", "src/*.rs"),
+         build=("cargo", "build", "--release"),
+         stamp="target/stamp",
+         command=("target/release/peer",)),
+    # The machine's own node may be an old one: it runs npm, which brings the node that the peer runs on.
+    Peer("js",
+         tools=(Tool("node", ("--version",), (18,)), Tool("npm", ("--version",), (9,))),
+         sources=("package.json", "package-lock.json"),
+         build=("npm", "ci", "--no-audit", "--no-fund"),
+         stamp="node_modules/.stamp",
+         command=("node_modules/node/bin/node", "peer.mjs")),
+)
+
+
+def build(peers: list[Peer]) -> dict[str, Exception]:
+    """Builds the peers; answers what went wrong, by name."""
+    wrong = {}
+    for peer in peers:
+        try:
+            peer.make()
+        except (Failed, Unavailable) as error:
+            print(f"{peer.name}: {error}", flush=True)
+            wrong[peer.name] = error
+    return wrong
+
+
+# ---- processes ------------------------------------------------------------------------------------------------
+
+
+def run(argv: list[str], stdin: bytes = b"", hold_stdin: bool = False, **options) -> subprocess.CompletedProcess:
+    """Runs a program to its end. Held, its stdin stays open for as long as it runs."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err, **options)
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                if hold_stdin:
+                    process.stdin.write(stdin)
+                    process.stdin.flush()
+                    process.wait(COMMAND_SECONDS)
+                else:
+                    process.communicate(stdin, COMMAND_SECONDS)
+            process.wait(COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"no end within {COMMAND_SECONDS} s") from None
+        finally:
+            end(process)
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(argv, process.returncode, out.read(), err.read())
+
+
+def end(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+
+
+def tail(output: bytes) -> str:
+    return " | ".join(output.decode(errors="replace").strip().splitlines()[-3:])
+
+
+def lines(result: subprocess.CompletedProcess) -> list[dict]:
+    """The JSON lines of a command that succeeded."""
+    try:
+        objects = [json.loads(line) for line in result.stdout.splitlines()]
+    except ValueError:
+        raise Failed(f"not JSON: {tail(result.stdout)}") from None
+    if result.returncode != 0:
+        reason = objects[-1].get("reason") if objects else tail(result.stderr)
+        raise Failed(f"status {result.returncode}: {reason}")
+    if not objects:
+        raise Failed("no output")
+    return objects
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A node that has said it is ready, and the names of its services."""
+
+    peer: str
+    addr: str
+    reset_service: str
+
+
+@contextlib.contextmanager
+def listening(argv: list[str], reset_service: str, **options):
+    with tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, bufsize=0,
+                                   **options)
+        try:
+            line = b""
+            deadline = time.monotonic() + READY_SECONDS
+            while not line.endswith(b"\n"):
+                if not select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+                    raise Failed(f"not ready within {READY_SECONDS} s")
+                byte = process.stdout.read(1)
+                if not byte:
+                    err.seek(0)
+                    raise Failed(f"ended before it was ready: {tail(line + err.read())}")
+                line += byte
+            try:
+                ready = json.loads(line)
+                if ready["event"] != "ready":
+                    raise ValueError
+                listener = Listener(ready["peer"], ready["addrs"][0], reset_service)
+            except (ValueError, KeyError, IndexError, TypeError):
+                raise Failed(f"not a ready line: {tail(line)}") from None
+            yield listener
+        finally:
+            end(process)
+            process.stdout.close()
+
+
+# ---- local services behind punchgate --------------------------------------------------------------------------
+
+
+class Echo(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := self.request.recv(65536):
+                self.request.sendall(data)
+
+
+class Slam(socketserver.BaseRequestHandler):
+    """Resets the connection after the first byte."""
+
+    def handle(self) -> None:
+        self.request.recv(1)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Closed here, as the server would say FIN before it closes.
+        self.request.close()
+
+
+@contextlib.contextmanager
+def serving(handler: type[socketserver.BaseRequestHandler]):
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
+# ---- checks ---------------------------------------------------------------------------------------------------
+
+
+def check_pings(objects: list[dict]) -> None:
+    *pings, summary = objects
+    if [p.get("seq") for p in pings] != list(range(PINGS)) or not all(p.get("rtt_us", -1) >= 0 for p in pings):
+        raise Failed(f"not {PINGS} pings: {pings}")
+    if (summary.get("event"), summary.get("sent"), summary.get("received")) != ("summary", PINGS, PINGS):
+        raise Failed(f"not all received: {summary}")
+
+
+def check_identity(objects: list[dict], listener: Listener) -> None:
+    [info] = objects
+    if info.get("peer") != listener.peer:
+        raise Failed(f"peer {info.get('peer')} instead of {listener.peer}")
+    if missing := PROTOCOLS - set(info.get("protocols", ())):
+        raise Failed(f"no word of {', '.join(sorted(missing))}")
+    if listener.addr.split("/p2p/")[0] not in [addr.split("/p2p/")[0] for addr in info.get("listen_addrs", ())]:
+        raise Failed(f"the listen address is not among {info.get('listen_addrs')}")
+    if not (info.get("observed_addr") or "").startswith("/ip4/127.0.0.1/tcp/"):
+        raise Failed(f"observed address {info.get('observed_addr')}")
+    if not info.get("agent") or not info.get("protocol_version"):
+        raise Failed(f"agent {info.get('agent')!r}, protocol version {info.get('protocol_version')!r}")
+
+
+def check_ok(objects: list[dict], event: str) -> None:
+    if objects[-1].get("event") != event or objects[-1].get("ok") is not True:
+        raise Failed(f"unexpected: {objects[-1]}")
+
+
+class PeerDials:
+    """The checks in which go, rust or js dials; `self.peer` does, `to` is dialled."""
+
+    def __init__(self, peer: Peer):
+        self.peer = peer
+
+    def lines(self, *arguments: object) -> list[dict]:
+        return lines(run(self.peer.argv(*arguments)))
+
+    def ping(self, to: Listener) -> None:
+        check_pings(self.lines("ping", to.addr, "--count", PINGS))
+
+    def identify(self, to: Listener) -> None:
+        check_identity(self.lines("identify", to.addr), to)
+
+    def echo(self, to: Listener) -> None:
+        check_ok(self.lines("echo", to.addr, "echo", "--bytes", SIZE), "echo")
+
+    def half_close(self, to: Listener) -> None:
+        check_ok(self.lines("halfclose", to.addr, "echo", "--bytes", SIZE), "halfclose")
+
+    def reset(self, to: Listener) -> None:
+        check_ok(self.lines("reset", to.addr, "echo"), "reset")
+
+    def is_reset(self, to: Listener) -> None:
+        check_ok(self.lines("expect-reset", to.addr, to.reset_service), "expect-reset")
+
+    def is_refused(self, to: Listener) -> None:
+        result = run(self.peer.argv("echo", to.addr, "nosuch"))
+        if result.returncode != 1 or b"unknown service: nosuch" not in result.stdout:
+            raise Failed(f"status {result.returncode}: {tail(result.stdout)}")
+
+    cases = (
+        ("ping", "{} pings {}", ping),
+        ("identify", "{} identifies {}", identify),
+        ("echo", f"{{}} gets {SIZE} bytes echoed by {{}}", echo),
+        ("half-close", f"{{}} half-closes a stream to {{}} and still gets {SIZE} bytes", half_close),
+        ("reset", "{} resets one stream to {} and the connection lives", reset),
+        ("is reset", "{} sees the reset of a stream by {}", is_reset),
+        ("refused", "{} is refused an unknown service by {}", is_refused),
+    )
+
+
+class PunchgateDials:
+    """The checks in which C dials."""
+
+    def __init__(self, punchgate: Path, home: Path):
+        self.punchgate = punchgate
+        # A node's own files, and the user's settings, have no place in a test.
+        self.options = {"cwd": home, "env": os.environ | {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"),
+                                                          "XDG_CONFIG_HOME": str(home / "config")}}
+
+    def run(self, *arguments: object, **stdin) -> subprocess.CompletedProcess:
+        return run([str(self.punchgate), *map(str, arguments)], **stdin, **self.options)
+
+    def pipe(self, to: Listener, service: str, sent: bytes, wanted: bytes) -> None:
+        result = self.run("pipe", f"{to.addr}:{service}", stdin=sent)
+        if result.returncode != 0:
+            raise Failed(f"status {result.returncode}: {tail(result.stderr)}")
+        if result.stdout != wanted:
+            raise Failed(f"{len(wanted)} bytes were due, and the {len(result.stdout)} received differ")
+
+    def ping(self, to: Listener) -> None:
+        check_pings(lines(self.run("ping", to.addr, "--count", PINGS, "--json")))
+
+    def identify(self, to: Listener) -> None:
+        check_identity(lines(self.run("identify", to.addr, "--json")), to)
+
+    def echo(self, to: Listener) -> None:
+        sent = os.urandom(SIZE)
+        self.pipe(to, "echo", sent, sent)
+
+    def sink(self, to: Listener) -> None:
+        self.pipe(to, "sink", os.urandom(SIZE), str(SIZE).encode())
+
+    def source(self, to: Listener) -> None:
+        self.pipe(to, "source", b"%d\n" % SIZE, bytes(SIZE))
+
+    def is_reset(self, to: Listener) -> None:
+        # Held open, as after an end of its input a peer may close the stream before it would reset it.
+        result = self.run("pipe", f"{to.addr}:{to.reset_service}", stdin=b"x", hold_stdin=True)
+        if result.returncode == 0 or not result.stderr.strip():
+            raise Failed(f"status {result.returncode}: {tail(result.stderr) or 'no reason on stderr'}")
+
+    def is_refused(self, to: Listener) -> None:
+        result = self.run("pipe", f"{to.addr}:nosuch")
+        if result.returncode != 1 or b"unknown service: nosuch" not in result.stderr:
+            raise Failed(f"status {result.returncode}: {tail(result.stderr)}")
+
+    cases = (
+        ("ping", "{} pings {}", ping),
+        ("identify", "{} identifies {}", identify),
+        ("echo", f"{{}} pipes {SIZE} bytes through the echo of {{}}", echo),
+        ("sink", f"{{}} pipes {SIZE} bytes into the sink of {{}}", sink),
+        ("source", f"{{}} pipes {SIZE} bytes out of the source of {{}}", source),
+        ("is reset", "{} reports the reset of a stream by {}", is_reset),
+        ("refused", "{} reports the refusal of an unknown service by {}", is_refused),
+    )
+
+
+# ---- the matrix -----------------------------------------------------------------------------------------------
+
+
+class Matrix:
+    def __init__(self) -> None:
+        self.counts = {"ok": 0, "FAIL": 0, "skip": 0}
+        self.rows: dict[str, dict[str, str]] = {}
+
+    def note(self, row: str, column: str, name: str, outcome: Exception | None) -> None:
+        match outcome:
+            case None:
+                mark, reason = "ok", ""
+            case Unavailable() if os.environ.get("REQUIRE_INTEROP") != "1":
+                mark, reason = "skip", f": {outcome}"
+            case _:
+                mark, reason = "FAIL", f": {outcome}"
+        self.counts[mark] += 1
+        self.rows.setdefault(row, {})[column] = mark
+        print(f"{mark:4} {name}{reason}", flush=True)
+
+    def dial(self, dialer_name: str, dialer, listener_name: str, listener) -> None:
+        """Runs the checks of one pair. An end that is an exception is the reason why they cannot run."""
+        kind = PunchgateDials if dialer_name == "C" else PeerDials
+        for column, sentence, check in kind.cases:
+            outcome = next((end for end in (dialer, listener) if isinstance(end, Exception)), None)
+            if outcome is None:
+                try:
+                    check(dialer, listener)
+                except Failed as error:
+                    outcome = error
+            self.note(f"{dialer_name} to {listener_name}", column, sentence.format(dialer_name, listener_name), outcome)
+
+    def table(self) -> str:
+        columns = list(dict.fromkeys(column for row in self.rows.values() for column in row))
+        cells = [["", *columns]] + [[name, *(row.get(c, "-") for c in columns)] for name, row in self.rows.items()]
+        widths = [max(map(len, column)) for column in zip(*cells)]
+        return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
+
+
+def start(stack: contextlib.ExitStack, *arguments, **options):
+    """A listener, or the reason why there is none."""
+    try:
+        return stack.enter_context(listening(*arguments, **options))
+    except (Failed, OSError) as error:
+        return Failed(f"the listener: {error}")
+
+
+def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
+    matrix = Matrix()
+    wrong = build(peers)
+    with contextlib.ExitStack() as stack:
+        dialers = {peer.name: wrong.get(peer.name) or PeerDials(peer) for peer in peers}
+        listeners = {
+            peer.name: wrong.get(peer.name) or start(stack, peer.argv("listen", "--seed", SEED), "reset")
+            for peer in peers
+        }
+        if punchgate is None:
+            for name, listener in listeners.items():
+                outcome = listener if isinstance(listener, Exception) else None
+                if outcome is None and listener.peer != SEEDED_PEER:
+                    outcome = Failed(f"{listener.peer} instead of {SEEDED_PEER}")
+                matrix.note(f"{name} alone", "seed", f"{name} makes the known peer id from seed {SEED}", outcome)
+            for dialer in dialers:
+                for listener in listeners:
+                    matrix.dial(dialer, dialers[dialer], listener, listeners[listener])
+            return matrix
+
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        c_dials = PunchgateDials(punchgate, home)
+        echo = stack.enter_context(serving(Echo))
+        slam = stack.enter_context(serving(Slam))
+        c_listens = start(stack, [
+            str(punchgate), "--identity", str(home / "k"), "--listen", "/ip4/127.0.0.1/tcp/0",
+            "--expose", f"echo=127.0.0.1:{echo}", "--expose", f"slam=127.0.0.1:{slam}",
+            "--ready-json", "--control", "off"], "slam", **c_dials.options)
+        for peer in peers:
+            matrix.dial(peer.name, dialers[peer.name], "C", c_listens)
+            matrix.dial("C", c_dials, peer.name, listeners[peer.name])
+        return matrix
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", nargs="?", choices=("build", "test"), default="test")
+    parser.add_argument("--punchgate", type=Path, help="the binary to test")
+    parser.add_argument("--self", action="store_true", help="test the peers among themselves")
+    parser.add_argument("--peers", default="go,rust,js", help="which of the peers, with commas (default: all)")
+    options = parser.parse_args()
+    names = options.peers.split(",")
+    if unknown := set(names) - {peer.name for peer in PEERS}:
+        parser.error(f"no such peer: {', '.join(sorted(unknown))}")
+    peers = [peer for peer in PEERS if peer.name in names]
+    # A request to end must end the children, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    if options.action == "build":
+        wrong = build(peers).values()
+        strict = os.environ.get("REQUIRE_INTEROP") == "1"
+        return int(any(strict or isinstance(error, Failed) for error in wrong))
+    if options.self == (options.punchgate is not None):
+        parser.error("one of --punchgate and --self is needed")
+    if options.punchgate is not None and not os.access(options.punchgate, os.X_OK):
+        parser.error(f"no such program: {options.punchgate}")
+
+    matrix = test(peers, options.punchgate and options.punchgate.resolve())
+    print(f"\n{matrix.table()}\n")
+    print("{ok} passed, {FAIL} failed, {skip} skipped".format(**matrix.counts))
+    return int(matrix.counts["FAIL"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+//! The rust-libp2p side of the interop tests; ../README.md holds its command line contract.
+
+mod tunnel;
+
+use std::{
+    collections::hash_map::RandomState, error::Error, hash::BuildHasher, io, process::exit, thread,
+    time::Duration,
+};
+
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt, try_join};
+use libp2p::{
+    Multiaddr, PeerId, Swarm, SwarmBuilder, identify,
+    identity::Keypair,
+    multiaddr::Protocol,
+    noise, ping,
+    swarm::{NetworkBehaviour, SwarmEvent},
+    tcp, yamux,
+};
+use libp2p_stream::Control;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const EXIT_DEADLINE: i32 = 75;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    stream: libp2p_stream::Behaviour,
+}
+
+fn report(line: Value) {
+    println!("{line}");
+}
+
+fn fail(code: i32, reason: String) -> ! {
+    report(json!({"event": "error", "reason": reason}));
+    exit(code)
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.split_first() {
+        Some((command, rest)) if command == "listen" => listen(rest).await,
+        Some((command, rest)) => match tokio::time::timeout(DEADLINE, query(command, rest)).await {
+            Ok(result) => result,
+            Err(_) => fail(EXIT_DEADLINE, "the deadline of 30 s has passed".into()),
+        },
+        None => Err("a command is missing".into()),
+    };
+    if let Err(error) = result {
+        fail(1, error.to_string())
+    }
+    // Without this the runtime would wait for the swarm, which never ends.
+    exit(0)
+}
+
+/// The value of the one option that a command may have.
+fn option<'a>(arguments: &'a [String], name: &str) -> Result<Option<&'a str>> {
+    match arguments {
+        [] => Ok(None),
+        [given, value] if given == name => Ok(Some(value)),
+        _ => Err(format!("unexpected arguments: {}", arguments.join(" ")).into()),
+    }
+}
+
+fn number(arguments: &[String], name: &str, otherwise: usize) -> Result<usize> {
+    Ok(option(arguments, name)?.map_or(Ok(otherwise), str::parse)?)
+}
+
+async fn query(command: &str, arguments: &[String]) -> Result<()> {
+    match (command, arguments) {
+        ("ping", [addr, rest @ ..]) => {
+            let count = number(rest, "--count", 5)?;
+            Dialer::new(addr).await?.pings(count).await
+        }
+        ("identify", [addr]) => Dialer::new(addr).await?.identify().await,
+        ("echo" | "halfclose", [addr, service, rest @ ..]) => {
+            let size = number(rest, "--bytes", 1000)?;
+            let to_end = command == "halfclose";
+            Dialer::new(addr)
+                .await?
+                .exchange(service, size, to_end)
+                .await?;
+            report(json!({"event": command, "ok": true, "bytes": size}));
+            Ok(())
+        }
+        ("reset", [addr, service]) => Dialer::new(addr).await?.reset(service).await,
+        ("expect-reset", [addr, service]) => Dialer::new(addr).await?.expect_reset(service).await,
+        _ => Err(format!("cannot do: {command} {}", arguments.join(" ")).into()),
+    }
+}
+
+fn new_swarm(key: Keypair, ping_interval: Duration) -> Result<Swarm<Behaviour>> {
+    let swarm = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )?
+        .with_behaviour(|key| Behaviour {
+            identify: identify::Behaviour::new(identify::Config::new(
+                "/punchgate/id/1.0.0".into(),
+                key.public(),
+            )),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
+            stream: libp2p_stream::Behaviour::new(),
+        })?
+        // The default closes a connection as soon as no stream is open.
+        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
+        .build();
+    Ok(swarm)
+}
+
+async fn listen(arguments: &[String]) -> Result<()> {
+    let mut addr = "/ip4/127.0.0.1/tcp/0";
+    let mut key = Keypair::generate_ed25519();
+    for pair in arguments.chunks(2) {
+        if let Ok(Some(value)) = option(pair, "--addr") {
+            addr = value;
+        } else if let Some(value) = option(pair, "--seed")? {
+            let mut seed = [0; 32];
+            seed[24..].copy_from_slice(&value.parse::<u64>()?.to_be_bytes());
+            key = Keypair::ed25519_from_bytes(seed)?;
+        }
+    }
+    // A thread of its own, as a runtime cannot be ended while it reads from stdin.
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        exit(0)
+    });
+
+    let mut swarm = new_swarm(key, Duration::from_secs(15))?;
+    let peer = *swarm.local_peer_id();
+    let mut control = swarm.behaviour().stream.new_control();
+    let mut incoming = control.accept(tunnel::PROTOCOL)?;
+    tokio::spawn(async move {
+        while let Some((_, stream)) = incoming.next().await {
+            tokio::spawn(tunnel::serve(stream));
+        }
+    });
+
+    swarm.listen_on(addr.parse()?)?;
+    let address = loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+            break address.with(Protocol::P2p(peer));
+        }
+    };
+    report(json!({"event": "ready", "peer": peer.to_string(), "addrs": [address]}));
+    loop {
+        swarm.select_next_some().await;
+    }
+}
+
+struct Dialer {
+    peer: PeerId,
+    control: Control,
+    events: mpsc::UnboundedReceiver<SwarmEvent<BehaviourEvent>>,
+}
+
+impl Dialer {
+    async fn new(addr: &str) -> Result<Self> {
+        let addr: Multiaddr = addr.parse()?;
+        let Some(Protocol::P2p(peer)) = addr.iter().last() else {
+            return Err("the address does not end in /p2p/ID".into());
+        };
+        let mut swarm = new_swarm(Keypair::generate_ed25519(), Duration::from_millis(50))?;
+        swarm.dial(addr)?;
+        let control = swarm.behaviour().stream.new_control();
+        let (sender, events) = mpsc::unbounded_channel();
+        tokio::spawn(async move { while sender.send(swarm.select_next_some().await).is_ok() {} });
+
+        let mut dialer = Self {
+            peer,
+            control,
+            events,
+        };
+        loop {
+            match dialer.event().await? {
+                SwarmEvent::ConnectionEstablished { .. } => return Ok(dialer),
+                SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Result<SwarmEvent<BehaviourEvent>> {
+        match self.events.recv().await.ok_or("the swarm has ended")? {
+            SwarmEvent::ConnectionClosed { cause, .. } => {
+                Err(format!("the connection was closed: {cause:?}").into())
+            }
+            event => Ok(event),
+        }
+    }
+
+    async fn ping(&mut self) -> Result<Duration> {
+        loop {
+            if let SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) = self.event().await? {
+                return Ok(ping.result?);
+            }
+        }
+    }
+
+    async fn pings(&mut self, count: usize) -> Result<()> {
+        for seq in 0..count {
+            let rtt = self.ping().await?.as_micros();
+            report(json!({"event": "ping", "seq": seq, "rtt_us": rtt}));
+        }
+        report(json!({"event": "summary", "sent": count, "received": count}));
+        Ok(())
+    }
+
+    async fn identify(&mut self) -> Result<()> {
+        let info = loop {
+            match self.event().await? {
+                SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => match event {
+                    identify::Event::Received { info, .. } => break info,
+                    identify::Event::Error { error, .. } => return Err(error.into()),
+                    _ => {}
+                },
+                _ => {}
+            }
+        };
+        let protocols: Vec<&str> = info.protocols.iter().map(AsRef::as_ref).collect();
+        report(json!({
+            "peer": info.public_key.to_peer_id().to_string(),
+            "agent": info.agent_version,
+            "protocol_version": info.protocol_version,
+            "protocols": protocols,
+            "listen_addrs": info.listen_addrs,
+            "observed_addr": info.observed_addr,
+        }));
+        Ok(())
+    }
+
+    /// Sends `size` bytes and wants them back. To the end: the write half closes first, and the
+    /// answer counts only with its end of stream.
+    async fn exchange(&mut self, service: &str, size: usize, to_end: bool) -> Result<()> {
+        let stream = tunnel::open(&mut self.control, self.peer, service).await?;
+        let (mut reader, mut writer) = stream.split();
+        let random = RandomState::new();
+        let sent: Vec<u8> = (0..size).map(|i| random.hash_one(i) as u8).collect();
+
+        let write = async {
+            writer.write_all(&sent).await?;
+            if to_end {
+                writer.close().await
+            } else {
+                writer.flush().await
+            }
+        };
+        let read = async {
+            let mut received = vec![0; if to_end { 0 } else { size }];
+            if to_end {
+                reader.read_to_end(&mut received).await?;
+            } else {
+                reader.read_exact(&mut received).await?;
+            }
+            Ok(received)
+        };
+        let ((), received) = try_join!(write, read)?;
+        if received != sent {
+            let received = received.len();
+            return Err(format!("sent {size} bytes, and the {received} received differ").into());
+        }
+        // To drop an open stream would reset it.
+        Ok(writer.close().await?)
+    }
+
+    async fn reset(&mut self, service: &str) -> Result<()> {
+        let mut stream = tunnel::open(&mut self.control, self.peer, service).await?;
+        stream.write_all(&[0; 1000]).await?;
+        stream.flush().await?;
+        // To drop an open stream is how rust-libp2p resets it.
+        drop(stream);
+        self.exchange(service, 1000, false).await?;
+        self.still_works().await?;
+        report(json!({"event": "reset", "ok": true}));
+        Ok(())
+    }
+
+    async fn expect_reset(&mut self, service: &str) -> Result<()> {
+        let mut stream = tunnel::open(&mut self.control, self.peer, service).await?;
+        stream.write_all(b"x").await?;
+        stream.flush().await?;
+        let how = match stream.read_to_end(&mut Vec::new()).await {
+            Err(error) => error.to_string(),
+            // A reset, too, reads as an end of stream here, but it alone ends the write half as well.
+            Ok(_) => match stream.write(b"x").await {
+                Err(error) => format!("end of stream, then on writing: {error}"),
+                Ok(_) => return Err("a clean end of stream instead of a reset".into()),
+            },
+        };
+        self.still_works().await?;
+        report(json!({"event": "expect-reset", "ok": true, "how": how}));
+        Ok(())
+    }
+
+    /// Pings once more, and fails if the connection was closed at any time.
+    async fn still_works(&mut self) -> Result<()> {
+        while !self.events.is_empty() {
+            self.event().await?;
+        }
+        self.ping().await?;
+        Ok(())
+    }
+}

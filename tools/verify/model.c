@@ -1,0 +1,340 @@
+/* Breadth-first over a product: every event that the world may send, every answer that facts may give.
+ * Called by system.c. Turns are made by the pg_step and the tables that ship; nothing is stepped by hand here.
+ * Serves design section 7, point 2. */
+#include "model.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One product runs at a time, and pg_step's hooks have no other way to it. */
+static struct {
+    struct model *model;
+    struct pg_scope scope;
+    struct pg_instance in[MAX_FACTORS];
+    struct pg_timer timers[MAX_FACTORS][256];
+    struct choices *choices;
+    uint32_t (*actions)[256];
+    const struct config *from;
+    const struct cause *cause;
+    bool ready;
+} run;
+
+static void *grown(void *at, size_t n, size_t size)
+{
+    void *out = realloc(at, n * size);
+    if (!out)
+        give_up("out of memory");
+    return out;
+}
+
+static struct config now(void)
+{
+    struct config c;
+    memset(&c, 0, sizeof c);
+    c.started = 1;
+    for (unsigned f = 0; f < run.model->n_factors; f++) {
+        const struct pg_instance *in = &run.in[f];
+        c.at[f].state = in->ctl.state;
+        c.at[f].flags = in->ctl.flags;
+        memcpy(c.at[f].count, in->ctl.count, sizeof c.at[f].count);
+        for (unsigned t = 0; t < in->machine->n_timers; t++)
+            if (pg_timer_runs(in, t))
+                c.at[f].timers |= 1u << t;
+    }
+    return c;
+}
+
+bool model_holds(const struct condition *condition, const struct config *c)
+{
+    for (unsigned n = 0; n < condition->n; n++) {
+        bool all = true;
+        for (unsigned a = 0; a < condition->any[n].n; a++) {
+            const struct atom *atom = &condition->any[n].atoms[a];
+            const struct factor_state *at = &c->at[atom->factor];
+            uint32_t bits = atom->kind == ATOM_STATES ? 1u << at->state : atom->kind == ATOM_FLAG ? at->flags : at->timers;
+            all = all && ((bits & atom->value) != 0) == atom->wanted;
+        }
+        if (all)
+            return true;
+    }
+    return false;
+}
+
+/* A fact is what has been chosen for this run, unless the world cannot let it be true here. */
+static bool say_fact(const void *self, unsigned fact)
+{
+    unsigned f = (unsigned)((const struct pg_instance *)self - run.in);
+    struct choices *c = run.choices;
+    for (unsigned n = 0; n < run.model->n_given; n++) {
+        struct config here = now();
+        if (run.model->given[n].factor == f && run.model->given[n].fact == fact && !model_holds(&run.model->given[n].when, &here))
+            return false;
+    }
+    if (!(c->asked[f] >> fact & 1u)) {
+        if (c->used == sizeof c->value / sizeof *c->value)
+            give_up("one turn asks for too many facts");
+        if (c->used == c->known)
+            c->value[c->known++] = false;
+        c->asked[f] |= 1u << fact;
+        if (c->value[c->used++])
+            c->said[f] |= 1u << fact;
+    }
+    return c->said[f] >> fact & 1u;
+}
+
+static void count_action(void *self, unsigned action)
+{
+    if (run.actions)
+        run.actions[(struct pg_instance *)self - run.in][action]++;
+}
+
+static uint64_t a_second(const void *self, unsigned timer)
+{
+    (void)self, (void)timer;
+    return 1000;
+}
+
+static struct pg_instance *sister(struct pg_scope *scope, unsigned machine, const struct pg_instance *from, struct pg_instance *after)
+{
+    (void)scope, (void)from;
+    for (unsigned f = 0; f < run.model->n_factors; f++)
+        if (run.in[f].machine->id == machine && !after)
+            return &run.in[f];
+    return NULL;
+}
+
+static void print_cause(const struct model *m, const struct cause *cause)
+{
+    if (cause->timer)
+        printf("  %s", m->factors[cause->factor]->events[m->factors[cause->factor]->timer_event[cause->number]]);
+    else
+        printf("  %s", m->events[cause->event]);
+}
+
+static uint32_t find(struct model *, const struct config *);
+
+/* Called before the assert that it warns of. */
+static void watch(struct pg_scope *scope, const struct pg_instance *in, const struct pg_step_record *record)
+{
+    (void)scope;
+    if (record->verdict != PG_NEVER)
+        return;
+    printf("%s: event %s comes to %s in state %s, which says never (line %u):\n", run.model->name,
+           in->machine->events[record->event], in->machine->name, in->machine->states[record->from], record->line);
+    struct turn last = {.cause = *run.cause};
+    memcpy(last.asked, run.choices->asked, sizeof last.asked);
+    memcpy(last.said, run.choices->said, sizeof last.said);
+    model_print_path(run.model, find(run.model, run.from), &last);
+    give_up("%s: a promise of the spec does not hold", run.model->name);
+}
+
+static const struct pg_binding binding = {say_fact, count_action, a_second};
+
+static void load(struct model *m, const struct config *c)
+{
+    if (!run.ready && !pg_scope_init(&run.scope, 256 * MAX_FACTORS, 256))
+        give_up("out of memory");
+    run.model = m;
+    run.scope.next = sister;
+    run.scope.trace = watch;
+    for (unsigned f = 0; f < m->n_factors; f++) {
+        if (run.ready)
+            pg_instance_end(&run.in[f]);
+        pg_instance_init(&run.in[f], m->factors[f], &binding, &run.in[f], &run.scope, run.timers[f], NULL, f);
+    }
+    run.ready = true;
+    for (unsigned f = 0; f < m->n_factors; f++) {
+        run.in[f].ctl = (struct pg_control){.flags = c->at[f].flags, .state = c->at[f].state};
+        memcpy(run.in[f].ctl.count, c->at[f].count, sizeof run.in[f].ctl.count);
+        for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
+            if (c->at[f].timers >> t & 1u)
+                pg_timer_start(&run.in[f], t, 1000);
+    }
+}
+
+struct config model_run(struct model *m, const struct config *from, const struct cause *cause, struct choices *choices,
+                        struct turn *turn, uint32_t (*actions)[256])
+{
+    run.choices = choices, run.actions = actions, run.from = from, run.cause = cause;
+    load(m, from);
+    uint64_t before = run.scope.timers.starts;
+    if (cause->timer) {
+        struct pg_instance *in = &run.in[cause->factor];
+        pg_timer_stop(in, cause->number);
+        pg_step(in, in->machine->timer_event[cause->number]);
+    }
+    for (unsigned f = 0; !cause->timer && f < m->n_factors; f++)
+        if (m->hears[cause->event][f] >= 0)
+            pg_step(&run.in[f], (unsigned)m->hears[cause->event][f]);
+    if (turn) {
+        turn->cause = *cause;
+        memcpy(turn->asked, choices->asked, sizeof turn->asked);
+        memcpy(turn->said, choices->said, sizeof turn->said);
+        for (unsigned f = 0; f < m->n_factors; f++)
+            for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
+                if (pg_timer_runs(&run.in[f], t) && run.timers[f][t].started > before)
+                    turn->restarted[f] |= 1u << t;
+    }
+    return now();
+}
+
+void model_begin_choices(struct choices *c)
+{
+    memset(c, 0, sizeof *c);
+}
+
+/* Facts that were false last time become true, the last asked first; false when all have been tried. */
+bool model_next_choice(struct choices *c)
+{
+    while (c->known && c->value[c->known - 1])
+        c->known--;
+    if (!c->known)
+        return false;
+    c->value[c->known - 1] = true;
+    c->used = 0;
+    memset(c->asked, 0, sizeof c->asked);
+    memset(c->said, 0, sizeof c->said);
+    return true;
+}
+
+/* Configurations by value. */
+
+static uint32_t hash_of(const struct config *c)
+{
+    const uint8_t *at = (const uint8_t *)c;
+    uint32_t h = 2166136261u;
+    for (size_t n = 0; n < sizeof *c; n++)
+        h = (h ^ at[n]) * 16777619u;
+    return h;
+}
+
+static uint32_t *slot(struct model *m, const struct config *c)
+{
+    uint32_t place = hash_of(c) & (m->hash_room - 1);
+    while (m->hash[place] && memcmp(&m->configs[m->hash[place] - 1], c, sizeof *c) != 0)
+        place = (place + 1) & (m->hash_room - 1);
+    return &m->hash[place];
+}
+
+static uint32_t find(struct model *m, const struct config *c)
+{
+    return *slot(m, c) - 1;
+}
+
+static uint32_t add(struct model *m, const struct config *c, uint32_t turn)
+{
+    uint32_t *place = slot(m, c);
+    if (*place)
+        return *place - 1;
+    if (m->n_configs == m->room_configs) {
+        m->room_configs = m->room_configs ? m->room_configs * 2 : 1024;
+        m->configs = grown(m->configs, m->room_configs, sizeof *m->configs);
+        m->reached_by = grown(m->reached_by, m->room_configs, sizeof *m->reached_by);
+        free(m->hash);
+        m->hash_room = m->room_configs * 4;
+        m->hash = calloc(m->hash_room, sizeof *m->hash);
+        if (!m->hash)
+            give_up("out of memory");
+        for (uint32_t n = 0; n < m->n_configs; n++)
+            *slot(m, &m->configs[n]) = n + 1;
+        place = slot(m, c);
+    }
+    m->configs[m->n_configs] = *c;
+    m->reached_by[m->n_configs] = turn;
+    *place = ++m->n_configs;
+    return m->n_configs - 1;
+}
+
+bool model_possible(const struct model *m, const struct config *c, const struct cause *cause)
+{
+    if (cause->timer)
+        return c->at[cause->factor].timers >> cause->number & 1u;
+    return m->first < 0 || (c->started ? cause->event != (unsigned)m->first : cause->event == (unsigned)m->first);
+}
+
+static void expand(struct model *m, uint32_t from, const struct cause *cause)
+{
+    struct config here = m->configs[from];
+    if (!model_possible(m, &here, cause))
+        return;
+    struct choices choices;
+    model_begin_choices(&choices);
+    do {
+        struct turn turn = {.from = from};
+        struct config next = model_run(m, &here, cause, &choices, &turn, NULL);
+        if (m->n_turns == m->room_turns) {
+            m->room_turns = m->room_turns ? m->room_turns * 2 : 4096;
+            m->turns = grown(m->turns, m->room_turns, sizeof *m->turns);
+        }
+        turn.to = add(m, &next, m->n_turns);
+        m->turns[m->n_turns++] = turn;
+    } while (model_next_choice(&choices));
+}
+
+void model_build(struct model *m)
+{
+    struct config start;
+    memset(&start, 0, sizeof start);
+    start.started = m->first < 0;
+    for (unsigned f = 0; f < m->n_factors; f++) {
+        start.at[f].state = m->factors[f]->initial;
+        for (unsigned n = 0; n < m->factors[f]->n_counts; n++)
+            start.at[f].count[n] = m->factors[f]->count_range[n][0];
+    }
+    m->hash = calloc(1, sizeof *m->hash);
+    m->hash_room = 1;
+    if (!m->hash)
+        give_up("out of memory");
+    add(m, &start, UINT32_MAX);
+    for (uint32_t from = 0; from < m->n_configs; from++) {
+        m->first_turn = from % 1024 ? m->first_turn : grown(m->first_turn, from + 1026, sizeof *m->first_turn);
+        m->first_turn[from] = m->n_turns;
+        for (unsigned event = 0; event < m->n_events; event++)
+            expand(m, from, &(struct cause){.event = event});
+        for (unsigned f = 0; m->configs[from].started && f < m->n_factors; f++)
+            for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
+                expand(m, from, &(struct cause){.timer = true, .factor = f, .number = t});
+        m->first_turn[from + 1] = m->n_turns;
+    }
+}
+
+/* Words for people. */
+
+static void print_turn(const struct model *m, const struct turn *turn)
+{
+    print_cause(m, &turn->cause);
+    for (unsigned f = 0; f < m->n_factors; f++)
+        for (unsigned fact = 0; fact < m->factors[f]->n_facts; fact++)
+            if (turn->asked[f] >> fact & 1u)
+                printf(" %s.%s=%u", m->factors[f]->name, m->factors[f]->facts[fact], turn->said[f] >> fact & 1u);
+    putchar('\n');
+}
+
+void model_print_path(const struct model *m, uint32_t config, const struct turn *last)
+{
+    static uint32_t path[4096];
+    unsigned n = 0;
+    for (uint32_t at = config; m->reached_by[at] != UINT32_MAX && n < 4096; at = m->turns[m->reached_by[at]].from)
+        path[n++] = m->reached_by[at];
+    while (n)
+        print_turn(m, &m->turns[path[--n]]);
+    if (last)
+        print_turn(m, last);
+}
+
+void model_print_config(const struct model *m, const struct config *c)
+{
+    for (unsigned f = 0; f < m->n_factors; f++) {
+        const struct pg_machine *machine = m->factors[f];
+        printf("  %s is %s", machine->name, machine->states[c->at[f].state]);
+        for (unsigned n = 0; n < machine->n_flags; n++)
+            if (c->at[f].flags >> n & 1u)
+                printf(" has %s", machine->flags[n]);
+        for (unsigned n = 0; n < machine->n_counts; n++)
+            printf(" %s=%u", machine->counts[n], c->at[f].count[n]);
+        for (unsigned n = 0; n < machine->n_timers; n++)
+            if (c->at[f].timers >> n & 1u)
+                printf(" runs %s", machine->timers[n]);
+        putchar('\n');
+    }
+}

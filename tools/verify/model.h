@@ -1,0 +1,109 @@
+/* A product of machines as a graph: its configurations, and the turns between them, made by pg_step itself.
+ * model.c builds it, properties.c judges it, system.c reads the listing and prints. */
+#pragma once
+#include "verify.h"
+
+#define MAX_FACTORS 4u
+#define MAX_EVENTS 128u
+#define MAX_PROPERTIES 64u
+#define MAX_LIST 16u
+#define MAX_ATOMS 8u
+
+enum atom_kind { ATOM_STATES, ATOM_FLAG, ATOM_TIMER };
+struct atom {
+    unsigned factor;
+    enum atom_kind kind;
+    uint32_t value; /* mask of states, a flag's bit, a timer's bit */
+    bool wanted;
+};
+struct condition {
+    unsigned n;
+    struct {
+        unsigned n;
+        struct atom atoms[MAX_ATOMS];
+    } any[4];
+};
+
+/* What moves the system: an event from outside, or a timer. */
+struct cause {
+    bool timer;
+    unsigned event;            /* from outside */
+    unsigned factor, number;   /* timer */
+};
+
+struct property {
+    char kind[12], name[80], text[300];
+    unsigned line;
+    struct condition left, right;
+    struct cause by[MAX_LIST];
+    unsigned n_by;
+    unsigned with[MAX_LIST], n_with;
+    struct {
+        unsigned factor;
+        uint32_t flag; /* 0: the whole machine */
+    } parts[MAX_LIST];
+    unsigned n_parts;
+    unsigned reached, every;
+};
+
+struct factor_state {
+    uint32_t flags, timers; /* running */
+    uint8_t state, count[PG_MAX_COUNTS];
+};
+struct config {
+    struct factor_state at[MAX_FACTORS];
+    uint8_t started;
+};
+
+struct turn {
+    uint32_t from, to;
+    struct cause cause;
+    uint32_t asked[MAX_FACTORS], said[MAX_FACTORS]; /* facts */
+    uint32_t restarted[MAX_FACTORS];                /* timers, by this turn */
+};
+
+struct model {
+    char name[64];
+    unsigned n_factors, n_events, n_fair, n_given, n_properties;
+    const struct pg_machine *factors[MAX_FACTORS];
+    int hears[MAX_EVENTS][MAX_FACTORS];
+    char events[MAX_EVENTS][48];
+    int first;
+    struct {
+        unsigned factor, timer;
+    } fair[MAX_LIST];
+    struct {
+        unsigned factor, fact;
+        struct condition when;
+    } given[MAX_LIST];
+    struct property properties[MAX_PROPERTIES];
+
+    struct config *configs;
+    struct turn *turns; /* grouped by `from` */
+    uint32_t *reached_by; /* turn that first reached a configuration */
+    uint32_t *first_turn; /* of a configuration; one more entry at the end */
+    uint32_t n_configs, n_turns, room_configs, room_turns;
+    uint32_t *hash, hash_room;
+};
+
+void model_build(struct model *);
+bool model_holds(const struct condition *, const struct config *);
+bool model_possible(const struct model *, const struct config *, const struct cause *);
+/* Prints the shortest list of events to a configuration, then one more turn if given. */
+void model_print_path(const struct model *, uint32_t config, const struct turn *last);
+void model_print_config(const struct model *, const struct config *);
+
+/* Facts of a run, chosen one after the other as they are asked; model_next_choice runs through all of them. */
+struct choices {
+    bool value[32];
+    unsigned known, used;
+    uint32_t asked[MAX_FACTORS], said[MAX_FACTORS];
+};
+/* Runs one cause from a configuration; actions counts calls by factor and action when it is not NULL. */
+struct config model_run(struct model *, const struct config *, const struct cause *, struct choices *, struct turn *,
+                        uint32_t (*actions)[256]);
+void model_begin_choices(struct choices *);
+bool model_next_choice(struct choices *);
+
+/* Status 0 when the property holds; else it has printed why not. */
+int property_check(struct model *, const struct property *);

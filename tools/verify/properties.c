@@ -1,0 +1,278 @@
+/* Judges the graph of a product: invariants, what lasts, what must happen at last, what never moves, what commutes.
+ * Called by system.c. A property that fails prints the shortest list of events that shows it.
+ * Serves design section 4 (the properties of .sys files) and section 7, points 2 and 4. */
+#include "model.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int fail(const struct model *m, const struct property *p, uint32_t config, const struct turn *last, const struct config *end)
+{
+    printf("%s: line %u does not hold: %s\n", m->name, p->line, p->text);
+    model_print_path(m, config, last);
+    puts("which ends in");
+    model_print_config(m, end);
+    return 1;
+}
+
+static int check_everywhere(const struct model *m, const struct property *p)
+{
+    for (uint32_t n = 0; n < m->n_configs; n++) {
+        bool left = model_holds(&p->left, &m->configs[n]), right = p->right.n && model_holds(&p->right, &m->configs[n]);
+        bool good = strcmp(p->kind, "never") == 0 ? !left : strcmp(p->kind, "iff") == 0 ? left == right : !left || right;
+        if (!good)
+            return fail(m, p, n, NULL, &m->configs[n]);
+    }
+    return 0;
+}
+
+static int check_stays(const struct model *m, const struct property *p)
+{
+    for (uint32_t n = 0; n < m->n_turns; n++) {
+        const struct turn *turn = &m->turns[n];
+        if (model_holds(&p->left, &m->configs[turn->from]) && !model_holds(&p->left, &m->configs[turn->to]))
+            return fail(m, p, turn->from, turn, &m->configs[turn->to]);
+    }
+    return 0;
+}
+
+static bool same_cause(const struct cause *a, const struct cause *b)
+{
+    return a->timer == b->timer && (a->timer ? a->factor == b->factor && a->number == b->number : a->event == b->event);
+}
+
+static int check_reach(const struct model *m, const struct property *p)
+{
+    for (uint32_t n = 0; n < m->n_turns; n++)
+        if (same_cause(&m->turns[n].cause, &p->by[0]) && model_holds(&p->left, &m->configs[m->turns[n].to]) &&
+            !model_holds(&p->left, &m->configs[m->turns[n].from]))
+            return 0;
+    printf("%s: line %u does not hold, no turn does it: %s\n", m->name, p->line, p->text);
+    return 1;
+}
+
+static int check_apart(const struct model *m, const struct property *p)
+{
+    for (uint32_t n = 0; n < m->n_turns; n++) {
+        const struct turn *turn = &m->turns[n];
+        bool meant = false;
+        for (unsigned e = 0; e < p->n_by; e++)
+            meant = meant || same_cause(&turn->cause, &p->by[e]);
+        for (unsigned part = 0; meant && part < p->n_parts; part++) {
+            const struct factor_state *from = &m->configs[turn->from].at[p->parts[part].factor];
+            const struct factor_state *to = &m->configs[turn->to].at[p->parts[part].factor];
+            uint32_t flag = p->parts[part].flag;
+            if (flag ? (from->flags ^ to->flags) & flag : (uint32_t)(memcmp(from, to, sizeof *from) != 0))
+                return fail(m, p, turn->from, turn, &m->configs[turn->to]);
+        }
+    }
+    return 0;
+}
+
+/* Both orders from every configuration, with the same facts: the same end, and the same actions as often. */
+static int check_pair(struct model *m, const struct property *p, const struct cause *a, const struct cause *b)
+{
+    static uint32_t actions[2][MAX_FACTORS][256];
+    for (uint32_t n = 0; n < m->n_configs; n++) {
+        struct config start = m->configs[n];
+        if (!model_possible(m, &start, a) || !model_possible(m, &start, b))
+            continue;
+        struct choices choices;
+        model_begin_choices(&choices);
+        do {
+            memset(actions, 0, sizeof actions);
+            struct config middle = model_run(m, &start, a, &choices, NULL, actions[0]);
+            struct config one = model_run(m, &middle, b, &choices, NULL, actions[0]);
+            middle = model_run(m, &start, b, &choices, NULL, actions[1]);
+            struct config other = model_run(m, &middle, a, &choices, NULL, actions[1]);
+            if (memcmp(&one, &other, sizeof one) != 0 || memcmp(actions[0], actions[1], sizeof actions[0]) != 0) {
+                struct turn last = {.cause = *a};
+                memcpy(last.asked, choices.asked, sizeof last.asked);
+                memcpy(last.said, choices.said, sizeof last.said);
+                fail(m, p, n, &last, &one);
+                printf("with %s after it; the other way round it ends %s\n", m->events[b->event],
+                       memcmp(&one, &other, sizeof one) ? "in" : "with other actions in");
+                model_print_config(m, &other);
+                return 1;
+            }
+        } while (model_next_choice(&choices));
+    }
+    return 0;
+}
+
+static int check_commute(struct model *m, const struct property *p)
+{
+    for (unsigned a = 0; a < p->n_by; a++)
+        for (unsigned b = 0; b < p->n_with; b++)
+            if (check_pair(m, p, &p->by[a], &(struct cause){.event = p->with[b]}))
+                return 1;
+    return 0;
+}
+
+/* leads: no fair run stays outside the goal for ever. Strongly connected parts by Tarjan, without recursion. */
+
+struct search {
+    struct model *m;
+    const struct property *p;
+    uint32_t *index, *low, *stack, *call, *next, *part;
+    uint32_t n_index, n_stack, n_parts;
+    uint8_t *inside; /* may be visited: outside the goal and reachable from the start */
+};
+
+static void mark(struct search *s)
+{
+    uint32_t n_todo = 0, *todo = s->call;
+    for (uint32_t n = 0; n < s->m->n_configs; n++)
+        if (model_holds(&s->p->left, &s->m->configs[n]) && !model_holds(&s->p->right, &s->m->configs[n]))
+            s->inside[n] = 1, todo[n_todo++] = n;
+    while (n_todo) {
+        uint32_t n = todo[--n_todo];
+        for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++) {
+            uint32_t to = s->m->turns[t].to;
+            if (!s->inside[to] && !model_holds(&s->p->right, &s->m->configs[to]))
+                s->inside[to] = 1, todo[n_todo++] = to;
+        }
+    }
+}
+
+static void enter(struct search *s, uint32_t node, uint32_t *depth)
+{
+    s->index[node] = s->low[node] = ++s->n_index;
+    s->next[node] = s->m->first_turn[node];
+    s->stack[s->n_stack++] = node;
+    s->call[(*depth)++] = node;
+}
+
+static void connect(struct search *s, uint32_t root)
+{
+    uint32_t depth = 0;
+    enter(s, root, &depth);
+    while (depth) {
+        uint32_t node = s->call[depth - 1];
+        if (s->next[node] < s->m->first_turn[node + 1]) {
+            uint32_t to = s->m->turns[s->next[node]++].to;
+            if (!s->inside[to])
+                continue;
+            if (!s->index[to])
+                enter(s, to, &depth);
+            else if (!s->part[to] && s->index[to] < s->low[node])
+                s->low[node] = s->index[to];
+            continue;
+        }
+        depth--;
+        if (depth && s->low[node] < s->low[s->call[depth - 1]])
+            s->low[s->call[depth - 1]] = s->low[node];
+        if (s->low[node] == s->index[node]) {
+            s->n_parts++;
+            uint32_t member;
+            do {
+                member = s->stack[--s->n_stack];
+                s->part[member] = s->n_parts;
+            } while (member != node);
+        }
+    }
+}
+
+/* A promised timer breaks a part when it runs everywhere in it, is never started again within it, and fires only out of it. */
+static bool broken_by(const struct search *s, uint32_t part, unsigned factor, unsigned timer)
+{
+    for (uint32_t n = 0; n < s->m->n_configs; n++) {
+        if (s->part[n] != part)
+            continue;
+        if (!(s->m->configs[n].at[factor].timers >> timer & 1u))
+            return false;
+        for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++) {
+            const struct turn *turn = &s->m->turns[t];
+            bool fires = turn->cause.timer && turn->cause.factor == factor && turn->cause.number == timer;
+            if (s->part[turn->to] == part && (fires || turn->restarted[factor] >> timer & 1u))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool has_cycle(const struct search *s, uint32_t part, uint32_t *member)
+{
+    bool cycle = false;
+    for (uint32_t n = s->m->n_configs; n-- > 0;) {
+        if (s->part[n] != part)
+            continue;
+        *member = n;
+        for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++)
+            cycle = cycle || s->part[s->m->turns[t].to] == part;
+    }
+    return cycle;
+}
+
+static int check_leads(struct model *m, const struct property *p)
+{
+    size_t n = m->n_configs;
+    struct search s = {.m = m, .p = p};
+    uint32_t *room = calloc(6 * n + 1, sizeof *room);
+    s.inside = calloc(n, 1);
+    if (!room || !s.inside)
+        give_up("out of memory");
+    s.index = room, s.low = room + n, s.stack = room + 2 * n, s.call = room + 3 * n, s.next = room + 4 * n, s.part = room + 5 * n;
+    mark(&s);
+    for (uint32_t c = 0; c < n; c++)
+        if (s.inside[c] && !s.index[c])
+            connect(&s, c);
+    int status = 0;
+    for (uint32_t part = 1; part <= s.n_parts && !status; part++) {
+        uint32_t member = 0;
+        bool ends = !has_cycle(&s, part, &member);
+        for (unsigned f = 0; f < m->n_fair && !ends; f++)
+            ends = broken_by(&s, part, m->fair[f].factor, m->fair[f].timer);
+        if (!ends) {
+            status = fail(m, p, member, NULL, &m->configs[member]);
+            puts("from where it can go round for ever, although promised timers fire");
+        }
+    }
+    free(room);
+    free(s.inside);
+    return status;
+}
+
+/* classes: combinations of the states' shown names. */
+static int check_classes(struct model *m, const struct property *p)
+{
+    unsigned n_seen = 0;
+    uint32_t *seen = calloc(p->every + 1, sizeof *seen);
+    if (!seen)
+        give_up("out of memory");
+    for (uint32_t c = 0; c < m->n_configs; c++) {
+        bool known = false;
+        for (unsigned s = 0; s < n_seen && !known; s++) {
+            known = true;
+            for (unsigned part = 0; part < p->n_parts; part++) {
+                unsigned f = p->parts[part].factor;
+                known = known && strcmp(m->factors[f]->states_as[m->configs[c].at[f].state],
+                                        m->factors[f]->states_as[m->configs[seen[s]].at[f].state]) == 0;
+            }
+        }
+        if (!known && n_seen < p->every)
+            seen[n_seen++] = c;
+    }
+    free(seen);
+    if (n_seen == p->reached)
+        return 0;
+    printf("%s: line %u does not hold, %u of %u are reached: %s\n", m->name, p->line, n_seen, p->every, p->text);
+    return 1;
+}
+
+int property_check(struct model *m, const struct property *p)
+{
+    if (strcmp(p->kind, "stays") == 0)
+        return check_stays(m, p);
+    if (strcmp(p->kind, "leads") == 0)
+        return check_leads(m, p);
+    if (strcmp(p->kind, "reach") == 0)
+        return check_reach(m, p);
+    if (strcmp(p->kind, "apart") == 0)
+        return check_apart(m, p);
+    if (strcmp(p->kind, "commute") == 0)
+        return check_commute(m, p);
+    if (strcmp(p->kind, "classes") == 0)
+        return check_classes(m, p);
+    return check_everywhere(m, p);
+}

@@ -1,0 +1,146 @@
+/* Reads a system's listing (numbers, one item a line) from standard input, explores it and checks what it claims.
+ * Called by main.c; the listing comes from gen/smc/system.py through verify.py.
+ * Serves the files of spec/system. Prints one line when all holds. */
+#include "model.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static long number(char **at)
+{
+    char *end;
+    long value = strtol(*at, &end, 10);
+    if (end == *at)
+        give_up("the listing has no number where one belongs: %s", *at);
+    *at = end;
+    return value;
+}
+
+static unsigned below(char **at, unsigned limit)
+{
+    long value = number(at);
+    if (value < 0 || value >= (long)limit)
+        give_up("the listing has %ld where less than %u belongs", value, limit);
+    return (unsigned)value;
+}
+
+static void read_condition(char **at, struct condition *c)
+{
+    c->n = below(at, 5);
+    for (unsigned n = 0; n < c->n; n++) {
+        c->any[n].n = below(at, MAX_ATOMS + 1);
+        for (unsigned a = 0; a < c->any[n].n; a++) {
+            struct atom *atom = &c->any[n].atoms[a];
+            atom->factor = below(at, MAX_FACTORS);
+            atom->kind = (enum atom_kind)below(at, 3);
+            atom->value = (uint32_t)number(at);
+            atom->wanted = number(at) != 0;
+        }
+    }
+}
+
+static void read_event(struct model *m, char *at)
+{
+    if (m->n_events == MAX_EVENTS)
+        give_up("too many events");
+    for (unsigned f = 0; f < m->n_factors; f++)
+        m->hears[m->n_events][f] = (int)number(&at);
+    snprintf(m->events[m->n_events++], sizeof m->events[0], "%s", at + 1);
+}
+
+static void read_property(struct model *m, char *at)
+{
+    if (m->n_properties == MAX_PROPERTIES)
+        give_up("too many properties");
+    struct property *p = &m->properties[m->n_properties++];
+    int used = 0;
+    if (sscanf(at, "%11s %u %79s %n", p->kind, &p->line, p->name, &used) != 3)
+        give_up("the listing has a property that cannot be read: %s", at);
+    snprintf(p->text, sizeof p->text, "%s", at + used);
+}
+
+/* Lines that belong to the property above. */
+static bool read_detail(struct model *m, const char *word, char *at)
+{
+    struct property *p = &m->properties[m->n_properties ? m->n_properties - 1 : 0];
+    if (strcmp(word, "left") == 0)
+        read_condition(&at, &p->left);
+    else if (strcmp(word, "right") == 0)
+        read_condition(&at, &p->right);
+    else if (strcmp(word, "by") == 0 && p->n_by < MAX_LIST) {
+        struct cause *by = &p->by[p->n_by++];
+        by->timer = number(&at) != 0;
+        if (by->timer) {
+            by->factor = below(&at, m->n_factors);
+            by->number = below(&at, m->factors[by->factor]->n_timers);
+        } else
+            by->event = below(&at, m->n_events);
+    } else if (strcmp(word, "with") == 0 && p->n_with < MAX_LIST)
+        p->with[p->n_with++] = below(&at, m->n_events);
+    else if (strcmp(word, "part") == 0 && p->n_parts < MAX_LIST) {
+        p->parts[p->n_parts].factor = below(&at, m->n_factors);
+        p->parts[p->n_parts++].flag = (uint32_t)number(&at);
+    } else if (strcmp(word, "count") == 0) {
+        p->reached = (unsigned)number(&at);
+        p->every = (unsigned)number(&at);
+    } else
+        return false;
+    return true;
+}
+
+static void read_line(struct model *m, char *line)
+{
+    char *at = strchr(line, ' ');
+    if (!at)
+        give_up("the listing has an odd line: %s", line);
+    *at++ = '\0';
+    if (strcmp(line, "system") == 0)
+        snprintf(m->name, sizeof m->name, "%s", at);
+    else if (strcmp(line, "factor") == 0 && m->n_factors < MAX_FACTORS)
+        m->factors[m->n_factors++] = machine_named(at);
+    else if (strcmp(line, "event") == 0)
+        read_event(m, at);
+    else if (strcmp(line, "first") == 0)
+        m->first = (int)below(&at, m->n_events);
+    else if (strcmp(line, "fair") == 0 && m->n_fair < MAX_LIST) {
+        m->fair[m->n_fair].factor = below(&at, m->n_factors);
+        m->fair[m->n_fair++].timer = (unsigned)number(&at);
+    } else if (strcmp(line, "given") == 0 && m->n_given < MAX_LIST) {
+        m->given[m->n_given].factor = below(&at, m->n_factors);
+        m->given[m->n_given].fact = (unsigned)number(&at);
+        read_condition(&at, &m->given[m->n_given++].when);
+    } else if (strcmp(line, "property") == 0)
+        read_property(m, at);
+    else if (!read_detail(m, line, at))
+        give_up("the listing has a line that nobody reads: %s %s", line, at);
+}
+
+int check_system(void)
+{
+    static struct model model = {.first = -1};
+    struct model *m = &model;
+    char line[1024];
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (*line)
+            read_line(m, line);
+    }
+    model_build(m);
+    int status = 0;
+    for (unsigned n = 0; n < m->n_properties; n++)
+        status |= property_check(m, &m->properties[n]);
+    printf("%s: %u machines, %u configurations, %u turns, %u properties%s", m->name, m->n_factors, (unsigned)m->n_configs,
+           (unsigned)m->n_turns, m->n_properties, status ? ", NOT all of them hold\n" : " hold");
+    for (unsigned n = 0; n < m->n_properties && !status; n++)
+        if (strcmp(m->properties[n].kind, "classes") == 0)
+            printf(", %u of %u classes reached and %u proved unreachable", m->properties[n].reached, m->properties[n].every,
+                   m->properties[n].every - m->properties[n].reached);
+    if (!status)
+        putchar('\n');
+    free(m->configs);
+    free(m->turns);
+    free(m->reached_by);
+    free(m->first_turn);
+    free(m->hash);
+    return status;
+}
