@@ -12,9 +12,9 @@ demo: all
 test: unit e2e verify interop
 
 unit: dev
-	ctest --test-dir build-dev/tests -E '^tests/(e2e|docs)/' -j2 --output-on-failure
+	ctest --test-dir build-dev -E '^tests/(e2e|docs)/' -j2 --output-on-failure
 e2e: dev all
-	ctest --test-dir build-dev/tests -R '^tests/(e2e|docs)/' -j2 --output-on-failure
+	ctest --test-dir build-dev -R '^tests/(e2e|docs)/' -j2 --output-on-failure
 dev: build-dev/build.ninja
 	cmake --build build-dev
 verify: build/build.ninja

@@ -1,10 +1,10 @@
 """Control machines: spec/machine/*.sm and spec/system/*.sys in, C tables and golden dumps out.
 
-reader.py reads, cells.py and check.py judge, write_c.py and golden.py write; system.py does all of that for .sys files."""
+reader.py reads, cells.py and check.py judge, write_c.py and golden.py write; system.py and write_system.py are for .sys files."""
 import functools
 
 from gen.smc import golden as golden_writer
-from gen.smc import system, write_c
+from gen.smc import system, write_c, write_system
 from gen.smc.check import check_machine, check_together
 from gen.smc.reader import read_machine
 
@@ -33,7 +33,7 @@ def generate(spec_dir):
         files[f"{name}.gen.c"] = write_c.tables(c, machines)
         files[f"{name}.bind.gen.c"] = write_c.binding(c)
     for s in system.load(spec_dir, machines):
-        files.update(system.generate(s))
+        files.update(write_system.generate(s))
     return files
 
 
@@ -42,5 +42,5 @@ def golden(spec_dir):
     checked = load(spec_dir)
     files = {f"{c.machine.name}.machine.txt": golden_writer.dump(c) for c in checked}
     for s in system.load(spec_dir, {c.machine.name: c.machine for c in checked}):
-        files[f"{s.name}.system.txt"] = system.golden(s)
+        files[f"{s.name}.system.txt"] = write_system.golden(s)
     return files

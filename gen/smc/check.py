@@ -8,7 +8,7 @@ from gen.smc.cells import MAX_CONDITIONS, Bits, cells
 MAX_COUNTS = 3
 MAX_STATES = 32
 MAX_BYTE = 255
-MAX_CONFIGURATIONS = 400_000
+MAX_CONFIGURATIONS = 200_000
 
 
 @dataclasses.dataclass
@@ -116,6 +116,7 @@ class Walk:
         self.counts = list(self.m.counts.values())
         self.found = set()
         self.taken = set()   # (line, event)
+        self.rows = {}       # (state, own conditions) -> rows that they allow
         self.states = set()
 
     def own(self, flags, counts):
@@ -143,16 +144,14 @@ class Walk:
     def possible(self, state, own):
         """Rows that these flags and counts allow, whatever the facts."""
         key = state, own
-        if not hasattr(self, "cache"):
-            self.cache = {}
-        if key not in self.cache:
+        if key not in self.rows:
             rows = []
             for event in self.m.events.values():
                 for entry in self.c.table[state, event.name]:
                     if (own ^ entry.cube.want) & entry.cube.care & self.bits.own_mask == 0:
                         rows.append((event, entry.row))
-            self.cache[key] = rows
-        return self.cache[key]
+            self.rows[key] = rows
+        return self.rows[key]
 
     def steps(self, config):
         state, flags, counts, running = config

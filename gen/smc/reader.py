@@ -157,7 +157,8 @@ class Reader:
             same_space = names is table or (kind in value_space and any(table is everything[k] for k in value_space))
             for other in names.values():
                 if same_space and other.c == thing.c:
-                    line.fail(f"{thing.name} is already {'an' if kind[0] in 'aeiou' else 'a'} {kind}, declared in line {other.line}")
+                    article = "an" if kind[0] in "aeiou" else "a"
+                    line.fail(f"{thing.name} is already {article} {kind}, declared in line {other.line}")
         table[thing.name] = thing
 
     def h_machine(self, line):
@@ -223,9 +224,7 @@ class Reader:
         self.event(line, timer.name + ".fired", timer=timer.name)
 
     def h_event(self, line):
-        names = line.names("the event's name") if line.next not in self.m.events else [line.tokens[line.at]]
-        if len(names) == 1 and names[0].endswith(".fired") and names[0][:-6] in self.m.timers:
-            line.at = 2
+        names = line.names("the event's name")
         source = shown = ""
         while line.next in ("from", "as"):
             if line.next == "as":
@@ -234,6 +233,7 @@ class Reader:
                 line.at += 1
                 source = line.need("wire", "world", "inside")
         for name in names:
+            self.timer_known(line, name)
             known = self.m.events.get(name)
             if known and not (known.timer and not known.shown):
                 line.fail(f"event {name} is already declared in line {known.line}")
@@ -241,6 +241,10 @@ class Reader:
             if event.timer and source:
                 line.fail(f"event {name} is a timer's: it comes from inside")
             event.source, event.shown = source, shown
+
+    def timer_known(self, line, name):
+        if name.endswith(".fired") and name[:-6] not in self.m.timers:
+            line.fail(f"no timer is named {name[:-6]}{near(name[:-6], self.m.timers)}")
 
     def event(self, line, name, timer=""):
         if name not in self.m.events:
@@ -317,13 +321,8 @@ class Reader:
     def row_events(self, line):
         out = []
         while True:
-            name = line.next
-            if name.endswith(".fired"):
-                line.at += 1
-                if name[:-6] not in self.m.timers:
-                    line.fail(f"no timer is named {name[:-6]}{near(name[:-6], self.m.timers)}")
-            else:
-                line.name("an event's name")
+            name = line.name("an event's name")
+            self.timer_known(line, name)
             self.event(line, name)
             if name in out:
                 line.fail(f"event {name} twice")

@@ -1,5 +1,5 @@
 """Systems: which machines step together, who hears what, what the world may do, and what must hold.
-The reader and its checks, the C table of who hears what, and the plain listing that tools/verify reads."""
+The reader and its checks; write_system.py has the outputs."""
 import dataclasses
 
 from gen.report import SpecError
@@ -46,7 +46,8 @@ class System:
         names = {}
         for m in self.factors:
             for event in m.events.values():
-                if not event.timer and (m.name, event.name) not in emitted:
+                inside = event.timer or ((m.name, event.name) in emitted and event.source not in ("world", "wire"))
+                if not inside:
                     names.setdefault(event.name, event.shown)
                     names[event.name] = names[event.name] or event.shown
         return names
@@ -285,92 +286,3 @@ class Reader:
             other = names.setdefault(name.replace(".", "_"), name)
             if other != name:
                 raise SpecError(self.path, s.line, f"events {other} and {name} have the same C name")
-
-
-def generate(s):
-    """Who hears what, as C: node_system.gen.h and .c."""
-    low, up = s.name, s.name.upper()
-    note = f"/* Made from {s.path} by gen/smc; not to be edited. */\n"
-    events = s.all_events()
-    rows = "".join(f"    PG_{up}_ON_{e.replace('.', '_').upper()},{f' /* {shown} */' if shown else ''}\n" for e, shown in events.items())
-    h = (f'{note}#pragma once\n#include "machine/machine.h"\n\n/* What comes from outside; each factor that knows the name hears it, '
-         f"in this order: {', '.join(s.hear)}. */\nenum pg_{low}_event {{\n{rows}    PG_{up}_EVENTS,\n}};\n\n"
-         f"#define PG_{up}_FACTORS {len(s.hear)}\n#define PG_{up}_DEAF (-1)\n\n"
-         "/* The factors' machines, and the event's number in each. */\n"
-         f"extern const struct pg_machine *const pg_{low}_factors[PG_{up}_FACTORS];\n"
-         f"extern const int16_t pg_{low}_hears[PG_{up}_EVENTS][PG_{up}_FACTORS];\n"
-         f"extern const char *const pg_{low}_events[PG_{up}_EVENTS];\n"
-         f"extern const char *const pg_{low}_events_as[PG_{up}_EVENTS];\n")
-    hears = ""
-    for event in events:
-        cells = [str(list(m.events).index(event)) if event in m.events else f"PG_{up}_DEAF" for m in s.factors]
-        hears += f"    {{{', '.join(cells)}}}, /* {event} */\n"
-    includes = "".join(f'#include "{name}.gen.h"\n' for name in s.hear)
-    c = (f'{note}#include "{low}_system.gen.h"\n{includes}\n'
-         f"const struct pg_machine *const pg_{low}_factors[PG_{up}_FACTORS] = {{{', '.join(f'&pg_{n}_machine' for n in s.hear)}}};\n\n"
-         f"const int16_t pg_{low}_hears[PG_{up}_EVENTS][PG_{up}_FACTORS] = {{\n{hears}}};\n\n"
-         f"const char *const pg_{low}_events[PG_{up}_EVENTS] = {{\n" + "".join(f'    "{e}",\n' for e in events) + "};\n\n"
-         f"const char *const pg_{low}_events_as[PG_{up}_EVENTS] = {{\n" + "".join(f'    "{shown or e}",\n' for e, shown in events.items()) + "};\n")
-    return {f"{low}_system.gen.h": h, f"{low}_system.gen.c": c}
-
-
-def golden(s):
-    """The reviewed dump: the table of who hears what, the world, and the properties."""
-    out = [f"system {s.name}", f"product {' * '.join(s.product)}", f"hear {', '.join(s.hear)}"] + ([f"first {s.first}"] if s.first else [])
-    body = [f"hears {e} : {', '.join(m.name for m in s.factors if e in m.events)}{f' as {shown}' if shown else ''}"
-            for e, shown in s.all_events().items()]
-    body += [text for *_, text in s.given] + [f"fair {e}" for e in s.fair]
-    body += [f"property {p.text}" for p in s.properties]
-    return "\n".join(out + sorted(body)) + "\n"
-
-
-def listing(s):
-    """Numbers only, one item a line, for the C verifier; names stand at the end of a line where messages need them."""
-    events = list(s.all_events())
-    order = {name: n for n, name in enumerate(s.hear)}
-    out = [f"system {s.name}"] + [f"factor {m.name}" for m in s.factors]
-    for event in events:
-        cells = [str(list(m.events).index(event)) if event in m.events else "-1" for m in s.factors]
-        out.append(f"event {' '.join(cells)} {event}")
-    if s.first:
-        out.append(f"first {events.index(s.first)}")
-    for name in s.fair:
-        for m in s.factors:
-            if name in m.events and m.events[name].timer:
-                out.append(f"fair {order[m.name]} {list(m.timers).index(m.events[name].timer)}")
-    for name, fact, condition, _ in s.given:
-        m = s.machines[name]
-        out.append(f"given {order[name]} {list(m.facts).index(fact)} {condition_text(s, condition, order)}")
-    for p in s.properties:
-        out.append(f"property {p.kind} {p.line} {p.name or '-'} {p.text}")
-        out += [f"left {condition_text(s, p.left, order)}"] if p.left else []
-        out += [f"right {condition_text(s, p.right, order)}"] if p.right else []
-        out += [f"by {by_text(s, e, events, order)}" for e in p.events]
-        out += [f"with {events.index(e)}" for e in p.others]
-        out += [f"part {order[m]} {1 << list(s.machines[m].flags).index(f) if f else 0}" for m, f in p.parts]
-        out += [f"count {p.count[0]} {p.count[1]}"] if p.count[1] else []
-    return "\n".join(out) + "\n"
-
-
-def by_text(s, event, events, order):
-    """An event from outside as `0 number 0`, a timer as `1 factor timer`."""
-    if event in events:
-        return f"0 {events.index(event)} 0"
-    m = next(m for m in s.factors if event in m.events)
-    return f"1 {order[m.name]} {list(m.timers).index(m.events[event].timer)}"
-
-
-def condition_text(s, condition, order):
-    """`alternatives (atoms (factor kind value wanted)…)…`; kind 0 a mask of states, 1 a flag's bit, 2 a timer's bit."""
-    words = [len(condition)]
-    for conjunction in condition:
-        words.append(len(conjunction))
-        for name, kind, value, wanted in conjunction:
-            m = s.machines[name]
-            if kind == "states":
-                number, mask = 0, sum(1 << list(m.states).index(x) for x in value)
-            else:
-                table = m.flags if kind == "flag" else m.timers
-                number, mask = (1 if kind == "flag" else 2), 1 << list(table).index(value)
-            words += [order[name], number, mask, int(wanted)]
-    return " ".join(map(str, words))

@@ -171,7 +171,10 @@ def binding(checked):
 
 
 def switch(head, cases, tail):
-    body = f"    switch (number) {{\n{''.join(cases)}        default: break;\n    }}\n" if cases else "    (void)self;\n    (void)number;\n"
+    if cases:
+        body = f"    switch (number) {{\n{''.join(cases)}        default: break;\n    }}\n"
+    else:
+        body = "    (void)self;\n    (void)number;\n"
     return f"{head}\n{{\n{body}{tail}}}\n\n"
 
 

@@ -20,6 +20,7 @@ enum { WRITE_SLICES = 16, LINGER_MS = 2000 };
 
 static void drain(struct pg_loop *);
 static void on_poll(uv_poll_t *, int status, int events);
+static void on_pump(uv_idle_t *);
 
 static uint64_t now_us(void)
 {
@@ -107,15 +108,16 @@ static void os_end(struct os_link *o, bool hard)
 
 static void os_lost(struct os_link *o, int error, const char *reason)
 {
+    struct pg_loop *l = o->loop; /* the link may be freed below */
     if (o->dead)
         return;
     if (!o->link->closing) {
         struct pg_input in = {.kind = o->listening ? PG_INPUT_LISTEN_FAILED : PG_INPUT_LOST,
                               .link = o->link, .error = error, .reason = pg_text(reason)};
-        o->loop->core->input(o->loop->core->self, &in, now_us());
+        l->core->input(l->core->self, &in, now_us());
     }
     os_end(o, false);
-    drain(o->loop);
+    drain(l);
 }
 
 /* Watching. */
@@ -148,6 +150,8 @@ static void arm(struct os_link *o, bool want_write)
         o->pumped = true;
         o->next_pump = o->loop->pumps;
         o->loop->pumps = o;
+        if (!uv_is_active((uv_handle_t *)&o->loop->pump))
+            uv_idle_start(&o->loop->pump, on_pump);
     }
     if (o->polls && read_events != (o->events & 7)) {
         if (read_events)
@@ -381,13 +385,11 @@ static void on_pump(uv_idle_t *idle)
         o->pumped = false;
         if (!o->dead) {
             on_readable(o);
-            if (!o->dead && !o->saw_end && o->link->credit > 0)
-                arm(o, false);
+            if (!o->dead)
+                arm(o, (o->events & UV_WRITABLE << 4) != 0);
         }
         o = next;
     }
-    if (l->pumps)
-        uv_idle_start(&l->pump, on_pump);
 }
 
 /* Commands. */
@@ -414,9 +416,13 @@ static void run_listen(struct pg_loop *l, const struct pg_command *c)
     o->read_fd = o->write_fd = fd;
     watch(o);
     arm(o, false);
-    struct pg_input in = {.kind = PG_INPUT_LISTENING, .link = c->link};
-    pg_socket_local(fd, &in.local);
-    l->core->input(l->core->self, &in, now_us());
+    struct pg_endpoint bound, at[PG_SOCKET_ADDRESSES];
+    pg_socket_local(fd, &bound);
+    unsigned n = c->mode == PG_LISTEN_PEER ? pg_socket_addresses(&bound, at) : 0;
+    if (n == 0)
+        at[n++] = bound;
+    for (unsigned i = 0; i < n; i++)
+        l->core->input(l->core->self, &(struct pg_input){.kind = PG_INPUT_LISTENING, .link = c->link, .local = at[i]}, now_us());
 }
 
 static void run_dial(const struct pg_command *c)
@@ -496,6 +502,8 @@ static void run_open(struct pg_loop *l, const struct pg_command *c)
 static void run(struct pg_loop *l, const struct pg_command *c)
 {
     struct os_link *o = c->link ? c->link->os : NULL;
+    if (c->link && !o && c->kind != PG_COMMAND_LISTEN && c->kind != PG_COMMAND_DIAL)
+        return; /* the link died before its turn came */
     switch (c->kind) {
     case PG_COMMAND_LISTEN:
     case PG_COMMAND_DIAL: run_open(l, c); return;
@@ -503,8 +511,6 @@ static void run(struct pg_loop *l, const struct pg_command *c)
     case PG_COMMAND_READ:
         if (!o->dead)
             arm(o, (o->events & (UV_WRITABLE | UV_WRITABLE << 4)) != 0);
-        if (l->pumps && !uv_is_active((uv_handle_t *)&l->pump))
-            uv_idle_start(&l->pump, on_pump);
         return;
     case PG_COMMAND_END:
         o->end_asked = true;

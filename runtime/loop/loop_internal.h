@@ -41,6 +41,10 @@ struct pg_loop {
 socklen_t pg_socket_address(const struct pg_endpoint *, struct sockaddr_storage *);
 void pg_socket_endpoint(const struct sockaddr *, struct pg_endpoint *);
 void pg_socket_local(int fd, struct pg_endpoint *);
+/* Where a socket bound to 0.0.0.0 or [::] can be dialled: this machine's addresses of its family with its port, loopback
+ * among them, link-local ones not. 0 for any other socket. */
+#define PG_SOCKET_ADDRESSES 32
+unsigned pg_socket_addresses(const struct pg_endpoint *bound, struct pg_endpoint out[PG_SOCKET_ADDRESSES]);
 /* Bound and listening, or -1 with errno. */
 int pg_socket_listen(const struct pg_endpoint *, uint8_t listen_kind);
 int pg_socket_listen_unix(const char *path);

@@ -55,6 +55,26 @@ void pg_socket_local(int fd, struct pg_endpoint *out)
         pg_socket_endpoint((struct sockaddr *)&s, out);
 }
 
+unsigned pg_socket_addresses(const struct pg_endpoint *bound, struct pg_endpoint out[PG_SOCKET_ADDRESSES])
+{
+    static const uint8_t zero[16];
+    uv_interface_address_t *found;
+    int n_found;
+    unsigned n = 0;
+    if (memcmp(bound->ip, zero, bound->family == 4 ? 4 : 16) != 0 || uv_interface_addresses(&found, &n_found) != 0)
+        return 0;
+    for (int i = 0; i < n_found && n < PG_SOCKET_ADDRESSES; i++) {
+        struct pg_endpoint at;
+        pg_socket_endpoint((const struct sockaddr *)&found[i].address, &at);
+        if (at.family != bound->family || (at.family == 6 && at.ip[0] == 0xfe && (at.ip[1] & 0xc0) == 0x80))
+            continue;
+        at.port = bound->port;
+        out[n++] = at;
+    }
+    uv_free_interface_addresses(found, n_found);
+    return n;
+}
+
 static void set(int fd, int level, int option, int value)
 {
     (void)setsockopt(fd, level, option, &value, sizeof value);

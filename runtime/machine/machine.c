@@ -122,7 +122,8 @@ void pg_scope_free(struct pg_scope *scope)
 void pg_instance_init(struct pg_instance *in, const struct pg_machine *m, const struct pg_binding *binding, void *self,
                       struct pg_scope *scope, struct pg_timer *timers, struct pg_instance *owner, uint32_t key)
 {
-    *in = (struct pg_instance){.machine = m, .binding = binding, .self = self, .scope = scope, .owner = owner, .timers = timers, .key = key};
+    *in = (struct pg_instance){
+        .machine = m, .binding = binding, .self = self, .scope = scope, .owner = owner, .timers = timers, .key = key};
     in->ctl.state = m->initial;
     for (unsigned n = 0; n < m->n_counts; n++)
         in->ctl.count[n] = m->count_range[n][0];

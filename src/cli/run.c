@@ -43,6 +43,10 @@ static enum pg_err load_identity(struct run *r, char *why, size_t room)
     enum pg_err error = pg_identity_load(&r->identity, v->identity, run, why, room, &created);
     if (error != PG_OK)
         return error;
+    if (r->options->warning)
+        pg_log_config_warning(&r->logs.log, pg_text(r->options->warning));
+    if (r->options->file)
+        pg_log_config_read(&r->logs.log, pg_text(r->options->file));
     if (why[0])
         pg_log_identity_warning(&r->logs.log, pg_text(why));
     if (run) {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-enum { ARENA = 128 * 1024, COMMANDS_FIRST = 256, PENDING_EVENTS = 4096 };
+enum { ARENA = 1024 * 1024, COMMANDS_FIRST = 256, PENDING_EVENTS = 4096 };
 
 void pg_node_config_default(struct pg_node_config *c)
 {

@@ -25,7 +25,7 @@ static void note(struct pg_node *n, const struct pg_seed_command *c, enum pg_see
     case PG_SEED_KADEMLIA_BOOTSTRAP_FAILED: pg_log_kademlia_bootstrap_failed(n->log, c->reason); return;
     case PG_SEED_CONNECTION_LOST:
         pg_log_peer_disconnected(n->log, peer_text(c->peer, peer));
-        if (n->control.phase.in.ctl.state == PG_PHASE_DISCOVERING && n->control.phase_told != PG_PHASE_DISCOVERING)
+        if (n->control.phase.in.ctl.state == PG_PHASE_DISCOVERING && strcmp(c->text, "all peers lost") == 0)
             pg_log_all_peers_lost(n->log);
         return;
     case PG_SEED_DISCOVERY_TIMEOUT: pg_log_discovery_timeout(n->log); return;

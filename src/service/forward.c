@@ -102,7 +102,8 @@ bool pg_tunnels_forward(struct pg_tunnels *t, const struct pg_peer_id *peer, str
     struct pg_forward *f = &t->forwards[t->n_forwards++];
     *f = (struct pg_forward){.tunnels = t, .peer = *peer, .service = service, .host = host};
     pg_peer_id_text(peer, f->peer_text);
-    snprintf(f->bind, sizeof f->bind, "%.*s:%u", (int)host.len, (const char *)host.at, port);
+    if (host.len)
+        snprintf(f->bind, sizeof f->bind, "%.*s:%u", (int)host.len, (const char *)host.at, port);
     f->listener = (struct pg_listener){.kind = PG_LISTEN_LOCAL, .user = &user, .context = f, .host = host, .endpoint.port = port};
     if (pg_ip4_parse(host, f->listener.endpoint.ip))
         f->listener.endpoint.family = 4;

@@ -92,5 +92,7 @@ void pg_tunnel_consumer_arrived(struct pg_tunnels *, struct pg_forward *, struct
 const struct pg_peer_id *pg_forward_peer(const struct pg_forward *);
 struct pg_bytes pg_forward_service(const struct pg_forward *);
 void pg_forward_hurry(struct pg_forward *);
+/* Where the strings of a message of `text` bytes go: small when they fit, else the turn's arena (base NULL: used up). */
+struct pg_arena pg_tunnel_arena(struct pg_node *, uint8_t *small, size_t room, size_t text);
 /* Writes {"accepted":…} or a request behind its length. */
 bool pg_tunnel_send(struct pg_stream *, const struct pg_json_table *, const void *message);

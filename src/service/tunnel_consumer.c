@@ -42,8 +42,8 @@ uint64_t pg_tunnel_consumer_tunnel_wait_ms(const struct pg_tunnel_consumer *t)
 
 static void take_answer(struct pg_tunnel_consumer *t, struct pg_bytes text)
 {
-    size_t room = text.len + 4096;
-    struct pg_arena arena = {pg_node_scratch(t->tunnels->node, room), room, 0};
+    uint8_t small[2048];
+    struct pg_arena arena = pg_tunnel_arena(t->tunnels->node, small, sizeof small, text.len);
     struct pg_json_tunnel_response answer;
     enum pg_err error = arena.base ? pg_json_tunnel_response_read(&answer, text, &arena) : PG_ERR_NO_MEMORY;
     if (error != PG_OK) {
@@ -72,6 +72,10 @@ static void asking_data(struct pg_tunnel_consumer *t, struct pg_stream *s, struc
         take_answer(t, text);
         if (data.len > 0 && t->pipe.begun)
             pg_pipe_from_stream(&t->pipe, data); /* bytes behind the answer in one frame */
+        if (t->pipe.begun && t->room) {
+            pg_pool_give(pg_node_transport(t->tunnels->node)->chunks, t->room);
+            t->room = NULL;
+        }
     }
 }
 

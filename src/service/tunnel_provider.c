@@ -40,6 +40,14 @@ bool pg_tunnel_send(struct pg_stream *s, const struct pg_json_table *table, cons
     return pg_stream_write(s, pg_bytes(text, w.len + 4));
 }
 
+struct pg_arena pg_tunnel_arena(struct pg_node *n, uint8_t *small, size_t room, size_t text)
+{
+    /* Hundreds of short messages may come in one turn; a long one is worth the turn's arena. */
+    if (text <= room / 2)
+        return (struct pg_arena){small, room, 0};
+    return (struct pg_arena){pg_node_scratch(n, text + room), text + room, 0};
+}
+
 static void refuse(struct pg_tunnel_provider *t)
 {
     struct pg_json_tunnel_response no = {.has_reason = true, .reason = pg_text(t->reason)};
@@ -167,14 +175,9 @@ static void give_room_back(struct pg_tunnel_provider *t)
 
 static void take_request(struct pg_tunnel_provider *t, struct pg_bytes text)
 {
-    uint8_t scratch[4096];
-    struct pg_arena arena = {scratch, sizeof scratch, 0};
+    uint8_t small[2048];
     struct pg_json_tunnel_request request;
-    if (text.len > sizeof scratch / 2) {
-        /* Longer than any name needs: only worth the turn's arena. */
-        size_t room = text.len + 4096;
-        arena = (struct pg_arena){pg_node_scratch(t->tunnels->node, room), room, 0};
-    }
+    struct pg_arena arena = pg_tunnel_arena(t->tunnels->node, small, sizeof small, text.len);
     enum pg_err error = arena.base ? pg_json_tunnel_request_read(&request, text, &arena) : PG_ERR_NO_MEMORY;
     if (error != PG_OK) {
         snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(error));

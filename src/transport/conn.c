@@ -34,6 +34,7 @@ bool pg_conn_send(struct pg_conn *c, struct pg_bytes header, struct pg_bytes bod
     out[0] = (uint8_t)(n >> 8);
     out[1] = (uint8_t)n;
     pg_queue_commit(&c->link->tx, n + 2);
+    c->transport->metrics->value[PG_METRIC_BYTES_SENT] += n + 2;
     command(c, PG_COMMAND_WRITE);
     return true;
 }
@@ -115,6 +116,27 @@ void pg_upgrade_do_muxer_negotiate(struct pg_upgrade *u)
 
 /* Arrival and end. */
 
+static void note(struct pg_upgrade *u, enum pg_err why)
+{
+    if (!conn_of(u)->why)
+        conn_of(u)->why = why;
+}
+
+void pg_upgrade_do_refusal_note(struct pg_upgrade *u)
+{
+    note(u, PG_ERR_PROTOCOL_UNSUPPORTED);
+}
+
+void pg_upgrade_do_nonsense_note(struct pg_upgrade *u)
+{
+    note(u, PG_ERR_NEGOTIATION_BAD);
+}
+
+void pg_upgrade_do_lateness_note(struct pg_upgrade *u)
+{
+    note(u, PG_ERR_TIMEOUT);
+}
+
 void pg_upgrade_do_session_begin(struct pg_upgrade *u)
 {
     struct pg_conn *c = conn_of(u);
@@ -155,7 +177,7 @@ void pg_upgrade_do_loss_tell(struct pg_upgrade *u)
 {
     struct pg_conn *c = conn_of(u);
     if (!c->why)
-        c->why = PG_ERR_TIMEOUT; /* no other way here leaves it unset */
+        c->why = PG_ERR_CLOSED;
     c->transport->lost(c->transport->above, c, c->why);
     /* Code further up the stack may still hold the connection: it goes when the turn is over. */
     if (c->link)

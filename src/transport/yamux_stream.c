@@ -223,7 +223,9 @@ void pg_stream_remote_do_end_tell(struct pg_stream_remote *r)
 
 void pg_stream_remote_do_reset_tell(struct pg_stream_remote *r)
 {
-    STREAM_OF(remote, r)->why = PG_ERR_STREAM_RESET;
+    struct pg_stream *s = STREAM_OF(remote, r);
+    s->conn->transport->metrics->value[PG_METRIC_STREAMS_RESET]++;
+    s->why = PG_ERR_STREAM_RESET;
 }
 
 void pg_stream_remote_do_loss_tell(struct pg_stream_remote *r)
@@ -427,6 +429,7 @@ struct pg_stream *pg_yamux_stream_new(struct pg_yamux_session *y, uint32_t id)
 void pg_yamux_stream_accepted(struct pg_stream *s)
 {
     s->said = true;
+    s->conn->transport->metrics->value[PG_METRIC_STREAMS_OPENED_INBOUND]++;
     pg_step(&s->ack.in, PG_STREAM_ACK_ON_ACCEPTED);
     if (!negotiate(s)) {
         pg_stream_reset(s);
@@ -453,6 +456,7 @@ struct pg_stream *pg_stream_open(struct pg_conn *c, const struct pg_handler *han
         return NULL;
     y->next_id += 2;
     y->outbound++;
+    c->transport->metrics->value[PG_METRIC_STREAMS_OPENED_OUTBOUND]++;
     s->handler = handler;
     s->user = user;
     pg_step(&s->ack.in, PG_STREAM_ACK_ON_OPENED);

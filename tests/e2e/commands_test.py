@@ -163,7 +163,8 @@ def wrong_usage_is_status_2_and_names_what_is_wrong(bed):
             (["--tunnel", f"{peer}:echo@127.0.0.1"], "--tunnel"),
             (["--tunnel", "nobody:echo@127.0.0.1:1"], "--tunnel"),
             (["--listen", "0.0.0.0:4001"], "--listen"),
-            (["--bootstrap", "/ip4/127.0.0.1/tcp/1"], "--bootstrap"),
+            (["--bootstrap", "127.0.0.1:4001"], "--bootstrap"),
+            (["--bootstrap", "/ip4/127.0.0.1/tcp/0"], "--bootstrap"),
             (["--nat-status", "maybe"], "--nat-status"),
             (["--tunnel-wait", "soon"], "--tunnel-wait"),
             (["--log-format", "xml"], "--log-format")):

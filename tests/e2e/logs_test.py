@@ -2,7 +2,7 @@
 import json
 import re
 
-from peers import Entry, echo, exchange, free_port, how_it_ends, main, pattern, same, speaks, test, until, want
+from peers import Entry, echo, exchange, free_port, how_it_ends, main, pattern, refused_at, same, speaks, test, until, want
 
 A_STRANGER = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
 DURATION = re.compile(r"\d+(\.\d+)?(ns|µs|ms|s)")
@@ -23,12 +23,10 @@ def lively(bed, **environment):
 def every_line_has_the_layout_of_the_original(bed):
     provider, consumer = lively(bed)
     for service in ("echo", "down", "nope"):
-        client = bed.connect(consumer.tunnel_port(service))
-        client.sendall(b"x")
         if service == "echo":
-            same(exchange(client, b"yz"), b"xyz")
-        how_it_ends(client)
-        client.close()
+            same(exchange(bed.connect(consumer.tunnel_port(service)), b"xyz"), b"xyz")
+        else:
+            refused_at(consumer.tunnel_port(service))
     consumer.saw("client tunnel closed", service="echo")
     for peer in (provider, consumer):
         bad = [e.text for e in peer.entries() if not e.parsed]
@@ -91,8 +89,8 @@ def the_events_of_a_tunnel_have_their_fields_and_count_the_bytes(bed):
 @test
 def the_events_of_refused_and_broken_tunnels_have_their_fields(bed):
     provider, consumer = lively(bed)
-    how_it_ends(bed.connect(consumer.tunnel_port("nope")))
-    how_it_ends(bed.connect(consumer.tunnel_port("down")))
+    refused_at(consumer.tunnel_port("nope"))
+    refused_at(consumer.tunnel_port("down"))
     refused = provider.saw("tunnel rejected", peer_id=consumer.id, service="nope")
     same((refused.level, refused.target, refused.fields["reason"]), ("WARN", "cli::tunnel", '"unknown service: nope"'))
     refused = consumer.saw("client tunnel rejected", service="nope")

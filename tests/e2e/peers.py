@@ -162,7 +162,7 @@ class Peer:
     def connected(self, peer, patience=PATIENCE):
         self.saw("connection opened", peer=peer.id, patience=patience)
 
-    def signal(self, number):
+    def send(self, number):
         self.process.send_signal(number)
 
     def wait(self, patience=PATIENCE):
@@ -171,7 +171,7 @@ class Peer:
 
     def stop(self, number=signal.SIGTERM, patience=PATIENCE):
         if self.process.poll() is None:
-            self.signal(number)
+            self.send(number)
         return self.wait(patience)
 
     def kill(self):
@@ -241,7 +241,7 @@ class Bed:
         running = [p for p in self.peers if p.ended is None]
         for peer in running:
             if peer.process.poll() is None:
-                peer.signal(signal.SIGTERM)
+                peer.send(signal.SIGTERM)
         try:
             for peer in running:
                 same(peer.wait(), 0, f"exit status of {peer.name}")
@@ -376,6 +376,15 @@ def speaks(client, text=b"hello punchgate"):
     """Whether an echo service answers on this connection, which stays open."""
     client.sendall(text)
     return read_exactly(client, len(text)) == text
+
+
+def refused_at(port, patience=PATIENCE):
+    """Connects to a tunnel that is going to refuse, and says how it ends; a reset may come before the connect returns."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), patience) as client:
+            return how_it_ends(client, patience)
+    except ConnectionError:
+        return "reset", b""
 
 
 def how_it_ends(client, patience=PATIENCE):

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 
-from peers import echo, free_port, how_it_ends, main, read_exactly, same, speaks, test, until, want
+from peers import echo, free_port, how_it_ends, main, read_exactly, refused_at, same, speaks, test, until, want
 
 A_STRANGER = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
 
@@ -121,7 +121,7 @@ def a_connected_peer_with_the_same_service_does_not_stand_in_for_the_pinned_one(
     consumer = bed.peer("consumer", "--bootstrap", other.addr, "--tunnel", f"{A_STRANGER}:echo@127.0.0.1:0",
                         "--tunnel-wait", "1s")
     consumer.connected(other)
-    same(how_it_ends(bed.connect(consumer.tunnel_port("echo")))[1], b"")
+    same(refused_at(consumer.tunnel_port("echo"))[1], b"")
     same(service.clients, 0, "clients of the other peer's service")
 
 

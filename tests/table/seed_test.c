@@ -35,7 +35,8 @@ static void fresh(bool with_bootstrap)
     listens[0] = addr("/ip4/0.0.0.0/tcp/0");
     listens[1] = addr("/ip6/::/tcp/0");
     bootstraps[0] = addr("/ip4/192.0.2.1/tcp/4001");
-    struct pg_control_config config = {.listens = listens, .n_listens = 2, .bootstraps = bootstraps, .n_bootstraps = with_bootstrap,
+    struct pg_control_config config = {.listens = listens, .n_listens = 2,
+                                       .bootstraps = bootstraps, .n_bootstraps = with_bootstrap,
                                        .exposed = exposed, .n_exposed = 2, .wanted = wanted, .n_wanted = 1, .seed = 7,
                                        .told = bench_told, .context = b};
     pg_control_plane_init(&b->cp, &config, &b->scope);
@@ -67,7 +68,8 @@ static void mdns(enum pg_seed_event_kind kind, uint8_t number, const char *text)
 static void identified(uint8_t number)
 {
     struct pg_peer_id id = peer(number);
-    struct pg_seed_place places[] = {{id, addr("/ip4/192.0.2.9/tcp/1")}, {id, addr("/ip6/2001:db8::9/tcp/1")}, {id, addr("/ip4/192.0.2.9/tcp/2")}};
+    struct pg_seed_place places[] = {
+        {id, addr("/ip4/192.0.2.9/tcp/1")}, {id, addr("/ip6/2001:db8::9/tcp/1")}, {id, addr("/ip4/192.0.2.9/tcp/2")}};
     bench_input(b, (struct pg_seed_event){.kind = PG_SEED_PEER_IDENTIFIED, .peer = &id, .places = places, .n_places = 3});
 }
 static void about(enum pg_seed_event_kind kind, uint8_t number, uint32_t remaining)
@@ -631,6 +633,36 @@ static void random_lives_stay_within_the_model(void)
     CU_ASSERT_EQUAL(n, 20); /* as many of the 36 as node.sys says */
 }
 
+/* The transition function is pure: the same events give the same commands, to the last byte that they carry. */
+static uint64_t told_in_a_life(uint32_t random)
+{
+    uint64_t hash = 14695981039346656037u;
+    fresh(true);
+    for (unsigned step = 0; step < 100000; step++) {
+        random = random * 1664525u + 1013904223u;
+        unsigned r = random >> 8;
+        switch (r % 6) {
+        case 0: bootstrap_connected((uint8_t)(1 + r / 6 % 3)); break;
+        case 1: nat((enum pg_seed_nat)(r / 6 % 3)); break;
+        case 2: about(PG_SEED_CONNECTION_LOST, (uint8_t)(1 + r / 6 % 6), 0); break;
+        case 3: about(PG_SEED_RELAY_RESERVATION_ACCEPTED, (uint8_t)(1 + r / 6 % 3), 0); break;
+        case 4: bench_wait(b, r / 6 % 40000); break;
+        default: simple(PG_SEED_KADEMLIA_BOOTSTRAP_OK); break;
+        }
+        for (uint32_t n = 0; n < b->n_last; n++)
+            hash = (hash ^ (b->last[n].kind + 100u * (b->last[n].peer ? b->last[n].peer->len : 0))) * 1099511628211u;
+        hash = (hash ^ b->scope.now_us ^ pg_timers_next(&b->scope)) * 1099511628211u;
+    }
+    return hash;
+}
+
+static void the_same_events_give_the_same_commands(void)
+{
+    uint64_t once = told_in_a_life(1);
+    CU_ASSERT_EQUAL(told_in_a_life(1), once);
+    CU_ASSERT_NOT_EQUAL(told_in_a_life(2), once);
+}
+
 static void events_and_commands_bear_the_seeds_names(void)
 {
     static const char *const commands[] = {"Dial", "Listen", "KademliaBootstrap", "KademliaAddAddress", "KademliaStartProviding",
@@ -695,6 +727,7 @@ int main(void)
         TEST(without_a_relay_client_nothing_is_asked),
         TEST(a_full_book_keeps_connected_and_bootstrap_peers),
         TEST(random_lives_stay_within_the_model),
+        TEST(the_same_events_give_the_same_commands),
         TEST(events_and_commands_bear_the_seeds_names),
     };
     int status = RUN_TESTS("seed", tests);

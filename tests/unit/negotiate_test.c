@@ -199,7 +199,7 @@ static void a_length_that_cannot_be_ends_it_at_once(void)
     check_bad("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 10);
     check_bad("\xff\xff", 2);
     check_bad("\x81\x00", 2);         /* not the shortest form of 1 */
-    check_bad("\x81\x08", 2 + 0);     /* 1025 */
+    check_bad("\x81\x08p", 3);        /* 1025: shows with the first byte of its text */
     check_bad("\x00", 1);
     check_bad("\x01\n", 2);
 }

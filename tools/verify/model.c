@@ -67,7 +67,8 @@ static bool say_fact(const void *self, unsigned fact)
     struct choices *c = run.choices;
     for (unsigned n = 0; n < run.model->n_given; n++) {
         struct config here = now();
-        if (run.model->given[n].factor == f && run.model->given[n].fact == fact && !model_holds(&run.model->given[n].when, &here))
+        bool meant = run.model->given[n].factor == f && run.model->given[n].fact == fact;
+        if (meant && !model_holds(&run.model->given[n].when, &here))
             return false;
     }
     if (!(c->asked[f] >> fact & 1u)) {
@@ -94,7 +95,8 @@ static uint64_t a_second(const void *self, unsigned timer)
     return 1000;
 }
 
-static struct pg_instance *sister(struct pg_scope *scope, unsigned machine, const struct pg_instance *from, struct pg_instance *after)
+static struct pg_instance *sister(struct pg_scope *scope, unsigned machine, const struct pg_instance *from,
+                                  struct pg_instance *after)
 {
     (void)scope, (void)from;
     for (unsigned f = 0; f < run.model->n_factors; f++)

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int fail(const struct model *m, const struct property *p, uint32_t config, const struct turn *last, const struct config *end)
+static int fail(const struct model *m, const struct property *p, uint32_t config, const struct turn *last,
+                const struct config *end)
 {
     printf("%s: line %u does not hold: %s\n", m->name, p->line, p->text);
     model_print_path(m, config, last);

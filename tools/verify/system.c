@@ -1,5 +1,5 @@
 /* Reads a system's listing (numbers, one item a line) from standard input, explores it and checks what it claims.
- * Called by main.c; the listing comes from gen/smc/system.py through verify.py.
+ * Called by main.c; the listing comes from gen/smc/write_system.py through verify.py.
  * Serves the files of spec/system. Prints one line when all holds. */
 #include "model.h"
 #include <stdio.h>

@@ -17,5 +17,5 @@ void check_tables(const struct pg_machine *);
 void print_answers(const struct pg_machine *);
 void print_summary(const struct pg_machine *);
 
-/* system.c: a product, read from standard input as gen/smc/system.py lists it. */
+/* system.c: a product, read from standard input as gen/smc/write_system.py lists it. */
 int check_system(void);

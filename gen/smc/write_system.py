@@ -1,0 +1,122 @@
+"""Writes a system: the C table of who hears what, the golden dump, and the listing that tools/verify reads."""
+from gen.smc.write_c import c_name, made_from
+
+
+def generate(s):
+    """NAME_system.gen.h and .c."""
+    return {f"{s.name}_system.gen.h": header(s), f"{s.name}_system.gen.c": tables(s)}
+
+
+def header(s):
+    low, up = s.name, s.name.upper()
+    rows = ""
+    for event, shown in s.all_events().items():
+        rows += f"    PG_{up}_ON_{c_name(event).upper()}," + (f" /* {shown} */" if shown else "") + "\n"
+    return f"""{made_from(s.path)}#pragma once
+#include "machine/machine.h"
+
+/* What comes from outside; each factor that knows the name hears it, in this order: {', '.join(s.hear)}. */
+enum pg_{low}_event {{
+{rows}    PG_{up}_EVENTS,
+}};
+
+#define PG_{up}_FACTORS {len(s.hear)}
+#define PG_{up}_DEAF (-1)
+
+/* The factors' machines, and the event's number in each. */
+extern const struct pg_machine *const pg_{low}_factors[PG_{up}_FACTORS];
+extern const int16_t pg_{low}_hears[PG_{up}_EVENTS][PG_{up}_FACTORS];
+extern const char *const pg_{low}_events[PG_{up}_EVENTS];
+extern const char *const pg_{low}_events_as[PG_{up}_EVENTS];
+"""
+
+
+def tables(s):
+    low, up = s.name, s.name.upper()
+    events = s.all_events()
+    includes = "".join(f'#include "{name}.gen.h"\n' for name in s.hear)
+    machines = ", ".join(f"&pg_{name}_machine" for name in s.hear)
+    hears = ""
+    for event in events:
+        cells = [str(list(m.events).index(event)) if event in m.events else f"PG_{up}_DEAF" for m in s.factors]
+        hears += f"    {{{', '.join(cells)}}}, /* {event} */\n"
+    names = "".join(f'    "{event}",\n' for event in events)
+    shown = "".join(f'    "{shown or event}",\n' for event, shown in events.items())
+    return f"""{made_from(s.path)}#include "{low}_system.gen.h"
+{includes}
+const struct pg_machine *const pg_{low}_factors[PG_{up}_FACTORS] = {{{machines}}};
+
+const int16_t pg_{low}_hears[PG_{up}_EVENTS][PG_{up}_FACTORS] = {{
+{hears}}};
+
+const char *const pg_{low}_events[PG_{up}_EVENTS] = {{
+{names}}};
+
+const char *const pg_{low}_events_as[PG_{up}_EVENTS] = {{
+{shown}}};
+"""
+
+
+def golden(s):
+    """The reviewed dump: the table of who hears what, the world, and the properties."""
+    out = [f"system {s.name}", f"product {' * '.join(s.product)}", f"hear {', '.join(s.hear)}"]
+    out += [f"first {s.first}"] if s.first else []
+    body = []
+    for event, shown in s.all_events().items():
+        hearers = ", ".join(m.name for m in s.factors if event in m.events)
+        body.append(f"hears {event} : {hearers}" + (f" as {shown}" if shown else ""))
+    body += [text for *_, text in s.given] + [f"fair {e}" for e in s.fair]
+    body += [f"property {p.text}" for p in s.properties]
+    return "\n".join(out + sorted(body)) + "\n"
+
+
+def listing(s):
+    """Numbers only, one item a line, for the C verifier; names stand at the end of a line where messages need them."""
+    events = list(s.all_events())
+    order = {name: n for n, name in enumerate(s.hear)}
+    out = [f"system {s.name}"] + [f"factor {m.name}" for m in s.factors]
+    for event in events:
+        cells = [str(list(m.events).index(event)) if event in m.events else "-1" for m in s.factors]
+        out.append(f"event {' '.join(cells)} {event}")
+    if s.first:
+        out.append(f"first {events.index(s.first)}")
+    for name in s.fair:
+        for m in s.factors:
+            if name in m.events and m.events[name].timer:
+                out.append(f"fair {order[m.name]} {list(m.timers).index(m.events[name].timer)}")
+    for name, fact, condition, _ in s.given:
+        m = s.machines[name]
+        out.append(f"given {order[name]} {list(m.facts).index(fact)} {condition_text(s, condition, order)}")
+    for p in s.properties:
+        out.append(f"property {p.kind} {p.line} {p.name or '-'} {p.text}")
+        out += [f"left {condition_text(s, p.left, order)}"] if p.left else []
+        out += [f"right {condition_text(s, p.right, order)}"] if p.right else []
+        out += [f"by {by_text(s, e, events, order)}" for e in p.events]
+        out += [f"with {events.index(e)}" for e in p.others]
+        out += [f"part {order[m]} {1 << list(s.machines[m].flags).index(f) if f else 0}" for m, f in p.parts]
+        out += [f"count {p.count[0]} {p.count[1]}"] if p.count[1] else []
+    return "\n".join(out) + "\n"
+
+
+def by_text(s, event, events, order):
+    """An event from outside as `0 number 0`, a timer as `1 factor timer`."""
+    if event in events:
+        return f"0 {events.index(event)} 0"
+    m = next(m for m in s.factors if event in m.events)
+    return f"1 {order[m.name]} {list(m.timers).index(m.events[event].timer)}"
+
+
+def condition_text(s, condition, order):
+    """`alternatives (atoms (factor kind value wanted)…)…`; kind 0 a mask of states, 1 a flag's bit, 2 a timer's bit."""
+    words = [len(condition)]
+    for conjunction in condition:
+        words.append(len(conjunction))
+        for name, kind, value, wanted in conjunction:
+            m = s.machines[name]
+            if kind == "states":
+                number, mask = 0, sum(1 << list(m.states).index(x) for x in value)
+            else:
+                table = m.flags if kind == "flag" else m.timers
+                number, mask = (1 if kind == "flag" else 2), 1 << list(table).index(value)
+            words += [order[name], number, mask, int(wanted)]
+    return " ".join(map(str, words))
