@@ -93,8 +93,6 @@ static void os_end(struct os_link *o, bool hard)
         if (hard)
             (void)setsockopt(o->read_fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
         close(o->read_fd);
-    } else if (o->adopted && o->write_fd >= 0) {
-        close(o->write_fd);
     }
     if (o->link) {
         struct pg_link *link = o->link;
@@ -624,7 +622,8 @@ struct pg_loop *pg_loop_new(const struct pg_core *core)
     uv_signal_init(&l->uv, &l->interrupt);
     uv_signal_init(&l->uv, &l->terminate);
     uv_idle_init(&l->uv, &l->pump);
-    l->deadline.data = l->linger_timer.data = l->interrupt.data = l->terminate.data = l->pump.data = l;
+    uv_prepare_init(&l->uv, &l->prepare);
+    l->prepare.data = l->deadline.data = l->linger_timer.data = l->interrupt.data = l->terminate.data = l->pump.data = l;
     signal(SIGPIPE, SIG_IGN);
     return l;
 }
@@ -658,10 +657,7 @@ static void start_adopted(struct pg_loop *l)
 
 int pg_loop_run(struct pg_loop *l)
 {
-    uv_prepare_t prepare;
-    uv_prepare_init(&l->uv, &prepare);
-    prepare.data = l;
-    uv_prepare_start(&prepare, before_wait);
+    uv_prepare_start(&l->prepare, before_wait);
     uv_signal_start(&l->interrupt, on_signal, SIGINT);
     uv_signal_start(&l->terminate, on_signal, SIGTERM);
     l->core->input(l->core->self, &(struct pg_input){.kind = PG_INPUT_START}, now_us());
@@ -669,8 +665,6 @@ int pg_loop_run(struct pg_loop *l)
     drain(l);
     if (!l->stopping)
         uv_run(&l->uv, UV_RUN_DEFAULT);
-    uv_close((uv_handle_t *)&prepare, NULL);
-    uv_run(&l->uv, UV_RUN_NOWAIT);
     return l->status;
 }
 
@@ -691,7 +685,8 @@ void pg_loop_free(struct pg_loop *l)
         return;
     l->draining = true; /* what the core still wants is not done any more */
     uv_walk(&l->uv, close_left, NULL);
-    uv_run(&l->uv, UV_RUN_DEFAULT);
+    while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
+        continue; /* a stop that was asked for makes the first run return at once */
     uv_loop_close(&l->uv);
     if (l->spare_fd >= 0)
         close(l->spare_fd);

@@ -27,6 +27,7 @@ struct pg_loop {
     uv_timer_t deadline, linger_timer;
     uv_signal_t interrupt, terminate;
     uv_idle_t pump;
+    uv_prepare_t prepare;
     const struct pg_core *core;
     struct pg_loop_hooks hooks;
     struct os_link *dirty, *pumps, *lingers;

@@ -96,6 +96,7 @@ static bool configure_peer(struct run *r)
     c->forwards = r->forwards;
     c->tunnel_wait_ms = v->tunnel_wait_ms;
     c->control = pg_text(v->control);
+    c->control_needed = r->options->origin[PG_OPTION_CONTROL].source > PG_FROM_DEFAULT;
     c->node.nat_status = v->nat_status == PG_OPTION_NAT_STATUS_PUBLIC ? 1 : v->nat_status == PG_OPTION_NAT_STATUS_PRIVATE ? -1 : 0;
     return true;
 }

@@ -71,7 +71,10 @@ void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum 
     c->why = why;
     c->node->metrics.value[PG_METRIC_DIALS_FAILED]++;
     snprintf(c->reason, sizeof c->reason, "%.*s", (int)(reason.len < 95 ? reason.len : 95), (const char *)reason.at);
-    pg_log_dial_failed(c->node->log, text, pg_text(c->reason));
+    if (why == PG_ERR_SELF_DIAL)
+        c->for_ever = false; /* it will be us tomorrow, too */
+    else
+        pg_log_dial_failed(c->node->log, text, pg_text(c->reason));
     pg_step(&c->dial.in, PG_DIAL_ON_ATTEMPT_FAILED);
 }
 
@@ -79,7 +82,8 @@ void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum 
 
 bool pg_bootstrap_is_addressed(const struct pg_bootstrap *b)
 {
-    return of_bootstrap(b)->n_addrs > 0;
+    const struct pg_contact *c = of_bootstrap(b);
+    return c->n_addrs > 0 && c->started && c->node->may_dial;
 }
 
 bool pg_bootstrap_is_retrying(const struct pg_bootstrap *b)
@@ -150,7 +154,9 @@ void pg_bootstrap_do_failure_tell(struct pg_bootstrap *b)
     struct pg_contact *c = of_bootstrap(b);
     char id[PG_PEER_ID_TEXT];
     struct pg_bytes reason = pg_text(c->reason[0] ? c->reason : pg_err_text(c->why ? c->why : PG_ERR_TIMEOUT));
-    if (c->failing)
+    if (c->why == PG_ERR_SELF_DIAL)
+        ; /* an own address in a list that many share: nothing to tell */
+    else if (c->failing)
         pg_log_reconnect_failed(c->node->log, peer_text(c, id), reason);
     else
         pg_log_outgoing_connection_error(c->node->log, peer_text(c, id), reason);
@@ -179,6 +185,14 @@ void pg_contacts_init(struct pg_node *n)
                          &c->bootstrap.in, i);
         choose_delay(c);
     }
+}
+
+void pg_contacts_go(struct pg_node *n)
+{
+    n->may_dial = true;
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++)
+        if (n->contacts[i].started)
+            pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_START);
 }
 
 void pg_contacts_stop(struct pg_node *n)
@@ -217,6 +231,7 @@ bool pg_contact_add(struct pg_contact *c, const struct pg_multiaddr *addr)
 
 void pg_contact_start(struct pg_contact *c, bool bootstrap, bool for_ever)
 {
+    c->started = true;
     c->is_bootstrap |= bootstrap;
     c->for_ever |= for_ever;
     pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_START);

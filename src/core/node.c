@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { ARENA = 1024 * 1024, COMMANDS_FIRST = 256, PENDING_EVENTS = 4096 };
@@ -94,6 +95,20 @@ void pg_node_stop(struct pg_node *n, int status)
     pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_STOP, .status = status});
 }
 
+void pg_node_fail(struct pg_node *n, enum pg_err why, struct pg_bytes reason)
+{
+    n->failure = why;
+    n->ready = true; /* nothing is announced any more */
+    snprintf(n->failure_text, sizeof n->failure_text, "%.*s", (int)reason.len, (const char *)reason.at);
+    pg_node_stop(n, pg_err_exit(why));
+}
+
+enum pg_err pg_node_failure(const struct pg_node *n, struct pg_bytes *reason)
+{
+    *reason = pg_text(n->failure_text);
+    return n->failure;
+}
+
 /* Links. */
 
 static struct pg_link *link_new(void *self)
@@ -125,6 +140,16 @@ struct pg_link *pg_node_link(struct pg_node *n, struct pg_link_owner *owner)
 
 /* Listening. */
 
+/* Dials leave from a listening port, so they wait until it is known which ports there are. */
+static void go_when_settled(struct pg_node *n)
+{
+    for (uint32_t i = 0; i < n->n_listeners; i++)
+        if (n->listeners[i].in.ctl.state == PG_LISTENER_BINDING)
+            return;
+    if (!n->may_dial)
+        pg_contacts_go(n);
+}
+
 static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
 {
     struct pg_node *n = l->node;
@@ -137,6 +162,7 @@ static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
     pg_node_control_listening(n, &n->addrs[n->n_addrs - 1]);
     if (n->ready)
         pg_identify_push(n);
+    go_when_settled(n);
 }
 
 static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)
@@ -144,9 +170,12 @@ static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_byte
     struct pg_node *n = l->node;
     struct pg_multiaddr addr;
     char text[PG_MULTIADDR_TEXT];
-    (void)why;
     pg_multiaddr_from_tcp(&addr, &l->endpoint);
     pg_log_listen_failed(n->log, pg_bytes(text, pg_multiaddr_text(&addr, text, sizeof text)), reason);
+    n->failure = why;
+    snprintf(n->failure_text, sizeof n->failure_text, "--listen %.150s: %.*s; choose another address or port", text, (int)reason.len,
+             (const char *)reason.at);
+    go_when_settled(n);
 }
 
 static void peer_arrived(struct pg_listener *l, struct pg_link *link, const struct pg_endpoint *remote,
@@ -187,10 +216,12 @@ void pg_node_stands(struct pg_node *n)
     if (n->ready || n->standing < n->expected || !n->started)
         return;
     n->ready = true;
-    if (nothing_stands(n))
-        pg_node_stop(n, 1);
-    else
-        pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_READY});
+    if (nothing_stands(n)) {
+        pg_node_stop(n, pg_err_exit(n->failure));
+        return;
+    }
+    n->failure = PG_OK;
+    pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_READY});
     pg_node_control_ready(n);
 }
 
@@ -274,6 +305,8 @@ static void start(struct pg_node *n)
     if (n->hooks.start)
         n->hooks.start(n->hooks.context);
     n->started = true;
+    if (n->n_listeners == 0)
+        pg_contacts_go(n);
     n->expected++;
     pg_node_stands(n); /* for the case that everything stood at once */
 }

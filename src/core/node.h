@@ -81,6 +81,10 @@ void pg_node_reset(struct pg_node *, struct pg_link **);
 bool pg_node_serve(struct pg_node *, const struct pg_handler *); /* before the start; false: too many protocols */
 void pg_node_report(struct pg_node *, struct pg_bytes line);     /* one result for standard output */
 void pg_node_stop(struct pg_node *, int status);                 /* end now with this exit status */
+/* Ends the process: it cannot do what it was started for. */
+void pg_node_fail(struct pg_node *, enum pg_err, struct pg_bytes reason);
+/* Why it could not; PG_OK when it could. */
+enum pg_err pg_node_failure(const struct pg_node *, struct pg_bytes *reason);
 void pg_node_idle(struct pg_node *);                             /* something that `busy` counted has ended */
 void *pg_node_scratch(struct pg_node *, size_t);                 /* of this turn; NULL when it is used up */
 struct pg_scope *pg_node_scope(struct pg_node *);

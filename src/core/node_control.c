@@ -50,6 +50,8 @@ static void dial(struct pg_node *n, const struct pg_multiaddr *addr)
 {
     struct pg_peer_id named;
     pg_multiaddr_peer(addr, &named);
+    if (pg_peer_id_equal(&named, pg_identity_peer_id(n->config.identity)))
+        return; /* a list that many peers share may name us, too */
     struct pg_contact *c = pg_node_contact(n, &named);
     if (!c)
         return;

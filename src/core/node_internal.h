@@ -33,9 +33,11 @@ struct pg_contact {
     uint32_t backoff_ms, delay_ms;
     enum pg_err why;
     char reason[96];
-    bool used, is_bootstrap, for_ever, tried, failing, for_good;
+    bool used, started, is_bootstrap, for_ever, tried, failing;
 };
 void pg_contacts_init(struct pg_node *);
+/* The listeners stand, or there are none: dials may leave from their ports. */
+void pg_contacts_go(struct pg_node *);
 void pg_contacts_stop(struct pg_node *);
 void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);
 void pg_contacts_peer_up(struct pg_session *);
@@ -104,7 +106,9 @@ struct pg_node {
     uint32_t n_listeners, n_handlers, n_handshakes, expected, standing, link_number;
     uint64_t random;
     uint64_t stop_us;
-    bool started, ready, stopping, stopped;
+    enum pg_err failure;
+    char failure_text[256];
+    bool started, may_dial, ready, stopping, stopped;
 };
 
 /* Starts a listener for peers, as the seed's Listen says. */

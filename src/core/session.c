@@ -210,7 +210,7 @@ static void lost_in_handshake(struct pg_session *s, enum pg_err why)
     n->metrics.value[s->conn->dialer ? PG_METRIC_HANDSHAKES_FAILED_OUTBOUND : PG_METRIC_HANDSHAKES_FAILED_INBOUND]++;
     if (s->contact)
         pg_contact_attempt_failed(s->contact, s, why, reason);
-    else if (!s->conn->dialer)
+    else if (!s->conn->dialer && why != PG_ERR_SELF_DIAL)
         pg_log_connection_failed(n->log, endpoint_text(s, endpoint, sizeof endpoint), reason);
 }
 

@@ -83,7 +83,7 @@ static void answer_json(struct pg_control_client *c, char *room)
     pg_out_text(&out, "phase", pg_text(v.phase));
     pg_out_text(&out, "nat", pg_text(v.nat));
     pg_out_text(&out, "relay", pg_text(v.relay));
-    pg_out_array(&out, "addrs");
+    pg_out_array(&out, "addresses");
     for (uint32_t i = 0; i < v.n_addrs; i++)
         put_addr(&out, NULL, &v.addrs[i]);
     pg_out_close(&out);
@@ -230,19 +230,24 @@ static void stands(struct pg_listener *l, const struct pg_endpoint *at)
 
 static void failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)
 {
+    struct pg_control_socket *k = l->context;
     char text[512];
-    (void)why;
-    int n = snprintf(text, sizeof text, "cannot listen on %.*s: %.*s (another place: --control PATH, none: --control off)",
-                     (int)l->path.len, (const char *)l->path.at, (int)reason.len, (const char *)reason.at);
-    pg_log_control_failed(pg_node_log(l->node), pg_bytes(text, n > 0 && (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+    snprintf(text, sizeof text, "--control %.*s: %.*s%s; another place: --control PATH, none: --control off", (int)l->path.len,
+             (const char *)l->path.at, (int)reason.len, (const char *)reason.at,
+             why == PG_ERR_LOCAL_IN_USE ? ", perhaps by a peer with the same identity file" : "");
+    /* A folder that cannot be written costs status, no more; a second peer on one identity helps nobody. */
+    if (k->needed || why == PG_ERR_LOCAL_IN_USE)
+        pg_node_fail(l->node, why, pg_text(text));
+    else
+        pg_log_control_failed(pg_node_log(l->node), pg_text(text));
 }
 
 static const struct pg_listener_user listener_user = {.address = stands, .failed = failed, .arrived = arrived};
 
 void pg_control_start(struct pg_control_socket *k, struct pg_node *node, struct pg_tunnels *tunnels, const struct pg_identity *identity,
-                      struct pg_bytes path)
+                      struct pg_bytes path, bool needed)
 {
-    *k = (struct pg_control_socket){.node = node, .tunnels = tunnels, .identity = identity};
+    *k = (struct pg_control_socket){.node = node, .tunnels = tunnels, .identity = identity, .needed = needed};
     k->started_us = pg_node_scope(node)->now_us;
     k->listener = (struct pg_listener){.kind = PG_LISTEN_CONTROL, .user = &listener_user, .context = k, .path = path};
     pg_listener_start(&k->listener, node, 999);

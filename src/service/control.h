@@ -21,7 +21,9 @@ struct pg_control_socket {
     const struct pg_identity *identity;
     struct pg_control_client clients[PG_CONTROL_CLIENTS];
     uint64_t started_us;
+    bool needed;
 };
 
-void pg_control_start(struct pg_control_socket *, struct pg_node *, struct pg_tunnels *, const struct pg_identity *, struct pg_bytes path);
+void pg_control_start(struct pg_control_socket *, struct pg_node *, struct pg_tunnels *, const struct pg_identity *, struct pg_bytes path,
+                      bool needed);
 void pg_control_stop(struct pg_control_socket *);

@@ -28,7 +28,8 @@ static void on_start(void *context)
         return;
     }
     if (p->config.control.len)
-        pg_control_start(&p->control, p->node, &p->tunnels, p->config.node.identity, p->config.control);
+        pg_control_start(&p->control, p->node, &p->tunnels, p->config.node.identity, p->config.control,
+                         p->config.control_needed);
     for (uint32_t i = 0; i < p->config.n_forwards; i++) {
         const struct pg_peer_forward *f = &p->config.forwards[i];
         struct pg_contact *c = f->addr.len ? pg_node_contact(p->node, &f->peer) : NULL;
@@ -161,6 +162,8 @@ struct pg_node *pg_peer_node(struct pg_peer *p)
 
 enum pg_err pg_peer_failure(const struct pg_peer *p, struct pg_bytes *reason)
 {
-    *reason = has_task(p) ? pg_text(p->task.reason) : PG_NONE;
-    return has_task(p) ? p->task.why : PG_OK;
+    if (!has_task(p))
+        return pg_node_failure(p->node, reason);
+    *reason = pg_text(p->task.reason);
+    return p->task.why;
 }

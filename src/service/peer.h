@@ -24,6 +24,7 @@ struct pg_peer_config {
     uint32_t n_exposed, n_forwards;
     uint64_t tunnel_wait_ms;
     struct pg_bytes control; /* path of the socket; empty: none */
+    bool control_needed;     /* it was asked for by name: no start without it */
 
     enum pg_task_kind task;
     struct pg_multiaddr address; /* of a task */

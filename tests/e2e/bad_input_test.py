@@ -212,8 +212,6 @@ def test_local_addresses():
     with place() as p, taken_port() as (_, port):
         refused("a port that is taken", p.run(["--listen", f"/ip4/127.0.0.1/tcp/{port}"]), (1, 2, 78), str(port), "in use")
         refused("an address of another machine", p.run(["--listen", "/ip4/203.0.113.77/tcp/0"]), (1, 2, 78), "203.0.113.77")
-        refused("a tunnel's port that is taken", p.run(["--tunnel", f"{PEER}:echo@127.0.0.1:{port}"]), (1, 2, 78), str(port), "in use")
-        refused("a tunnel at an unknown name", p.run(["--tunnel", f"{PEER}:echo@nowhere.invalid:1"]), (1, 2, 78), "nowhere.invalid")
 
 
 def test_control_sockets():

@@ -104,7 +104,8 @@ def a_socket_that_a_killed_peer_left_behind_is_replaced(bed):
 @test
 def two_peers_do_not_take_each_others_socket(bed):
     first = bed.peer("first")
-    second = bed.peer("second", "--control", bed.path / "first.key.sock")
+    second = bed.peer("second", "--control", bed.path / "first.key.sock", ready=False)
+    want(second.wait() not in (0, -9), "a peer without the socket it was told to have must not look healthy")
     same(status(bed, first)["peer"], first.id)
     want("first.key.sock" in second.text(), "the second peer says nothing of the socket that is taken")
 
@@ -113,7 +114,8 @@ def two_peers_do_not_take_each_others_socket(bed):
 def a_socket_path_that_holds_a_file_is_told_and_the_file_is_kept(bed):
     path = bed.path / "precious"
     path.write_text("keep me")
-    peer = bed.peer("peer", "--control", path)
+    peer = bed.peer("peer", "--control", path, ready=False)
+    want(peer.wait() not in (0, -9), "a peer without the socket it was told to have must not look healthy")
     want("precious" in peer.text(), "not a word about the file")
     same(path.read_text(), "keep me")
 

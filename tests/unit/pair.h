@@ -57,6 +57,7 @@ struct pair_end {
 struct pair {
     struct pair_end ends[2]; /* 0 dials, 1 listens */
     uint64_t now_us, random;
+    uint32_t secrets_before;
     enum pair_cut cut;
     struct { bool on; unsigned from; uint64_t at; uint8_t with; } flip; /* one byte on its way */
     struct { bool on; unsigned from; uint64_t at; } split, sever;       /* a piece ends here; the link dies here */
