@@ -172,7 +172,7 @@ static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_byte
     char text[PG_MULTIADDR_TEXT];
     pg_multiaddr_from_tcp(&addr, &l->endpoint);
     pg_log_listen_failed(n->log, pg_bytes(text, pg_multiaddr_text(&addr, text, sizeof text)), reason);
-    n->failure = why;
+    n->failure = why == PG_ERR_UNREACHABLE ? PG_ERR_LOCAL_ADDRESS : why;
     snprintf(n->failure_text, sizeof n->failure_text, "--listen %.150s: %.*s; choose another address or port", text, (int)reason.len,
              (const char *)reason.at);
     go_when_settled(n);

@@ -154,6 +154,12 @@ static void lost(void *above, struct pg_conn *c, enum pg_err why)
     e->conn = NULL;
 }
 
+static void relieved(void *above, struct pg_conn *c)
+{
+    (void)c;
+    ((struct pair_end *)above)->n_relieved++;
+}
+
 static const struct pg_handler *protocol(void *above, struct pg_conn *c, struct pg_bytes offer)
 {
     (void)c;
@@ -173,7 +179,7 @@ static void end_init(struct pair *p, struct pair_end *e, const struct pair_optio
                                          .chunks = &e->chunks, .window_budget = memory / 2,
                                          .max_inbound_streams = o->max_inbound ? o->max_inbound : 1024,
                                          .map_seed = 0x1234567, .above = e, .command = command, .arrived = arrived,
-                                         .lost = lost, .protocol = protocol};
+                                         .lost = lost, .relieved = relieved, .protocol = protocol};
     if (!e->identity || !pg_scope_init(&e->scope, CONNS * 8 + streams * 4, 4096) ||
         !pg_pool_init(&e->chunks, PG_CHUNK_SLOT, (uint32_t)(memory / PG_CHUNK_SLOT) + 16, 16) ||
         !pg_transport_init(&e->transport, CONNS, streams))
@@ -490,6 +496,7 @@ unsigned pair_raw_count(struct pair_end *e, uint8_t type, uint16_t flags)
         at += n;
     }
     e->plain_len -= at;
-    memmove(e->plain, e->plain + at, e->plain_len);
+    if (e->plain_len)
+        memmove(e->plain, e->plain + at, e->plain_len);
     return count;
 }

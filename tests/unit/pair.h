@@ -40,7 +40,7 @@ struct pair_end {
     struct pg_transport transport;
     struct pg_link link;
     struct pg_conn *conn;       /* NULL once it is lost */
-    unsigned n_arrived, n_lost;
+    unsigned n_arrived, n_lost, n_relieved;
     enum pg_err why;
     bool raw, told_end;
     uint64_t sent;              /* bytes that have left this end */
