@@ -88,7 +88,8 @@ static enum pg_err outcome(const struct pg_tunnel_consumer *c)
     switch ((enum pg_tunnel_consumer_event)c->in.event) {
     case PG_TUNNEL_CONSUMER_ON_PIPE_DONE: return c->pipe.why;
     case PG_TUNNEL_CONSUMER_ON_ANSWER_REJECTED: return PG_ERR_TUNNEL_REJECTED;
-    case PG_TUNNEL_CONSUMER_ON_ANSWER_BAD: return PG_ERR_SERVICE_DOWN;
+    case PG_TUNNEL_CONSUMER_ON_ANSWER_BAD:
+    case PG_TUNNEL_CONSUMER_ON_ANSWER_NONE: return PG_ERR_SERVICE_DOWN;
     case PG_TUNNEL_CONSUMER_ON_WAIT_FIRED:
     case PG_TUNNEL_CONSUMER_ON_ANSWER_FIRED: return PG_ERR_TIMEOUT;
     case PG_TUNNEL_CONSUMER_ON_START:
@@ -96,6 +97,7 @@ static enum pg_err outcome(const struct pg_tunnel_consumer *c)
     case PG_TUNNEL_CONSUMER_ON_ANSWER_ACCEPTED:
     case PG_TUNNEL_CONSUMER_ON_STREAM_FAILED:
     case PG_TUNNEL_CONSUMER_ON_CLIENT_LOST:
+    case PG_TUNNEL_CONSUMER_ON_PAUSE_FIRED:
     case PG_TUNNEL_CONSUMER_ON_STOP: break;
     }
     return PG_ERR_CLOSED;

@@ -38,6 +38,11 @@ uint64_t pg_tunnel_consumer_tunnel_wait_ms(const struct pg_tunnel_consumer *t)
     return t->tunnels->wait_ms;
 }
 
+uint64_t pg_tunnel_consumer_breath_ms(const struct pg_tunnel_consumer *t)
+{
+    return 20 + pg_node_random(t->tunnels->node) % 41;
+}
+
 /* The stream. */
 
 static void take_answer(struct pg_tunnel_consumer *t, struct pg_bytes text)
@@ -95,9 +100,8 @@ static void on_ended(struct pg_stream *s)
         pg_pipe_stream_ended(&t->pipe);
         return;
     }
-    /* The original ends the stream without an answer when its local service is down. */
     snprintf(t->reason, sizeof t->reason, "the peer ended the stream without an answer");
-    pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_BAD);
+    pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_NONE);
 }
 
 static void on_opened(struct pg_stream *s)
@@ -121,9 +125,12 @@ static void on_closed(struct pg_stream *s, enum pg_err why)
     }
     t->pipe.stream = NULL;
     snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(why ? why : PG_ERR_CLOSED));
-    /* A reset instead of an answer is the original's way to say that its service is down; a lost connection is not. */
-    bool answered_by_reset = why == PG_ERR_STREAM_RESET || why == PG_ERR_PROTOCOL_UNSUPPORTED || why == PG_ERR_NEGOTIATION_BAD;
-    pg_step(&t->in, answered_by_reset ? PG_TUNNEL_CONSUMER_ON_ANSWER_BAD : PG_TUNNEL_CONSUMER_ON_STREAM_FAILED);
+    if (why == PG_ERR_STREAM_RESET)
+        pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_NONE);
+    else if (why == PG_ERR_PROTOCOL_UNSUPPORTED || why == PG_ERR_NEGOTIATION_BAD)
+        pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_BAD);
+    else
+        pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_STREAM_FAILED);
 }
 
 static const struct pg_handler handler = {

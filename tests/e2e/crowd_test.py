@@ -95,6 +95,21 @@ def more_tunnels_than_one_connection_carries_wait_or_end_alone(bed):
 
 
 @test
+def tunnels_that_wait_for_room_get_it_when_others_end(bed):
+    service = bed.service(echo)
+    provider, consumer, port = bed.pair("echo", service.port)
+    clients = [bed.connect(port) for _ in range(600)]
+    first, late = clients[:480], clients[520:]
+    for client in first:
+        want(speaks(client))
+    for client in first[:200]:
+        client.close()
+    for client in late:
+        want(speaks(client, b"after some time"))
+    want(speaks(first[300], b"still here"))
+
+
+@test
 def eight_big_streams_at_once_arrive_whole(bed):
     service = bed.service(digest)
     provider, consumer, port = bed.pair("digest", service.port)

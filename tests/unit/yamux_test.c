@@ -180,31 +180,45 @@ static void windows_that_grow_on_both_sides_do_not_deadlock(void)
     pair_free(p);
 }
 
+/* As many as each end may open, from both: a thousand, and no more. */
 static void a_thousand_streams_run_at_once(void)
 {
     struct pair *p = pair_up(NULL);
-    static struct pair_stream s[1000];
+    static struct pair_stream s[2][PG_YAMUX_OUTBOUND + 1];
     memset(s, 0, sizeof s);
-    for (unsigned i = 0; i < 1000; i++) {
-        if (!pair_open(&p->ends[0], &s[i])) {
-            pair_run(p);
-            CU_ASSERT_FATAL(pair_open(&p->ends[0], &s[i]));
+    for (unsigned i = 0; i < PG_YAMUX_OUTBOUND; i++)
+        for (unsigned e = 0; e < 2; e++) {
+            if (!pair_open(&p->ends[e], &s[e][i])) {
+                pair_run(p);
+                CU_ASSERT_FATAL(pair_open(&p->ends[e], &s[e][i]));
+            }
+            pair_send(&s[e][i], 1 + i);
         }
-        pair_send(&s[i], 1 + i);
-    }
     pair_run(p);
-    CU_ASSERT_EQUAL_FATAL(p->ends[1].n_inbound, 1000);
-    for (unsigned i = 0; i < 1000; i++) {
-        CU_ASSERT_EQUAL(p->ends[1].inbound[i].received, 1 + i);
-        CU_ASSERT_EQUAL(p->ends[1].inbound[i].sum_received, s[i].sum_sent);
+    for (unsigned e = 0; e < 2; e++) {
+        CU_ASSERT_FALSE(pair_open(&p->ends[e], &s[e][PG_YAMUX_OUTBOUND]));
+        CU_ASSERT_EQUAL_FATAL(p->ends[!e].n_inbound, PG_YAMUX_OUTBOUND);
+        for (unsigned i = 0; i < PG_YAMUX_OUTBOUND; i++) {
+            CU_ASSERT_EQUAL(p->ends[!e].inbound[i].received, 1 + i);
+            CU_ASSERT_EQUAL(p->ends[!e].inbound[i].sum_received, s[e][i].sum_sent);
+        }
     }
+    /* One that ends makes room for another. */
+    pg_stream_reset(s[0][7].stream);
+    pair_settle(&p->ends[0]);
+    pair_run(p);
+    CU_ASSERT(pair_open(&p->ends[0], &s[0][7]));
+    pair_run(p);
     /* And all of them end with their connection, each told once. */
     pg_conn_close(p->ends[0].conn, PG_ERR_SHUTTING_DOWN);
     pair_settle(&p->ends[0]);
     pair_run(p);
-    for (unsigned i = 0; i < 1000; i++)
-        CU_ASSERT(s[i].n_closed == 1 && s[i].why == PG_ERR_SHUTTING_DOWN && p->ends[1].inbound[i].n_closed == 1);
-    CU_ASSERT_EQUAL(p->ends[1].transport.streams.used, 0);
+    for (unsigned i = 0; i < PG_YAMUX_OUTBOUND; i++) {
+        CU_ASSERT(s[0][i].n_closed == 1 && s[0][i].why == PG_ERR_SHUTTING_DOWN);
+        CU_ASSERT(s[1][i].n_closed == 1 && s[1][i].why == PG_ERR_YAMUX_GOAWAY);
+        CU_ASSERT(p->ends[0].inbound[i].n_closed == 1 && p->ends[1].inbound[i].n_closed == 1);
+    }
+    CU_ASSERT_EQUAL(p->ends[0].transport.streams.used + p->ends[1].transport.streams.used, 0);
     pair_free(p);
 }
 
@@ -220,6 +234,7 @@ static void no_more_than_the_backlog_is_opened_unacknowledged(void)
     CU_ASSERT_PTR_NULL(pg_stream_open(p->ends[0].conn, &pair_handler, NULL, &why));
     CU_ASSERT_EQUAL(why, PG_ERR_STREAM_LIMIT);
     pair_run(p);
+    CU_ASSERT(p->ends[0].n_relieved > 0);
     CU_ASSERT(pair_open(&p->ends[0], &s[PG_YAMUX_BACKLOG]));
     pair_run(p);
     CU_ASSERT_EQUAL(p->ends[1].n_inbound, PG_YAMUX_BACKLOG + 1);
@@ -523,7 +538,7 @@ static void a_flood_of_opened_and_reset_streams_leaves_nothing(void)
         pair_run(p);
         CU_ASSERT_EQUAL_FATAL(p->ends[1].transport.streams.used, 0);
     }
-    CU_ASSERT_EQUAL(p->ends[1].transport.negotiations.used, 0);
+    CU_ASSERT(p->ends[1].transport.negotiations.used <= 1); /* the connection's own */
     CU_ASSERT(p->ends[1].n_lost == 1 || p->ends[1].conn->yamux.inbound == 0);
     CU_ASSERT(p->ends[1].most_unsent < 100000);
     pair_free(p);
@@ -595,7 +610,7 @@ static void a_stream_that_never_proposes_is_dropped_in_time(void)
 {
     struct pair *p = raw_up(NULL);
     send_frame(p, PG_YAMUX_WINDOW, SYN, 1, 0, PG_NONE);
-    send_frame(p, PG_YAMUX_DATA, 0, 1, 5, PG_LIT(HELLO));
+    send_frame(p, PG_YAMUX_DATA, 0, 1, 5, pg_bytes_head(OPENING, 5));
     CU_ASSERT_EQUAL(p->ends[1].transport.streams.used, 1);
     pair_pass(p, 9000);
     send_frame(p, PG_YAMUX_DATA, 0, 1, 1, pg_bytes(&HELLO[5], 1)); /* slowly does not help */
