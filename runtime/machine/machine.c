@@ -3,7 +3,7 @@
  * Serves docs/SPEC-LANGUAGE.md and design section 6; knows no protocol, no clock and no file. */
 #include "machine/machine.h"
 #include <assert.h>
-#include <stdlib.h>
+#include "mem/heap.h"
 
 /* Timers: a binary heap from index 1, ordered by deadline and then by start, so that equal deadlines fire in order. */
 
@@ -103,8 +103,8 @@ bool pg_scope_init(struct pg_scope *scope, uint32_t timers, uint32_t pending)
 {
     *scope = (struct pg_scope){.queue_room = pending};
     scope->timers.room = timers;
-    scope->timers.heap = calloc((size_t)timers + 1, sizeof(*scope->timers.heap));
-    scope->queue = calloc((size_t)pending + 1, sizeof(*scope->queue));
+    scope->timers.heap = pg_heap_take(((size_t)timers + 1) * sizeof(*scope->timers.heap));
+    scope->queue = pg_heap_take(((size_t)pending + 1) * sizeof(*scope->queue));
     if (!scope->timers.heap || !scope->queue) {
         pg_scope_free(scope);
         return false;
@@ -114,8 +114,8 @@ bool pg_scope_init(struct pg_scope *scope, uint32_t timers, uint32_t pending)
 
 void pg_scope_free(struct pg_scope *scope)
 {
-    free(scope->timers.heap);
-    free(scope->queue);
+    pg_heap_give(scope->timers.heap);
+    pg_heap_give(scope->queue);
     *scope = (struct pg_scope){0};
 }
 

@@ -35,6 +35,15 @@ static inline struct pg_bytes pg_bytes_head(struct pg_bytes b, size_t n)
     return (struct pg_bytes){b.at, n < b.len ? n : b.len};
 }
 
+/* A copy that ends in NUL, cut when room (at least 1) is short. */
+static inline void pg_bytes_text(char *out, size_t room, struct pg_bytes b)
+{
+    size_t n = b.len < room - 1 ? b.len : room - 1;
+    if (n > 0)
+        memcpy(out, b.at, n);
+    out[n] = 0;
+}
+
 /* What follows the first n bytes; nothing when there are fewer. */
 static inline struct pg_bytes pg_bytes_skip(struct pg_bytes b, size_t n)
 {

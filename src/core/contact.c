@@ -5,7 +5,6 @@
 
 #include <assert.h>
 #include <stddef.h>
-#include <stdio.h>
 
 enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000 };
 
@@ -70,7 +69,7 @@ void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum 
     c->pending--;
     c->why = why;
     c->node->metrics.value[PG_METRIC_DIALS_FAILED]++;
-    snprintf(c->reason, sizeof c->reason, "%.*s", (int)(reason.len < 95 ? reason.len : 95), (const char *)reason.at);
+    pg_bytes_text(c->reason, sizeof c->reason, reason);
     if (why == PG_ERR_SELF_DIAL)
         c->for_ever = false; /* it will be us tomorrow, too */
     else

@@ -7,7 +7,6 @@
 #include "wire/cursor.h"
 
 #include <stddef.h>
-#include <stdio.h>
 
 enum { MESSAGE_MAX = 8192 };
 
@@ -95,7 +94,7 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
     struct pg_multiaddr addrs[64];
     uint32_t n_addrs = 0;
     if (m->has_agent_version)
-        snprintf(s->agent, sizeof s->agent, "%.*s", (int)m->agent_version.len, (const char *)m->agent_version.at);
+        pg_bytes_text(s->agent, sizeof s->agent, m->agent_version);
     if (m->has_observed_addr && pg_multiaddr_read(&s->observed, m->observed_addr) == PG_OK)
         pg_multiaddr_strip_p2p(&s->observed);
     for (uint32_t i = 0; i < m->n_listen_addrs && n_addrs < 64; i++)

@@ -3,9 +3,10 @@
 #include "core/node_internal.h"
 
 #include <assert.h>
+#include "mem/heap.h"
+#include "trace/line.h"
+
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 enum { ARENA = 1024 * 1024, COMMANDS_FIRST = 256, PENDING_EVENTS = 4096 };
 
@@ -32,7 +33,7 @@ void pg_node_command(struct pg_node *n, const struct pg_command *c)
     }
     if (n->n_commands == n->command_room) {
         uint32_t room = n->command_room * 2;
-        struct pg_command *more = realloc(n->commands, room * sizeof *more);
+        struct pg_command *more = pg_heap_grow(n->commands, room * sizeof *more);
         assert(more && "no memory for commands");
         n->commands = more;
         n->command_room = room;
@@ -99,7 +100,7 @@ void pg_node_fail(struct pg_node *n, enum pg_err why, struct pg_bytes reason)
 {
     n->failure = why;
     n->ready = true; /* nothing is announced any more */
-    snprintf(n->failure_text, sizeof n->failure_text, "%.*s", (int)reason.len, (const char *)reason.at);
+    pg_bytes_text(n->failure_text, sizeof n->failure_text, reason);
     pg_node_stop(n, pg_err_exit(why));
 }
 
@@ -173,8 +174,13 @@ static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_byte
     pg_multiaddr_from_tcp(&addr, &l->endpoint);
     pg_log_listen_failed(n->log, pg_bytes(text, pg_multiaddr_text(&addr, text, sizeof text)), reason);
     n->failure = why == PG_ERR_UNREACHABLE ? PG_ERR_LOCAL_ADDRESS : why;
-    snprintf(n->failure_text, sizeof n->failure_text, "--listen %.150s: %.*s; choose another address or port", text, (int)reason.len,
-             (const char *)reason.at);
+    struct pg_line line;
+    pg_line_init(&line, n->failure_text, sizeof n->failure_text);
+    pg_line_put(&line, "--listen ");
+    pg_line_put(&line, text);
+    pg_line_put(&line, ": ");
+    pg_line_raw(&line, reason);
+    pg_line_put(&line, "; choose another address or port");
     go_when_settled(n);
 }
 
@@ -425,9 +431,9 @@ static bool init(struct pg_node *n)
                                          .max_inbound_streams = n->config.max_streams_peer,
                                          .map_seed = pg_node_random(n), .above = n, .command = command,
                                          .arrived = pg_session_arrived, .lost = pg_session_lost, .relieved = relieved, .protocol = protocol};
-    n->commands = calloc(COMMANDS_FIRST, sizeof *n->commands);
+    n->commands = pg_heap_take(COMMANDS_FIRST * sizeof *n->commands);
     n->command_room = COMMANDS_FIRST;
-    n->arena = (struct pg_arena){malloc(ARENA), ARENA, 0};
+    n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
     return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 1024, PENDING_EVENTS) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(n->config.memory / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), conns + 2 * streams + 256, 256) &&
@@ -437,7 +443,7 @@ static bool init(struct pg_node *n)
 
 struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg_node_hooks *hooks)
 {
-    struct pg_node *n = calloc(1, sizeof *n);
+    struct pg_node *n = pg_heap_take(sizeof *n);
     if (!n)
         return NULL;
     n->config = *config;
@@ -474,9 +480,9 @@ void pg_node_free(struct pg_node *n)
     pg_pool_free(&n->links);
     pg_pool_free(&n->session_pool);
     pg_scope_free(&n->scope);
-    free(n->commands);
-    free(n->arena.base);
-    free(n);
+    pg_heap_give(n->commands);
+    pg_heap_give(n->arena.base);
+    pg_heap_give(n);
 }
 
 struct pg_core pg_node_core(struct pg_node *n)

@@ -2,8 +2,9 @@
  * Called by node.c, contact.c and src/transport through its hooks. */
 #include "core/node_internal.h"
 
+#include "trace/line.h"
+
 #include <stddef.h>
-#include <stdio.h>
 
 static struct pg_session *of(struct pg_link_owner *owner)
 {
@@ -27,7 +28,7 @@ static void on_ended(struct pg_link_owner *owner)
 {
     struct pg_session *s = of(owner);
     struct pg_link *link = s->conn->link;
-    snprintf(s->reason, sizeof s->reason, "the other side closed the connection");
+    pg_bytes_text(s->reason, sizeof s->reason, PG_LIT("the other side closed the connection"));
     pg_node_close(s->node, &link);
     pg_conn_link_lost(s->conn, PG_ERR_CLOSED);
 }
@@ -40,7 +41,7 @@ static void on_written(struct pg_link_owner *owner)
 static void on_lost(struct pg_link_owner *owner, enum pg_err why, struct pg_bytes reason)
 {
     struct pg_session *s = of(owner);
-    snprintf(s->reason, sizeof s->reason, "%.*s", (int)reason.len, (const char *)reason.at);
+    pg_bytes_text(s->reason, sizeof s->reason, reason);
     s->conn->link = NULL;
     pg_conn_link_lost(s->conn, why);
 }
@@ -141,16 +142,23 @@ static struct pg_bytes endpoint_text(const struct pg_session *s, char *out, size
     char a[PG_MULTIADDR_TEXT], b[PG_MULTIADDR_TEXT];
     pg_multiaddr_from_tcp(&remote, &s->conn->remote);
     pg_multiaddr_from_tcp(&local, &s->conn->local);
-    int n;
+    struct pg_line line;
+    pg_line_init(&line, out, room);
     if (s->conn->dialer) {
         pg_multiaddr_text(s->dialled.len ? &s->dialled : &remote, a, sizeof a);
-        n = snprintf(out, room, "Dialer { address: %s, role_override: Dialer, port_use: Reuse }", a);
+        pg_line_put(&line, "Dialer { address: ");
+        pg_line_put(&line, a);
+        pg_line_put(&line, ", role_override: Dialer, port_use: Reuse }");
     } else {
         pg_multiaddr_text(&local, a, sizeof a);
         pg_multiaddr_text(&remote, b, sizeof b);
-        n = snprintf(out, room, "Listener { local_addr: %s, send_back_addr: %s }", a, b);
+        pg_line_put(&line, "Listener { local_addr: ");
+        pg_line_put(&line, a);
+        pg_line_put(&line, ", send_back_addr: ");
+        pg_line_put(&line, b);
+        pg_line_put(&line, " }");
     }
-    return pg_bytes(out, n > 0 && (size_t)n < room ? (size_t)n : room - 1);
+    return pg_line_bytes(&line);
 }
 
 void pg_session_arrived(void *node, struct pg_conn *conn)

@@ -126,6 +126,7 @@ class Dialer:
     def __init__(self, port, key=None, patience=20):
         self.key = key or Key()
         self.socket = socket.create_connection(("127.0.0.1", port), patience)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer, self.plain, self.next_id = b"", b"", 1
         self.sender = self.receiver = None
         self.streams = {}

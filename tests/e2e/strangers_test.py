@@ -37,6 +37,15 @@ def framed(text):
     return struct.pack(">I", len(data)) + data
 
 
+def ended(dialer):
+    """Reads until the peer has closed the connection."""
+    try:
+        while True:
+            dialer.step()
+    except Ended:
+        pass
+
+
 def memory(peer):
     for line in open(f"/proc/{peer.process.pid}/status"):
         if line.startswith("VmRSS:"):
@@ -100,7 +109,7 @@ def requests_that_are_none_reset_their_stream_only(bed):
     dialer = scene.stranger()
     requests = [
         framed(""), framed("not json"), framed("{}"), framed('{"service":"echo"}'), framed('{"service_name":5}'),
-        framed('{"service_name":null}'), framed('{"service_name":""}'), framed('["echo"]'), framed('"echo"'), framed("null"),
+        framed('{"service_name":null}'), framed('["echo"]'), framed('"echo"'), framed("null"),
         framed('{"service_name":"echo"'), framed('{"service_name":"echo"}x'), framed('{"service_name":"ec'),
         framed('{"service_name":"echo","service_name":"echo"}'), framed('{"service_name":"e\\u0000cho"}'),
         framed(b'{"service_name":"echo\0"}'), framed(b'{"service_name":"\xff\xfe"}'),
@@ -138,10 +147,10 @@ def a_request_of_65536_bytes_is_read_and_a_longer_one_costs_no_memory(bed):
 
 
 @test
-def a_long_name_is_answered_or_reset_but_never_believed(bed):
+def an_empty_or_long_name_is_refused_or_reset(bed):
     scene = Scene(bed)
     dialer = scene.stranger()
-    for size in (255, 256, 300, 60_000):
+    for size in (0, 255, 256, 300, 60_000):
         stream = dialer.open(TUNNEL)
         stream.send(framed(json.dumps({"service_name": "e" * size})))
         try:
@@ -202,11 +211,7 @@ def a_forged_or_cut_message_ends_the_connection(bed):
         dialer = scene.stranger()
         message = dialer.sender.seal(b"\0" * 12)
         dialer.send_message(spoil(message))
-        try:
-            while True:
-                dialer.step()
-        except Ended:
-            pass
+        ended(dialer)
     scene.provider.saw("connection closed")
     scene.lives()
 
@@ -218,11 +223,7 @@ def a_repeated_message_ends_the_connection(bed):
     message = dialer.sender.seal(struct.pack(">BBHII", 0, PING, SYN, 0, 7))
     dialer.send_message(message)
     dialer.send_message(message)
-    try:
-        while True:
-            dialer.step()
-    except Ended:
-        pass
+    ended(dialer)
     scene.lives()
 
 
@@ -237,11 +238,7 @@ def frames_that_break_yamux_end_the_connection(bed):
                   struct.pack(">BBHII", 0, DATA, SYN, 5, 0x7FFFFFFF)):     # more than the window
         dialer = scene.stranger()
         dialer.write(frame)
-        try:
-            while True:
-                dialer.step()
-        except Ended:
-            pass
+        ended(dialer)
         scene.lives()
 
 
@@ -320,6 +317,7 @@ def a_farewell_is_answered_by_the_end(bed):
     scene = Scene(bed)
     dialer = scene.stranger()
     dialer.frame(GOAWAY, 0, 0, 0)
+    ended(dialer)
     scene.provider.saw("connection closed", peer=dialer.key.peer_id)
     scene.lives()
 
