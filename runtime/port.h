@@ -13,7 +13,7 @@
 
 struct pg_link {
     struct pg_queue tx;  /* the core appends and asks for a flush; the loop writes and drops */
-    size_t credit;       /* bytes the core takes next; the loop reads no more and stops at 0 */
+    size_t credit;       /* bytes the core takes next; the loop asks pg_core.want before it reads and stops at 0 */
     void *owner;         /* of the core */
     void *os;            /* of the loop */
     uint32_t number;     /* for logs and traces */
@@ -76,6 +76,9 @@ struct pg_core {
     void (*input)(void *self, const struct pg_input *, uint64_t now_us);
     bool (*poll)(void *self, struct pg_command *); /* false: drained */
     uint64_t (*deadline)(void *self);              /* microseconds, UINT64_MAX for none */
+    /* How much to read from a link that has become readable: its credit as of now, for other links may have used up what
+     * they share. 0: stop, PG_COMMAND_READ will come. */
+    size_t (*want)(void *self, struct pg_link *);
     struct pg_link *(*link)(void *self);           /* a fresh link for an accepted socket; NULL: too many */
     void (*unlink)(void *self, struct pg_link *);  /* the loop is done with a dead or closed link */
 };

@@ -6,7 +6,7 @@ from gen.report import SpecError
 from gen.smc.model import (COUNT_ACTS, TIMER_ACTS, VERDICTS, Act, Count, Emit, Event, Export, Machine, Named, Row, State,
                            Timer)
 
-TOKEN = re.compile(r'\s*("[^"]*"|->|\.\.|[&|!<>=,*]|[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*|[0-9]+(?:ms|min|s)?)')
+TOKEN = re.compile(r'\s*("[^"]*"|->|\.\.|[&|!<>=,*+()]|[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*|[0-9]+(?:ms|min|s)?)')
 NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*\Z")
 PLAIN = re.compile(r"[a-z][a-z0-9_]*\Z")
 SHOWN = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")

@@ -1,17 +1,20 @@
 """Systems: which machines step together, who hears what, what the world may do, and what must hold.
 The reader and its checks; write_system.py has the outputs."""
 import dataclasses
+import functools
 
 from gen.report import SpecError
+from gen.smc.check import find_cycle, hearers
 from gen.smc.reader import PLAIN, Line, near, strip_comment
 
 PROPERTIES = ("always", "never", "leads", "reach", "apart", "commute", "classes")
+HEADERS = ("system", "table", "hear", "enter", "drive", "first", "world")
 
 
 @dataclasses.dataclass
 class Property:
     line: int
-    kind: str            # stays, iff, implies, never, leads, reach, apart, commute, classes
+    kind: str            # stays, iff, implies, follows, never, leads, reach, apart, commute, classes
     text: str            # as written, for messages
     name: str = ""       # after `as`
     left: list = dataclasses.field(default_factory=list)    # of conjunctions of atoms: (machine, kind, value, wanted)
@@ -20,6 +23,19 @@ class Property:
     others: list = dataclasses.field(default_factory=list)  # events to commute with
     parts: list = dataclasses.field(default_factory=list)   # (machine, flag or "")
     count: tuple = (0, 0)
+    facts: list = dataclasses.field(default_factory=list)   # (machine, fact, wanted): only runs that answer so
+
+
+@dataclasses.dataclass
+class Tie:
+    """What an action of one machine does to another in the same turn: an event, and before it perhaps a new life."""
+    machine: str
+    action: str
+    to: str
+    event: str           # may be empty when it enters
+    enters: bool
+    when: list           # a condition; empty: always
+    text: str
 
 
 @dataclasses.dataclass
@@ -30,7 +46,11 @@ class System:
     machines: dict                                            # all machines of the spec
     product: list = dataclasses.field(default_factory=list)
     hear: list = dataclasses.field(default_factory=list)
-    first: str = ""
+    table: bool = False                                       # the core dispatches by it: write it out in C
+    sums: list = dataclasses.field(default_factory=list)      # lists of arms
+    ties: list = dataclasses.field(default_factory=list)
+    first: list = dataclasses.field(default_factory=list)     # one of these, once, before everything else
+    may: list = dataclasses.field(default_factory=list)       # (event, condition, as written)
     given: list = dataclasses.field(default_factory=list)     # (machine, fact, condition, as written)
     fair: list = dataclasses.field(default_factory=list)      # timer events
     properties: list = dataclasses.field(default_factory=list)
@@ -39,18 +59,34 @@ class System:
     def factors(self):
         return [self.machines[name] for name in self.hear]
 
+    @functools.cached_property
+    def inner(self):
+        """(machine, event) that come from within the product: emitted, or stepped by another's action."""
+        out = {(hearer, emit.event) for m in self.factors for row in m.rows for emit in row.emits for hearer in hearers(m, emit)}
+        return out | {(tie.to, tie.event) for tie in self.ties if tie.event}
+
+    def hears(self, machine, name):
+        """Whether an event from outside reaches a machine: not a timer, nor from within unless it is said to come from outside too."""
+        event = machine.events.get(name)
+        return event is not None and not event.timer and \
+            ((machine.name, name) not in self.inner or event.source in ("world", "wire"))
+
     def all_events(self):
-        """Events of the outside by name, in the order in which the factors name them: not timers, not emitted."""
-        emitted = {(hearer, emit.event) for m in self.machines.values() for row in m.rows for emit in row.emits
-                   for hearer in (m.owners if emit.to == "owner" else [emit.machine])}
+        """Events of the outside and their shown names, in the order in which the factors name them."""
         names = {}
         for m in self.factors:
             for event in m.events.values():
-                inside = event.timer or ((m.name, event.name) in emitted and event.source not in ("world", "wire"))
-                if not inside:
-                    names.setdefault(event.name, event.shown)
-                    names[event.name] = names[event.name] or event.shown
+                if self.hears(m, event.name):
+                    names[event.name] = names.get(event.name) or event.shown
         return names
+
+    def owner(self, machine):
+        """The factor that owns a machine here, or nothing."""
+        return next((name for name in self.hear if name in machine.owners), "")
+
+    def asleep(self):
+        """Machines that do not live before they are entered."""
+        return [name for name in self.hear if any(tie.enters and tie.to == name for tie in self.ties)]
 
 
 def load(spec_dir, machines):
@@ -89,13 +125,12 @@ class Reader:
         word = line.next
         if self.s is None and word != "system":
             line.fail("the system line comes first")
-        if word not in ("system", "hear", "first", "world", *PROPERTIES):
-            line.fail(f"expected one of system, hear, first, world, {', '.join(PROPERTIES)}; found '{word}'")
+        if word not in HEADERS and word not in PROPERTIES:
+            line.fail(f"expected one of {', '.join(HEADERS + PROPERTIES)}; found '{word}'")
         line.at = 1
         self.block = word
         if word in PROPERTIES:
-            if set(self.s.hear) != set(self.s.product):
-                line.fail("properties come after the product and its `hear` line")
+            self.after_hear(line, "properties come")
             prop = getattr(self, "p_" + word)(line)
             prop.text, prop.line = line.text, line.number
             prop.name = line.shown()
@@ -118,30 +153,101 @@ class Reader:
             if name not in self.s.hear:
                 line.fail(f"machine {name} is in the product but hears nothing")
 
+    def after_hear(self, line, what):
+        if set(self.s.hear) != set(self.s.product):
+            line.fail(f"{what} after the product and its `hear` line")
+
+    def h_table(self, line):
+        self.s.table = True
+
+    def before_world(self, line, word):
+        self.after_hear(line, f"`{word}` comes")
+        s = self.s
+        if s.first or s.may or s.given or s.fair or s.properties:
+            line.fail(f"`{word}` comes before `first`, `world` and the properties: it says what comes from within")
+
+    def h_enter(self, line):
+        self.before_world(line, "enter")
+        target = self.factor_name(line)
+        line.need("by")
+        machine = self.factor_name(line)
+        actions = [self.action(line, machine)]
+        while line.take(","):
+            actions.append(self.action(line, machine))
+        event = self.driven(line, target) if line.take("with") else ""
+        self.s.ties += [Tie(machine, action, target, event, True, [], line.text) for action in actions]
+
+    def h_drive(self, line):
+        self.before_world(line, "drive")
+        machine = self.factor_name(line)
+        action = self.action(line, machine)
+        line.need("to")
+        target = self.factor_name(line)
+        event = self.driven(line, target)
+        when = self.condition(line) if line.take("when") else []
+        self.s.ties.append(Tie(machine, action, target, event, False, when, line.text))
+
+    def action(self, line, machine):
+        name = line.name("an action's name")
+        known = {a.name for row in self.machines[machine].rows for a in row.acts if a.kind == "CALL"}
+        if name not in known:
+            line.fail(f"machine {machine} does no {name}{near(name, known)}")
+        return name
+
+    def driven(self, line, machine):
+        name = line.name("an event's name")
+        m = self.machines[machine]
+        if name not in m.events:
+            line.fail(f"machine {machine} knows no event {name}{near(name, m.events)}")
+        if m.events[name].timer or m.events[name].source == "wire":
+            line.fail(f"event {name} of {machine} comes from {'a timer' if m.events[name].timer else 'the wire'}, not from an action")
+        self.s.__dict__.pop("inner", None)
+        return name
+
     def h_first(self, line):
-        self.s.first = self.outside(line)
+        while True:
+            self.s.first.append(self.outside(line))
+            if not line.take("|"):
+                return
+
+    def product(self, line):
+        while True:
+            if line.take("("):
+                arms = [self.part(line)]
+                while line.take("+"):
+                    arms.append(self.part(line))
+                line.need("+", ")")
+                self.s.sums.append(arms)
+            else:
+                self.part(line)
+            if not line.take("*"):
+                return
+
+    def part(self, line):
+        name = line.name("a machine's name", PLAIN)
+        if name not in self.machines:
+            line.fail(f"no machine is named {name}{near(name, self.machines)}")
+        if name in self.s.product:
+            line.fail(f"machine {name} twice")
+        self.s.product.append(name)
+        return name
 
     def indented(self, line):
         if self.block == "system":
-            while True:
-                name = line.name("a machine's name", PLAIN)
-                if name not in self.machines:
-                    line.fail(f"no machine is named {name}{near(name, self.machines)}")
-                if name in self.s.product:
-                    line.fail(f"machine {name} twice")
-                self.s.product.append(name)
-                if not line.take("*"):
-                    return
+            self.product(line)
+            return
         if self.block != "world":
             line.fail("an indented line belongs below `system` or `world`")
-        if line.need("given", "fair") == "given":
-            token = line.name("machine.fact")
-            machine, _, fact = token.partition(".")
-            self.factor(line, machine)
-            if fact not in self.machines[machine].facts:
-                line.fail(f"machine {machine} has no fact {fact}{near(fact, self.machines[machine].facts)}")
+        word = line.need("given", "may", "fair")
+        if word == "given":
+            machine, fact = self.fact(line)
             line.need("when")
             self.s.given.append((machine, fact, self.condition(line), line.text))
+        elif word == "may":
+            events = self.outsides(line)
+            line.need("when")
+            condition = self.condition(line)
+            self.s.may += [(event, condition, line.text) for event in events]
         else:
             while True:
                 self.s.fair.append(self.timer_event(line))
@@ -155,6 +261,28 @@ class Reader:
                 line.at += 1
                 return name
         line.fail(f"{name or 'end of line'}: a timer's event (x.fired) expected; only a timer can be promised to fire")
+
+    def fact(self, line):
+        token = line.name("machine.fact")
+        machine, _, fact = token.partition(".")
+        self.factor(line, machine)
+        if fact not in self.machines[machine].facts:
+            line.fail(f"machine {machine} has no fact {fact}{near(fact, self.machines[machine].facts)}")
+        return machine, fact
+
+    def facts(self, line):
+        """`M.F & !M.G`: what the runs that are meant answer whenever they are asked."""
+        out = []
+        while True:
+            wanted = not line.take("!")
+            out.append((*self.fact(line), wanted))
+            if not line.take("&"):
+                return out
+
+    def factor_name(self, line):
+        name = line.name("a machine's name", PLAIN)
+        self.factor(line, name)
+        return name
 
     def factor(self, line, name):
         if name not in self.s.product:
@@ -187,39 +315,42 @@ class Reader:
         while line.take("&"):
             # `phase has ready & judged`: a bare flag belongs to the machine before it
             if line.next in self.machines[out[-1][0]].flags and out[-1][1] == "flag":
-                out.append((out[-1][0], "flag", line.next, True))
+                out.append((out[-1][0], "flag", (line.next,), True))
                 line.at += 1
             else:
                 out += self.atom(line)
         return out
 
     def atom(self, line):
-        name = line.name("a machine's name", PLAIN)
-        self.factor(line, name)
+        name = self.factor_name(line)
         m = self.machines[name]
         wanted = not line.take("not")
-        word = line.need("in", "has", "runs")
-        if word == "in":
-            states = []
-            while True:
-                state = line.name("a state's name", PLAIN)
-                if state not in m.states:
-                    line.fail(f"machine {name} has no state {state}{near(state, m.states)}")
-                states.append(state)
-                if not line.take(","):
-                    return [(name, "states", tuple(states), wanted)]
-        thing = line.name("a name", PLAIN)
-        table, kind = (m.flags, "flag") if word == "has" else (m.timers, "timer")
-        if thing not in table:
-            line.fail(f"machine {name} has no {kind} {thing}{near(thing, table)}")
-        return [(name, kind, thing, wanted)]
+        word = line.need("in", "has", "runs", "lives")
+        if word == "lives":
+            if name not in self.s.asleep():
+                line.fail(f"machine {name} lives always: nobody enters it")
+            return [(name, "life", (), wanted)]
+        table, kind = {"in": (m.states, "state"), "has": (m.flags, "flag"), "runs": (m.timers, "timer")}[word]
+        things = []
+        while True:
+            thing = line.name("a name", PLAIN)
+            if thing not in table:
+                line.fail(f"machine {name} has no {kind} {thing}{near(thing, table)}")
+            things.append(thing)
+            if not line.take(","):
+                return [(name, kind, tuple(things), wanted)]
 
     # Properties
 
     def p_always(self, line):
         left = self.condition(line)
-        kind = line.need("stays", "iff", "implies")
-        return Property(0, kind, "", left=left, right=[] if kind == "stays" else self.condition(line))
+        kind = line.need("stays", "iff", "implies", "follows")
+        if kind == "stays":
+            return Property(0, kind, "", left=left, facts=self.facts(line) if line.take("when") else [])
+        right = self.condition(line)
+        if kind == "follows" and [(atom[1], atom[3]) for way in right for atom in way] != [("state", True)]:
+            line.fail("`follows` needs one machine's states after it: only they are seen within a turn")
+        return Property(0, kind, "", left=left, right=right)
 
     def p_never(self, line):
         return Property(0, "never", "", left=self.condition(line))
@@ -230,7 +361,7 @@ class Reader:
         right = self.condition(line)
         line.need("when")
         line.need("fair")
-        return Property(0, "leads", "", left=left, right=right)
+        return Property(0, "leads", "", left=left, right=right, facts=self.facts(line) if line.take("&") else [])
 
     def p_reach(self, line):
         left = self.condition(line)
@@ -281,6 +412,20 @@ class Reader:
             raise SpecError(self.path, s.line, f"system {s.name}: no product line")
         if not s.hear:
             raise SpecError(self.path, s.line, f"system {s.name}: no hear line")
+        for name in (arm for arms in s.sums for arm in arms):
+            if name not in s.asleep():
+                raise SpecError(self.path, s.line, f"machine {name} is an arm of a sum, and nobody enters it")
+        for m in s.factors:
+            if len([name for name in s.hear if name in m.owners]) > 1:
+                raise SpecError(self.path, s.line, f"machine {m.name}: two of its owners are here, and one could not tell whose it is")
+        edges = {}
+        for tie in s.ties:
+            # entering an arm ends the others, which must not be in the middle of a step either
+            ends = next((arms for arms in s.sums if tie.to in arms), [tie.to]) if tie.enters else [tie.to]
+            edges.setdefault(tie.machine, set()).update(ends)
+        circle = find_cycle(edges)
+        if circle:
+            raise SpecError(self.path, s.line, f"actions step in a circle: {' -> '.join([*circle, circle[0]])}")
         names = {}
         for name in s.all_events():
             other = names.setdefault(name.replace(".", "_"), name)

@@ -3,7 +3,9 @@ from gen.smc.write_c import c_name, made_from
 
 
 def generate(s):
-    """NAME_system.gen.h and .c."""
+    """NAME_system.gen.h and .c, for a system that the core dispatches by."""
+    if not s.table:
+        return {}
     return {f"{s.name}_system.gen.h": header(s), f"{s.name}_system.gen.c": tables(s)}
 
 
@@ -38,7 +40,7 @@ def tables(s):
     machines = ", ".join(f"&pg_{name}_machine" for name in s.hear)
     hears = ""
     for event in events:
-        cells = [str(list(m.events).index(event)) if event in m.events else f"PG_{up}_DEAF" for m in s.factors]
+        cells = [str(number) if number >= 0 else f"PG_{up}_DEAF" for number in heard(s, event)]
         hears += f"    {{{', '.join(cells)}}}, /* {event} */\n"
     names = "".join(f'    "{event}",\n' for event in events)
     shown = "".join(f'    "{shown or event}",\n' for event, shown in events.items())
@@ -57,17 +59,32 @@ const char *const pg_{low}_events_as[PG_{up}_EVENTS] = {{
 """
 
 
+def heard(s, event):
+    """The event's number in each factor, -1 where it is not heard."""
+    return [list(m.events).index(event) if s.hears(m, event) else -1 for m in s.factors]
+
+
 def golden(s):
     """The reviewed dump: the table of who hears what, the world, and the properties."""
-    out = [f"system {s.name}", f"product {' * '.join(s.product)}", f"hear {', '.join(s.hear)}"]
-    out += [f"first {s.first}"] if s.first else []
-    body = []
+    out = [f"system {s.name}", f"product {product(s)}", f"hear {', '.join(s.hear)}"]
+    out += ["table"] if s.table else []
+    out += [f"first {' | '.join(s.first)}"] if s.first else []
+    body = sorted({tie.text for tie in s.ties}) + sorted({text for *_, text in s.may})
     for event, shown in s.all_events().items():
-        hearers = ", ".join(m.name for m in s.factors if event in m.events)
+        hearers = ", ".join(m.name for m in s.factors if s.hears(m, event))
         body.append(f"hears {event} : {hearers}" + (f" as {shown}" if shown else ""))
     body += [text for *_, text in s.given] + [f"fair {e}" for e in s.fair]
     body += [f"property {p.text}" for p in s.properties]
     return "\n".join(out + sorted(body)) + "\n"
+
+
+def product(s):
+    parts = []
+    for name in s.product:
+        arms = next((arms for arms in s.sums if name in arms), [name])
+        if name == arms[0]:
+            parts.append(f"({' + '.join(arms)})" if arms in s.sums else name)
+    return " * ".join(parts)
 
 
 def listing(s):
@@ -76,10 +93,17 @@ def listing(s):
     order = {name: n for n, name in enumerate(s.hear)}
     out = [f"system {s.name}"] + [f"factor {m.name}" for m in s.factors]
     for event in events:
-        cells = [str(list(m.events).index(event)) if event in m.events else "-1" for m in s.factors]
-        out.append(f"event {' '.join(cells)} {event}")
-    if s.first:
-        out.append(f"first {events.index(s.first)}")
+        out.append(f"event {' '.join(map(str, heard(s, event)))} {event}")
+    out += [f"owner {order[m.name]} {order[s.owner(m)]}" for m in s.factors if s.owner(m)]
+    out += [f"asleep {order[name]}" for name in s.asleep()]
+    out += [f"sum {sum(1 << order[arm] for arm in arms)}" for arms in s.sums]
+    for tie in s.ties:
+        m, to = s.machines[tie.machine], s.machines[tie.to]
+        event = list(to.events).index(tie.event) if tie.event else -1
+        out.append(f"tie {order[m.name]} {list(m.actions).index(tie.action)} {order[to.name]} {event} {int(tie.enters)} "
+                   f"{condition_text(s, tie.when, order)}")
+    out += [f"first {events.index(name)}" for name in s.first]
+    out += [f"may {events.index(name)} {condition_text(s, condition, order)}" for name, condition, _ in s.may]
     for name in s.fair:
         for m in s.factors:
             if name in m.events and m.events[name].timer:
@@ -94,6 +118,7 @@ def listing(s):
         out += [f"by {by_text(s, e, events, order)}" for e in p.events]
         out += [f"with {events.index(e)}" for e in p.others]
         out += [f"part {order[m]} {1 << list(s.machines[m].flags).index(f) if f else 0}" for m, f in p.parts]
+        out += [f"fact {order[m]} {list(s.machines[m].facts).index(f)} {int(wanted)}" for m, f, wanted in p.facts]
         out += [f"count {p.count[0]} {p.count[1]}"] if p.count[1] else []
     return "\n".join(out) + "\n"
 
@@ -107,16 +132,13 @@ def by_text(s, event, events, order):
 
 
 def condition_text(s, condition, order):
-    """`alternatives (atoms (factor kind value wanted)…)…`; kind 0 a mask of states, 1 a flag's bit, 2 a timer's bit."""
+    """`alternatives (atoms (factor kind value wanted)…)…`; kind 0 a mask of states, 1 of flags, 2 of timers, 3 life."""
     words = [len(condition)]
     for conjunction in condition:
         words.append(len(conjunction))
-        for name, kind, value, wanted in conjunction:
+        for name, kind, things, wanted in conjunction:
             m = s.machines[name]
-            if kind == "states":
-                number, mask = 0, sum(1 << list(m.states).index(x) for x in value)
-            else:
-                table = m.flags if kind == "flag" else m.timers
-                number, mask = (1 if kind == "flag" else 2), 1 << list(table).index(value)
-            words += [order[name], number, mask, int(wanted)]
+            table = list({"state": m.states, "flag": m.flags, "timer": m.timers, "life": ()}[kind])
+            mask = sum(1 << table.index(thing) for thing in things)
+            words += [order[name], ("state", "flag", "timer", "life").index(kind), mask, int(wanted)]
     return " ".join(map(str, words))

@@ -251,9 +251,9 @@ static void mark_dirty(struct os_link *o)
 static void on_readable(struct os_link *o)
 {
     struct pg_loop *l = o->loop;
-    size_t room = o->link->credit < PG_READ_MAX ? o->link->credit : PG_READ_MAX;
+    size_t room = o->lingers ? PG_READ_MAX : l->core->want(l->core->self, o->link);
     uint8_t *at = l->buffer + PG_READ_HEADROOM;
-    if (o->lingers)
+    if (room > PG_READ_MAX)
         room = PG_READ_MAX;
     if (room == 0) {
         arm(o, (o->events & UV_WRITABLE) != 0);

@@ -34,8 +34,11 @@ void pg_pool_free(struct pg_pool *p)
 void *pg_pool_take(struct pg_pool *p)
 {
     uint32_t number;
-    if (p->n_free > 0)
+    if (p->n_free > 0) {
         number = p->free[--p->n_free];
+        p->lowest = p->lowest < p->n_free ? p->lowest : p->n_free;
+        p->trimmed = p->trimmed < p->n_free ? p->trimmed : p->n_free;
+    }
     else if (p->fresh < p->count)
         number = p->fresh++;
     else
@@ -58,9 +61,15 @@ uint32_t pg_pool_number(const struct pg_pool *p, const void *slot)
 void pg_pool_give(struct pg_pool *p, void *slot)
 {
     assert((uint8_t *)slot >= p->base && (uint8_t *)slot < p->base + p->slot * p->count && p->used > 0);
-    /* Only slots of whole pages can return them; the hot end of the stack keeps its pages. */
-    if (p->n_free >= p->keep && p->slot % 4096 == 0)
-        madvise(slot, p->slot, MADV_DONTNEED);
     p->free[p->n_free++] = pg_pool_number(p, slot);
     p->used--;
+}
+
+void pg_pool_trim(struct pg_pool *p)
+{
+    /* Only slots of whole pages can return them. The stack's bottom is what nobody has needed. */
+    uint32_t unneeded = p->lowest > p->keep && p->slot % 4096 == 0 ? p->lowest - p->keep : 0;
+    while (p->trimmed < unneeded)
+        madvise(p->base + (size_t)p->free[p->trimmed++] * p->slot, p->slot, MADV_DONTNEED);
+    p->lowest = p->n_free;
 }

@@ -1,5 +1,5 @@
 /* Fixed-size slots from one reserved range: memory with a limit. Pages are touched on first use, the slot
- * given back last is taken first (it is still in the cache), and slots beyond `keep` give their pages back. */
+ * given back last is taken first (it is still in the cache), and what a while has not needed goes back on pg_pool_trim. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,7 +10,9 @@ struct pg_pool {
     uint32_t *free; /* stack of slot numbers */
     size_t slot;    /* bytes, a multiple of 16 */
     uint32_t count, used, fresh, n_free;
-    uint32_t keep; /* free slots that stay resident */
+    uint32_t keep;    /* free slots that always stay resident */
+    uint32_t lowest;  /* n_free at its least since the last trim: that many slots nobody has needed */
+    uint32_t trimmed; /* slots at the bottom of the stack whose pages are gone */
 };
 
 /* Reserves address space for count slots. False when even that is not to be had. */
@@ -21,5 +23,8 @@ void *pg_pool_take(struct pg_pool *);
 /* As pg_pool_take, zeroed. */
 void *pg_pool_take_zero(struct pg_pool *);
 void pg_pool_give(struct pg_pool *, void *slot);
+/* Gives the pages of free slots back that have not been needed since the last call. Not for the data path: pages that
+ * come and go with every message cost more than the cipher (measured: half of the throughput). */
+void pg_pool_trim(struct pg_pool *);
 /* Number of a slot in its pool, from 0: what handles are made of. */
 uint32_t pg_pool_number(const struct pg_pool *, const void *slot);

@@ -139,6 +139,13 @@ struct pg_link *pg_node_link(struct pg_node *n, struct pg_link_owner *owner)
     return link;
 }
 
+static size_t want(void *self, struct pg_link *link)
+{
+    (void)self;
+    struct pg_link_owner *o = link->owner;
+    return o && o->user->want ? o->user->want(o) : link->credit;
+}
+
 /* Listening. */
 
 /* Dials leave from a listening port, so they wait until it is known which ports there are. */
@@ -365,6 +372,8 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     } else {
         to_owner(n, in);
     }
+    if (in->kind == PG_INPUT_TICK)
+        pg_pool_trim(&n->chunks);
     pg_node_control_settle(n);
     if (n->hooks.settled)
         n->hooks.settled(n->hooks.context);
@@ -487,7 +496,7 @@ void pg_node_free(struct pg_node *n)
 
 struct pg_core pg_node_core(struct pg_node *n)
 {
-    return (struct pg_core){.self = n, .input = input, .poll = poll, .deadline = deadline, .link = link_new, .unlink = link_free};
+    return (struct pg_core){.self = n, .input = input, .poll = poll, .deadline = deadline, .want = want, .link = link_new, .unlink = link_free};
 }
 
 /* Small questions. */

@@ -31,6 +31,7 @@ struct pg_link_user {
     void (*received)(struct pg_link_owner *, uint8_t *data, size_t len);
     void (*ended)(struct pg_link_owner *);
     void (*written)(struct pg_link_owner *);
+    size_t (*want)(struct pg_link_owner *); /* NULL: the link's credit stands */
     void (*lost)(struct pg_link_owner *, enum pg_err, struct pg_bytes reason); /* the link is dead; also a failed listen */
 };
 

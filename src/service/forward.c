@@ -129,7 +129,7 @@ void pg_tunnels_peer_up(struct pg_tunnels *t, struct pg_session *s)
 {
     for (struct pg_tunnel_consumer *c = t->consumer_list, *next; c; c = next) {
         next = c->next;
-        if (pg_peer_id_equal(pg_forward_peer(c->forward), pg_session_peer(s)))
+        if ((1u << c->in.ctl.state) & PG_TUNNEL_CONSUMER_WAITS && pg_peer_id_equal(pg_forward_peer(c->forward), pg_session_peer(s)))
             pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_PEER_UP);
     }
 }

@@ -125,6 +125,12 @@ void pg_pipe_from_local(struct pg_pipe *p, const uint8_t *data, size_t len)
         refresh_credit(p);
 }
 
+size_t pg_pipe_want(struct pg_pipe *p)
+{
+    refresh_credit(p);
+    return p->local ? p->local->credit : 0;
+}
+
 void pg_pipe_local_ended(struct pg_pipe *p)
 {
     pg_step(&p->in, PG_PIPE_ON_LOCAL_ENDED);

@@ -30,6 +30,7 @@ void pg_pipe_stream_ended(struct pg_pipe *);
 void pg_pipe_stream_writable(struct pg_pipe *);
 void pg_pipe_stream_closed(struct pg_pipe *, enum pg_err);
 void pg_pipe_from_local(struct pg_pipe *, const uint8_t *data, size_t len);
+size_t pg_pipe_want(struct pg_pipe *); /* bytes to be read from the local side now */
 void pg_pipe_local_ended(struct pg_pipe *);
 void pg_pipe_local_written(struct pg_pipe *);
 void pg_pipe_local_lost(struct pg_pipe *, enum pg_err, struct pg_bytes reason);

@@ -183,6 +183,11 @@ static void client_ended(struct pg_link_owner *owner)
     pg_pipe_local_ended((struct pg_pipe *)owner);
 }
 
+static size_t client_want(struct pg_link_owner *owner)
+{
+    return pg_pipe_want((struct pg_pipe *)owner);
+}
+
 static void client_written(struct pg_link_owner *owner)
 {
     pg_pipe_local_written((struct pg_pipe *)owner);
@@ -200,7 +205,7 @@ static void client_lost(struct pg_link_owner *owner, enum pg_err why, struct pg_
 }
 
 static const struct pg_link_user client_user = {
-    .received = client_received, .ended = client_ended, .written = client_written, .lost = client_lost};
+    .received = client_received, .ended = client_ended, .written = client_written, .want = client_want, .lost = client_lost};
 
 void pg_tunnel_consumer_do_client_reset(struct pg_tunnel_consumer *t)
 {

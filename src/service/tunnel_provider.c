@@ -118,6 +118,11 @@ static void local_ended(struct pg_link_owner *owner)
     pg_pipe_local_ended((struct pg_pipe *)owner);
 }
 
+static size_t local_want(struct pg_link_owner *owner)
+{
+    return pg_pipe_want((struct pg_pipe *)owner);
+}
+
 static void local_written(struct pg_link_owner *owner)
 {
     pg_pipe_local_written((struct pg_pipe *)owner);
@@ -136,7 +141,7 @@ static void local_lost(struct pg_link_owner *owner, enum pg_err why, struct pg_b
 }
 
 static const struct pg_link_user local_user = {.connected = local_connected, .received = local_received,
-                                               .ended = local_ended, .written = local_written, .lost = local_lost};
+                                               .ended = local_ended, .written = local_written, .want = local_want, .lost = local_lost};
 
 void pg_tunnel_provider_do_service_dial(struct pg_tunnel_provider *t)
 {

@@ -244,6 +244,10 @@ void pg_conn_close(struct pg_conn *c, enum pg_err why)
 
 void pg_conn_written(struct pg_conn *c)
 {
+    if (c->link && c->link->credit == 0 && c->link->tx.bytes <= PG_CONN_LOW) {
+        c->link->credit = PG_READ_MAX;
+        command(c, PG_COMMAND_READ);
+    }
     if (pg_conn_is_up(c) && c->link->tx.bytes <= PG_CONN_LOW)
         pg_yamux_writable(&c->yamux);
 }
@@ -302,6 +306,8 @@ void pg_conn_received(struct pg_conn *c, uint8_t *data, size_t len)
     }
     if (c->upgrade.in.ctl.state != PG_UPGRADE_ENDED && len > 0 && !pg_queue_put(&c->rest, pg_bytes(data, len)))
         pg_conn_close(c, PG_ERR_NO_MEMORY);
+    if (c->link && c->link->tx.bytes > PG_CONN_DEAF)
+        c->link->credit = 0;
 }
 
 /* The shared part. */

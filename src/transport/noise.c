@@ -42,7 +42,8 @@ static void write_message(struct pg_conn *c)
     message[0] = (uint8_t)(n >> 8);
     message[1] = (uint8_t)n;
     if (n == 0 || !pg_queue_put(&c->link->tx, pg_bytes(message, n + 2))) {
-        pg_conn_close(c, PG_ERR_NO_MEMORY);
+        /* Nothing to write: the remote's key was a point of low order. */
+        pg_conn_close(c, n == 0 ? PG_ERR_NOISE_BAD_MESSAGE : PG_ERR_NO_MEMORY);
         return;
     }
     t->command(t->above, &(struct pg_command){.kind = PG_COMMAND_WRITE, .link = c->link});

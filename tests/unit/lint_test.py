@@ -66,6 +66,8 @@ def main():
     sees("docs/x.md", "words \n", "trailing")
     sees("docs/x.md", "words", "last line")
     sees("docs/x.md", "TO" "DO: more words\n", "unfinished")
+    sees("docs/x.md", "see /ho" "me/me/x\n", "one machine")
+    sees("docs/x.md", "see pypi" ".org\n", "registry")
     sees("spec/machine/x.sm", "machine x  per y  at most 1\n", "cites no source")
     silent("spec/machine/x.sm", "machine x  per y  at most 1\nfrom    a page\n")
 

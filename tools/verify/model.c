@@ -16,6 +16,8 @@ static struct {
     uint32_t (*actions)[256];
     const struct config *from;
     const struct cause *cause;
+    uint32_t passed[MAX_FACTORS];
+    uint8_t lives, entered; /* masks of factors; entered: by this turn */
     bool ready;
 } run;
 
@@ -32,8 +34,11 @@ static struct config now(void)
     struct config c;
     memset(&c, 0, sizeof c);
     c.started = 1;
+    c.lives = run.lives;
     for (unsigned f = 0; f < run.model->n_factors; f++) {
         const struct pg_instance *in = &run.in[f];
+        if (!(run.lives >> f & 1u))
+            continue;
         c.at[f].state = in->ctl.state;
         c.at[f].flags = in->ctl.flags;
         memcpy(c.at[f].count, in->ctl.count, sizeof c.at[f].count);
@@ -51,8 +56,10 @@ bool model_holds(const struct condition *condition, const struct config *c)
         for (unsigned a = 0; a < condition->any[n].n; a++) {
             const struct atom *atom = &condition->any[n].atoms[a];
             const struct factor_state *at = &c->at[atom->factor];
-            uint32_t bits = atom->kind == ATOM_STATES ? 1u << at->state : atom->kind == ATOM_FLAG ? at->flags : at->timers;
-            all = all && ((bits & atom->value) != 0) == atom->wanted;
+            bool lives = c->lives >> atom->factor & 1u;
+            uint32_t bits = atom->kind == ATOM_STATES ? 1u << at->state : atom->kind == ATOM_FLAGS ? at->flags : at->timers;
+            bool holds = lives && (atom->kind == ATOM_LIFE || (bits & atom->value) != 0);
+            all = all && holds == atom->wanted;
         }
         if (all)
             return true;
@@ -83,11 +90,7 @@ static bool say_fact(const void *self, unsigned fact)
     return c->said[f] >> fact & 1u;
 }
 
-static void count_action(void *self, unsigned action)
-{
-    if (run.actions)
-        run.actions[(struct pg_instance *)self - run.in][action]++;
-}
+static void act(void *self, unsigned action);
 
 static uint64_t a_second(const void *self, unsigned timer)
 {
@@ -100,7 +103,7 @@ static struct pg_instance *sister(struct pg_scope *scope, unsigned machine, cons
 {
     (void)scope, (void)from;
     for (unsigned f = 0; f < run.model->n_factors; f++)
-        if (run.in[f].machine->id == machine && !after)
+        if (run.in[f].machine->id == machine && !after && run.lives >> f & 1u)
             return &run.in[f];
     return NULL;
 }
@@ -115,14 +118,8 @@ static void print_cause(const struct model *m, const struct cause *cause)
 
 static uint32_t find(struct model *, const struct config *);
 
-/* Called before the assert that it warns of. */
-static void watch(struct pg_scope *scope, const struct pg_instance *in, const struct pg_step_record *record)
+static _Noreturn void broken_promise(void)
 {
-    (void)scope;
-    if (record->verdict != PG_NEVER)
-        return;
-    printf("%s: event %s comes to %s in state %s, which says never (line %u):\n", run.model->name,
-           in->machine->events[record->event], in->machine->name, in->machine->states[record->from], record->line);
     struct turn last = {.cause = *run.cause};
     memcpy(last.asked, run.choices->asked, sizeof last.asked);
     memcpy(last.said, run.choices->said, sizeof last.said);
@@ -130,7 +127,69 @@ static void watch(struct pg_scope *scope, const struct pg_instance *in, const st
     give_up("%s: a promise of the spec does not hold", run.model->name);
 }
 
-static const struct pg_binding binding = {say_fact, count_action, a_second};
+/* Called before the assert that it warns of. */
+static void watch(struct pg_scope *scope, const struct pg_instance *in, const struct pg_step_record *record)
+{
+    (void)scope;
+    run.passed[in - run.in] |= 1u << record->to;
+    if (record->verdict != PG_NEVER)
+        return;
+    printf("%s: event %s comes to %s in state %s, which says never (line %u):\n", run.model->name,
+           in->machine->events[record->event], in->machine->name, in->machine->states[record->from], record->line);
+    broken_promise();
+}
+
+static const struct pg_binding binding = {say_fact, act, a_second};
+
+static void born(unsigned f)
+{
+    const struct model *m = run.model;
+    struct pg_instance *owner = m->owner[f] < 0 ? NULL : &run.in[m->owner[f]];
+    pg_instance_init(&run.in[f], m->factors[f], &binding, &run.in[f], &run.scope, run.timers[f], owner, f);
+}
+
+/* One arm of a sum lives: the others, and what lived of this one, end with their timers. */
+static void enter(unsigned f)
+{
+    const struct model *m = run.model;
+    uint8_t ends = (uint8_t)(1u << f);
+    for (unsigned n = 0; n < m->n_sums; n++)
+        if (m->sums[n] >> f & 1u)
+            ends |= m->sums[n];
+    for (unsigned other = 0; other < m->n_factors; other++)
+        if (ends & run.lives & 1u << other)
+            pg_instance_end(&run.in[other]);
+    run.lives = (uint8_t)((run.lives & ~ends) | 1u << f);
+    run.entered |= (uint8_t)(1u << f);
+    born(f);
+    run.passed[f] |= 1u << run.in[f].ctl.state;
+}
+
+/* Counts the action, and does to other factors what the system says of it, while the step that called it still runs. */
+static void act(void *self, unsigned action)
+{
+    const struct model *m = run.model;
+    unsigned f = (unsigned)((struct pg_instance *)self - run.in);
+    if (run.actions)
+        run.actions[f][action]++;
+    for (unsigned n = 0; n < m->n_ties; n++) {
+        const struct tie *tie = &m->ties[n];
+        if (tie->factor != f || tie->action != action)
+            continue;
+        struct config here = now();
+        if (tie->when.n && !model_holds(&tie->when, &here))
+            continue;
+        if (tie->enters)
+            enter(tie->to);
+        if (!(run.lives >> tie->to & 1u)) {
+            printf("%s: action %s of %s steps %s, which does not live:\n", m->name, m->factors[f]->actions[action],
+                   m->factors[f]->name, m->factors[tie->to]->name);
+            broken_promise();
+        }
+        if (tie->event >= 0)
+            pg_step(&run.in[tie->to], (unsigned)tie->event);
+    }
+}
 
 static void load(struct model *m, const struct config *c)
 {
@@ -142,10 +201,15 @@ static void load(struct model *m, const struct config *c)
     for (unsigned f = 0; f < m->n_factors; f++) {
         if (run.ready)
             pg_instance_end(&run.in[f]);
-        pg_instance_init(&run.in[f], m->factors[f], &binding, &run.in[f], &run.scope, run.timers[f], NULL, f);
+        born(f);
     }
     run.ready = true;
+    run.lives = c->lives;
+    run.entered = 0;
+    memset(run.passed, 0, sizeof run.passed);
     for (unsigned f = 0; f < m->n_factors; f++) {
+        if (!(c->lives >> f & 1u))
+            continue;
         run.in[f].ctl = (struct pg_control){.flags = c->at[f].flags, .state = c->at[f].state};
         memcpy(run.in[f].ctl.count, c->at[f].count, sizeof run.in[f].ctl.count);
         for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
@@ -165,16 +229,18 @@ struct config model_run(struct model *m, const struct config *from, const struct
         pg_timer_stop(in, cause->number);
         pg_step(in, in->machine->timer_event[cause->number]);
     }
+    /* What is entered by this very event does not hear it. */
     for (unsigned f = 0; !cause->timer && f < m->n_factors; f++)
-        if (m->hears[cause->event][f] >= 0)
+        if (m->hears[cause->event][f] >= 0 && (run.lives & ~(unsigned)run.entered) >> f & 1u)
             pg_step(&run.in[f], (unsigned)m->hears[cause->event][f]);
     if (turn) {
         turn->cause = *cause;
         memcpy(turn->asked, choices->asked, sizeof turn->asked);
         memcpy(turn->said, choices->said, sizeof turn->said);
+        memcpy(turn->passed, run.passed, sizeof turn->passed);
         for (unsigned f = 0; f < m->n_factors; f++)
             for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
-                if (pg_timer_runs(&run.in[f], t) && run.timers[f][t].started > before)
+                if (run.lives >> f & 1u && pg_timer_runs(&run.in[f], t) && run.timers[f][t].started > before)
                     turn->restarted[f] |= 1u << t;
     }
     return now();
@@ -251,7 +317,12 @@ bool model_possible(const struct model *m, const struct config *c, const struct 
 {
     if (cause->timer)
         return c->at[cause->factor].timers >> cause->number & 1u;
-    return m->first < 0 || (c->started ? cause->event != (unsigned)m->first : cause->event == (unsigned)m->first);
+    bool first = false, may = true;
+    for (unsigned n = 0; n < m->n_first; n++)
+        first = first || m->first[n] == cause->event;
+    for (unsigned n = 0; n < m->n_may; n++)
+        may = may && (m->may[n].event != cause->event || model_holds(&m->may[n].when, c));
+    return may && (m->n_first == 0 || first == !c->started);
 }
 
 static void expand(struct model *m, uint32_t from, const struct cause *cause)
@@ -277,8 +348,11 @@ void model_build(struct model *m)
 {
     struct config start;
     memset(&start, 0, sizeof start);
-    start.started = m->first < 0;
+    start.started = m->n_first == 0;
+    start.lives = (uint8_t)(((1u << m->n_factors) - 1) & ~m->asleep);
     for (unsigned f = 0; f < m->n_factors; f++) {
+        if (m->asleep >> f & 1u)
+            continue;
         start.at[f].state = m->factors[f]->initial;
         for (unsigned n = 0; n < m->factors[f]->n_counts; n++)
             start.at[f].count[n] = m->factors[f]->count_range[n][0];
@@ -328,6 +402,10 @@ void model_print_config(const struct model *m, const struct config *c)
 {
     for (unsigned f = 0; f < m->n_factors; f++) {
         const struct pg_machine *machine = m->factors[f];
+        if (!(c->lives >> f & 1u)) {
+            printf("  %s does not live\n", machine->name);
+            continue;
+        }
         printf("  %s is %s", machine->name, machine->states[c->at[f].state]);
         for (unsigned n = 0; n < machine->n_flags; n++)
             if (c->at[f].flags >> n & 1u)

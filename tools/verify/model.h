@@ -9,11 +9,11 @@
 #define MAX_LIST 16u
 #define MAX_ATOMS 8u
 
-enum atom_kind { ATOM_STATES, ATOM_FLAG, ATOM_TIMER };
+enum atom_kind { ATOM_STATES, ATOM_FLAGS, ATOM_TIMERS, ATOM_LIFE };
 struct atom {
     unsigned factor;
     enum atom_kind kind;
-    uint32_t value; /* mask of states, a flag's bit, a timer's bit */
+    uint32_t value; /* mask of states, flags or timers: one of them is enough */
     bool wanted;
 };
 struct condition {
@@ -43,7 +43,16 @@ struct property {
         uint32_t flag; /* 0: the whole machine */
     } parts[MAX_LIST];
     unsigned n_parts;
+    uint32_t facts[2][MAX_FACTORS]; /* that a run which is meant answers with no, with yes */
     unsigned reached, every;
+};
+
+/* What an action of one factor does to another before it returns: perhaps a new life, perhaps an event. */
+struct tie {
+    unsigned factor, action, to;
+    int event; /* -1: none */
+    bool enters;
+    struct condition when; /* without alternatives: always */
 };
 
 struct factor_state {
@@ -52,7 +61,7 @@ struct factor_state {
 };
 struct config {
     struct factor_state at[MAX_FACTORS];
-    uint8_t started;
+    uint8_t started, lives; /* lives: a mask of factors; all is zero in one that does not */
 };
 
 struct turn {
@@ -60,6 +69,7 @@ struct turn {
     struct cause cause;
     uint32_t asked[MAX_FACTORS], said[MAX_FACTORS]; /* facts */
     uint32_t restarted[MAX_FACTORS];                /* timers, by this turn */
+    uint32_t passed[MAX_FACTORS];                   /* states that a step came to */
 };
 
 struct model {
@@ -68,7 +78,15 @@ struct model {
     const struct pg_machine *factors[MAX_FACTORS];
     int hears[MAX_EVENTS][MAX_FACTORS];
     char events[MAX_EVENTS][48];
-    int first;
+    uint8_t asleep;          /* factors that do not live at first */
+    uint8_t sums[MAX_LIST];  /* masks of factors: one of each lives at most */
+    int owner[MAX_FACTORS];  /* -1: none */
+    struct tie ties[MAX_LIST];
+    unsigned first[MAX_LIST], n_first, n_sums, n_ties, n_may;
+    struct {
+        unsigned event;
+        struct condition when;
+    } may[MAX_LIST];
     struct {
         unsigned factor, timer;
     } fair[MAX_LIST];
@@ -105,5 +123,7 @@ struct config model_run(struct model *, const struct config *, const struct caus
 void model_begin_choices(struct choices *);
 bool model_next_choice(struct choices *);
 
+/* False for a turn in which a fact was answered otherwise than the property's runs answer it. */
+bool turn_meant(const struct property *, const struct turn *);
 /* Status 0 when the property holds; else it has printed why not. */
 int property_check(struct model *, const struct property *);

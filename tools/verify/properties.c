@@ -27,11 +27,21 @@ static int check_everywhere(const struct model *m, const struct property *p)
     return 0;
 }
 
+bool turn_meant(const struct property *p, const struct turn *turn)
+{
+    for (unsigned f = 0; f < MAX_FACTORS; f++) {
+        uint32_t wrong = (p->facts[1][f] & ~turn->said[f]) | (p->facts[0][f] & turn->said[f]);
+        if (turn->asked[f] & wrong)
+            return false;
+    }
+    return true;
+}
+
 static int check_stays(const struct model *m, const struct property *p)
 {
     for (uint32_t n = 0; n < m->n_turns; n++) {
         const struct turn *turn = &m->turns[n];
-        if (model_holds(&p->left, &m->configs[turn->from]) && !model_holds(&p->left, &m->configs[turn->to]))
+        if (turn_meant(p, turn) && model_holds(&p->left, &m->configs[turn->from]) && !model_holds(&p->left, &m->configs[turn->to]))
             return fail(m, p, turn->from, turn, &m->configs[turn->to]);
     }
     return 0;
@@ -70,6 +80,42 @@ static int check_apart(const struct model *m, const struct property *p)
     return 0;
 }
 
+/* Whether a turn, or where it ends, has come to the one atom on the right. */
+static bool meets(const struct model *m, const struct property *p, const struct turn *turn)
+{
+    const struct atom *atom = &p->right.any[0].atoms[0];
+    return (turn->passed[atom->factor] & atom->value) != 0 || model_holds(&p->right, &m->configs[turn->to]);
+}
+
+/* follows: walks only where the right side has never been met; the left side must not be found there. */
+static int check_follows(struct model *m, const struct property *p)
+{
+    uint32_t n_todo = 0, *todo = calloc(m->n_configs, sizeof *todo), *by = calloc(m->n_configs, sizeof *by);
+    uint8_t *seen = calloc(m->n_configs, 1);
+    if (!todo || !by || !seen)
+        give_up("out of memory");
+    int status = 0;
+    todo[n_todo++] = 0, by[0] = UINT32_MAX, seen[0] = 1;
+    for (uint32_t at = 0; at < n_todo && !status; at++) {
+        uint32_t n = todo[at];
+        if (model_holds(&p->left, &m->configs[n])) {
+            uint32_t *others = m->reached_by;
+            m->reached_by = by; /* the path that avoids it, not the shortest of all */
+            status = fail(m, p, n, NULL, &m->configs[n]);
+            m->reached_by = others;
+        }
+        for (uint32_t t = m->first_turn[n]; t < m->first_turn[n + 1]; t++) {
+            uint32_t to = m->turns[t].to;
+            if (!seen[to] && !meets(m, p, &m->turns[t]))
+                seen[to] = 1, by[to] = t, todo[n_todo++] = to;
+        }
+    }
+    free(todo);
+    free(by);
+    free(seen);
+    return status;
+}
+
 /* Both orders from every configuration, with the same facts: the same end, and the same actions as often. */
 static int check_pair(struct model *m, const struct property *p, const struct cause *a, const struct cause *b)
 {
@@ -82,10 +128,12 @@ static int check_pair(struct model *m, const struct property *p, const struct ca
         model_begin_choices(&choices);
         do {
             memset(actions, 0, sizeof actions);
-            struct config middle = model_run(m, &start, a, &choices, NULL, actions[0]);
-            struct config one = model_run(m, &middle, b, &choices, NULL, actions[0]);
-            middle = model_run(m, &start, b, &choices, NULL, actions[1]);
-            struct config other = model_run(m, &middle, a, &choices, NULL, actions[1]);
+            struct config after_a = model_run(m, &start, a, &choices, NULL, actions[0]);
+            struct config after_b = model_run(m, &start, b, &choices, NULL, actions[1]);
+            if (!model_possible(m, &after_a, b) || !model_possible(m, &after_b, a))
+                continue; /* the world has only one order here */
+            struct config one = model_run(m, &after_a, b, &choices, NULL, actions[0]);
+            struct config other = model_run(m, &after_b, a, &choices, NULL, actions[1]);
             if (memcmp(&one, &other, sizeof one) != 0 || memcmp(actions[0], actions[1], sizeof actions[0]) != 0) {
                 struct turn last = {.cause = *a};
                 memcpy(last.asked, choices.asked, sizeof last.asked);
@@ -130,7 +178,7 @@ static void mark(struct search *s)
         uint32_t n = todo[--n_todo];
         for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++) {
             uint32_t to = s->m->turns[t].to;
-            if (!s->inside[to] && !model_holds(&s->p->right, &s->m->configs[to]))
+            if (turn_meant(s->p, &s->m->turns[t]) && !s->inside[to] && !model_holds(&s->p->right, &s->m->configs[to]))
                 s->inside[to] = 1, todo[n_todo++] = to;
         }
     }
@@ -151,8 +199,9 @@ static void connect(struct search *s, uint32_t root)
     while (depth) {
         uint32_t node = s->call[depth - 1];
         if (s->next[node] < s->m->first_turn[node + 1]) {
-            uint32_t to = s->m->turns[s->next[node]++].to;
-            if (!s->inside[to])
+            const struct turn *turn = &s->m->turns[s->next[node]++];
+            uint32_t to = turn->to;
+            if (!s->inside[to] || !turn_meant(s->p, turn))
                 continue;
             if (!s->index[to])
                 enter(s, to, &depth);
@@ -184,6 +233,8 @@ static bool broken_by(const struct search *s, uint32_t part, unsigned factor, un
             return false;
         for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++) {
             const struct turn *turn = &s->m->turns[t];
+            if (!turn_meant(s->p, turn))
+                continue;
             bool fires = turn->cause.timer && turn->cause.factor == factor && turn->cause.number == timer;
             if (s->part[turn->to] == part && (fires || turn->restarted[factor] >> timer & 1u))
                 return false;
@@ -200,7 +251,7 @@ static bool has_cycle(const struct search *s, uint32_t part, uint32_t *member)
             continue;
         *member = n;
         for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++)
-            cycle = cycle || s->part[s->m->turns[t].to] == part;
+            cycle = cycle || (s->part[s->m->turns[t].to] == part && turn_meant(s->p, &s->m->turns[t]));
     }
     return cycle;
 }
@@ -269,6 +320,8 @@ int property_check(struct model *m, const struct property *p)
         return check_leads(m, p);
     if (strcmp(p->kind, "reach") == 0)
         return check_reach(m, p);
+    if (strcmp(p->kind, "follows") == 0)
+        return check_follows(m, p);
     if (strcmp(p->kind, "apart") == 0)
         return check_apart(m, p);
     if (strcmp(p->kind, "commute") == 0)

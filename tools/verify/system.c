@@ -32,7 +32,7 @@ static void read_condition(char **at, struct condition *c)
         for (unsigned a = 0; a < c->any[n].n; a++) {
             struct atom *atom = &c->any[n].atoms[a];
             atom->factor = below(at, MAX_FACTORS);
-            atom->kind = (enum atom_kind)below(at, 3);
+            atom->kind = (enum atom_kind)below(at, 4);
             atom->value = (uint32_t)number(at);
             atom->wanted = number(at) != 0;
         }
@@ -80,9 +80,62 @@ static bool read_detail(struct model *m, const char *word, char *at)
     else if (strcmp(word, "part") == 0 && p->n_parts < MAX_LIST) {
         p->parts[p->n_parts].factor = below(&at, m->n_factors);
         p->parts[p->n_parts++].flag = (uint32_t)number(&at);
+    } else if (strcmp(word, "fact") == 0) {
+        unsigned factor = below(&at, m->n_factors), fact = below(&at, m->factors[factor]->n_facts);
+        p->facts[below(&at, 2)][factor] |= 1u << fact;
     } else if (strcmp(word, "count") == 0) {
         p->reached = (unsigned)number(&at);
         p->every = (unsigned)number(&at);
+    } else
+        return false;
+    return true;
+}
+
+/* Who lives, who owns whom, and what actions do to others. */
+static bool read_shape(struct model *m, const char *word, char *at)
+{
+    if (strcmp(word, "factor") == 0 && m->n_factors < MAX_FACTORS) {
+        m->owner[m->n_factors] = -1;
+        m->factors[m->n_factors++] = machine_named(at);
+    } else if (strcmp(word, "owner") == 0) {
+        unsigned factor = below(&at, m->n_factors);
+        m->owner[factor] = (int)below(&at, m->n_factors);
+    } else if (strcmp(word, "asleep") == 0)
+        m->asleep |= (uint8_t)(1u << below(&at, m->n_factors));
+    else if (strcmp(word, "sum") == 0 && m->n_sums < MAX_LIST)
+        m->sums[m->n_sums++] = (uint8_t)below(&at, 1u << m->n_factors);
+    else if (strcmp(word, "tie") == 0 && m->n_ties < MAX_LIST) {
+        struct tie *tie = &m->ties[m->n_ties++];
+        tie->factor = below(&at, m->n_factors);
+        tie->action = below(&at, m->factors[tie->factor]->n_actions);
+        tie->to = below(&at, m->n_factors);
+        tie->event = (int)number(&at);
+        if (tie->event >= (int)m->factors[tie->to]->n_events)
+            give_up("the listing has an event that %s does not know", m->factors[tie->to]->name);
+        tie->enters = number(&at) != 0;
+        read_condition(&at, &tie->when);
+    } else
+        return false;
+    return true;
+}
+
+/* What comes from outside, and when. */
+static bool read_world(struct model *m, const char *word, char *at)
+{
+    if (strcmp(word, "event") == 0)
+        read_event(m, at);
+    else if (strcmp(word, "first") == 0 && m->n_first < MAX_LIST)
+        m->first[m->n_first++] = below(&at, m->n_events);
+    else if (strcmp(word, "may") == 0 && m->n_may < MAX_LIST) {
+        m->may[m->n_may].event = below(&at, m->n_events);
+        read_condition(&at, &m->may[m->n_may++].when);
+    } else if (strcmp(word, "fair") == 0 && m->n_fair < MAX_LIST) {
+        m->fair[m->n_fair].factor = below(&at, m->n_factors);
+        m->fair[m->n_fair++].timer = (unsigned)number(&at);
+    } else if (strcmp(word, "given") == 0 && m->n_given < MAX_LIST) {
+        m->given[m->n_given].factor = below(&at, m->n_factors);
+        m->given[m->n_given].fact = (unsigned)number(&at);
+        read_condition(&at, &m->given[m->n_given++].when);
     } else
         return false;
     return true;
@@ -96,28 +149,15 @@ static void read_line(struct model *m, char *line)
     *at++ = '\0';
     if (strcmp(line, "system") == 0)
         snprintf(m->name, sizeof m->name, "%s", at);
-    else if (strcmp(line, "factor") == 0 && m->n_factors < MAX_FACTORS)
-        m->factors[m->n_factors++] = machine_named(at);
-    else if (strcmp(line, "event") == 0)
-        read_event(m, at);
-    else if (strcmp(line, "first") == 0)
-        m->first = (int)below(&at, m->n_events);
-    else if (strcmp(line, "fair") == 0 && m->n_fair < MAX_LIST) {
-        m->fair[m->n_fair].factor = below(&at, m->n_factors);
-        m->fair[m->n_fair++].timer = (unsigned)number(&at);
-    } else if (strcmp(line, "given") == 0 && m->n_given < MAX_LIST) {
-        m->given[m->n_given].factor = below(&at, m->n_factors);
-        m->given[m->n_given].fact = (unsigned)number(&at);
-        read_condition(&at, &m->given[m->n_given++].when);
-    } else if (strcmp(line, "property") == 0)
+    else if (strcmp(line, "property") == 0)
         read_property(m, at);
-    else if (!read_detail(m, line, at))
-        give_up("the listing has a line that nobody reads: %s %s", line, at);
+    else if (!read_shape(m, line, at) && !read_world(m, line, at) && !read_detail(m, line, at))
+        give_up("the listing has a line that nobody reads, or one too many: %s %s", line, at);
 }
 
 int check_system(void)
 {
-    static struct model model = {.first = -1};
+    static struct model model;
     struct model *m = &model;
     char line[1024];
     while (fgets(line, sizeof line, stdin)) {
