@@ -68,6 +68,7 @@ static const struct pg_listener_user user = {.address = stands, .failed = failed
 bool pg_tunnels_init(struct pg_tunnels *t, struct pg_node *node, uint32_t at_once)
 {
     *t = (struct pg_tunnels){.node = node, .wait_ms = 10000};
+    t->consumer_end = &t->consumer_list;
     t->forwards = calloc(PG_MAX_FORWARDS, sizeof *t->forwards);
     return t->forwards && pg_pool_init(&t->consumers, sizeof(struct pg_tunnel_consumer), at_once, 256) &&
            pg_pool_init(&t->providers, sizeof(struct pg_tunnel_provider), at_once, 256) &&
@@ -169,6 +170,8 @@ static void free_consumer(struct pg_tunnels *t, struct pg_tunnel_consumer *c)
     *c->previous = c->next;
     if (c->next)
         c->next->previous = c->previous;
+    else
+        t->consumer_end = c->previous;
     pg_instance_end(&c->in);
     end_pipe(t, &c->pipe, c->room);
     pg_pool_give(&t->consumers, c);

@@ -21,7 +21,7 @@ struct pg_forward;
 struct pg_tunnels {
     struct pg_node *node;
     struct pg_pool consumers, providers;
-    struct pg_tunnel_consumer *consumer_list;
+    struct pg_tunnel_consumer *consumer_list, **consumer_end; /* in the order they came: who waits longest is served first */
     struct pg_tunnel_provider *provider_list;
     struct pg_exposed exposed[PG_MAX_EXPOSED];
     uint32_t n_exposed, n_running;

@@ -294,11 +294,9 @@ void pg_tunnel_consumer_arrived(struct pg_tunnels *all, struct pg_forward *f, st
     t->pipe.local = link;
     link->owner = &t->pipe.owner;
     link->credit = 0; /* nothing is taken from the client before somebody is there to have it */
-    t->next = all->consumer_list;
-    t->previous = &all->consumer_list;
-    if (t->next)
-        t->next->previous = &t->next;
-    all->consumer_list = t;
+    t->previous = all->consumer_end;
+    *all->consumer_end = t;
+    all->consumer_end = &t->next;
     all->n_running++;
     pg_log_tunnel_client(pg_node_log(all->node), pg_text(text));
     pg_instance_init(&t->in, &pg_tunnel_consumer_machine, &pg_tunnel_consumer_binding, t, pg_node_scope(all->node), t->timers,

@@ -17,10 +17,10 @@ CONTROL = ("phase", "nat", "relay")
 
 
 class Lab:
-    """The three machines of node.sys; the rest of the spec would only cost time."""
+    """The three machines of node.sys, since the rest would only cost time, or the whole spec."""
 
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder, whole=False):
+        self.folder, self.whole = pathlib.Path(folder), whole
         self.spec, self.build = self.folder / "spec", self.folder / "build"
         self.objects = {}
         self.reset()
@@ -28,10 +28,12 @@ class Lab:
     def reset(self):
         shutil.rmtree(self.spec, ignore_errors=True)
         (self.spec / "machine").mkdir(parents=True)
-        for name in CONTROL:
-            shutil.copy(ROOT / f"spec/machine/{name}.sm", self.spec / "machine")
         (self.spec / "system").mkdir()
-        shutil.copy(ROOT / "spec/system/node.sys", self.spec / "system")
+        machines = sorted((ROOT / "spec/machine").glob("*.sm"))
+        systems = sorted((ROOT / "spec/system").glob("*.sys"))
+        for path in [*machines, *systems]:
+            if self.whole or path.stem in (*CONTROL, "node"):
+                shutil.copy(path, self.spec / path.parent.name)
 
     def edit(self, file, old, new):
         """Replaces text that must be there exactly once."""
@@ -60,7 +62,7 @@ class Lab:
 
     def link(self, name, sources):
         tables = [self.build / f for f in self.files if f.endswith(".gen.c") and not f.endswith(".bind.gen.c")]
-        objects = [self.compile(s) for s in [*sources, ROOT / "runtime/machine/machine.c", *tables]]
+        objects = [self.compile(s) for s in [*sources, ROOT / "runtime/machine/machine.c", ROOT / "runtime/mem/heap.c", *tables]]
         subprocess.run([CC, *objects, "-o", str(self.build / name)], check=True)
 
     def link_verifier(self):

@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import ragel  # noqa: E402
+import ties  # noqa: E402
 from gen import smc  # noqa: E402
 from gen.report import SpecError  # noqa: E402
 from gen.smc import system, write_system  # noqa: E402
@@ -67,8 +68,15 @@ def main(argv):
             states, transitions, orders = summary[c.machine.name]
             print(f"{c.machine.name}: {states} states, {transitions} transitions, {orders} orders; "
                   f"{c.configurations} configurations, {note}")
-    for s in system.load(spec, machines):
+    systems = system.load(spec, machines)
+    for s in systems:
         print(run(program, "system", text=write_system.listing(s)), end="")
+    mapped = ties.mapped_events(spec)
+    source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.c")))
+    loose = ties.problems(machines.values(), [s.name for s in systems if s.table], mapped, source)
+    if loose:
+        raise Fault("\n".join(loose))
+    print("\n".join(ties.summary(machines.values(), systems, mapped)))
     print(f"verified in {time.monotonic() - begun:.1f} s")
     return 0
 
