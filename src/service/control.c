@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { ANSWER_MAX = 64 * 1024 };
+enum { ANSWER_MAX = 512 * 1024 };
 
 static void answer(struct pg_control_client *c, struct pg_bytes text)
 {

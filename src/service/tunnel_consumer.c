@@ -229,9 +229,12 @@ void pg_tunnel_consumer_do_stopping_tell(struct pg_tunnel_consumer *t)
 void pg_tunnel_consumer_do_waited_tell(struct pg_tunnel_consumer *t)
 {
     char peer[PG_PEER_ID_TEXT];
+    struct pg_node *n = t->tunnels->node;
+    bool connected = pg_node_session(n, pg_forward_peer(t->forward)) != NULL;
     metrics(t)->value[PG_METRIC_TUNNEL_WAITS_EXPIRED]++;
-    pg_log_tunnel_wait_expired(logs(t), pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)),
-                               pg_forward_service(t->forward), pg_node_scope(t->tunnels->node)->now_us - t->came_us);
+    (connected ? pg_log_tunnel_room_expired : pg_log_tunnel_wait_expired)(
+        logs(t), pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)), pg_forward_service(t->forward),
+        pg_node_scope(n)->now_us - t->came_us);
 }
 
 void pg_tunnel_consumer_do_rejection_tell(struct pg_tunnel_consumer *t)

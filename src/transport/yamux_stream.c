@@ -305,12 +305,13 @@ void pg_yamux_stream_data(struct pg_stream *s, struct pg_bytes data)
         s->handler->data(s, data);
 }
 
-/* Twice the window whenever half of it was used up within two round trips: the sender could have sent more. */
+/* Twice the window whenever half of it was used up within two round trips: the sender could have sent more. On fast links a
+ * busy machine's scheduler is the longer delay, so a round trip counts for two milliseconds at least. */
 static void widen(struct pg_stream *s, uint64_t now)
 {
     struct pg_transport *t = s->conn->transport;
-    uint32_t rtt = session(s)->rtt_us;
-    if (!rtt || now - s->granted_us > 2 * (uint64_t)rtt || s->recv_size >= PG_YAMUX_WINDOW_MAX)
+    uint32_t rtt = session(s)->rtt_us > 2000 ? session(s)->rtt_us : 2000;
+    if (now - s->granted_us > 2 * (uint64_t)rtt || s->recv_size >= PG_YAMUX_WINDOW_MAX)
         return;
     if (t->window_budget - t->window_used < s->recv_size)
         return;
