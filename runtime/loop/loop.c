@@ -16,7 +16,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { WRITE_SLICES = 16, LINGER_MS = 2000 };
+enum { WRITE_SLICES = 16, LINGER_MS = 2000, DEAF_MS = 10000, PEER = PG_LISTEN_PEER };
+_Static_assert((int)PG_LISTEN_PEER == (int)PG_DIAL_PEER, "one mode says that a link leads to a peer");
 
 static void drain(struct pg_loop *);
 static void on_poll(uv_poll_t *, int status, int events);
@@ -169,19 +170,16 @@ static void arm(struct os_link *o, bool want_write)
 
 /* Writing. */
 
-static void linger(struct os_link *o)
+/* Reads on and throws away, until the other end is done or the time is over. */
+static void linger(struct os_link *o, uint64_t ms)
 {
     struct pg_loop *l = o->loop;
-    if (o->adopted || o->saw_end) {
-        os_end(o, false);
+    o->linger_until_ms = uv_now(&l->uv) + ms;
+    if (o->lingers)
         return;
-    }
-    /* Closing with unread bytes would send a reset that can overtake what was just written: read to the end first. */
     o->lingers = true;
-    o->linger_until_ms = uv_now(&l->uv) + LINGER_MS;
     o->next_linger = l->lingers;
     l->lingers = o;
-    arm(o, false);
 }
 
 static void after_flush(struct os_link *o)
@@ -199,8 +197,16 @@ static void after_flush(struct os_link *o)
             shutdown(o->write_fd, SHUT_WR);
         }
     }
-    if (o->close_asked && !o->lingers)
-        linger(o);
+    if (!o->close_asked || o->flushed)
+        return;
+    o->flushed = true;
+    if (o->adopted || o->saw_end) {
+        os_end(o, false);
+        return;
+    }
+    /* Closing with unread bytes would send a reset that can overtake what was just written: read to the end first. */
+    linger(o, LINGER_MS);
+    arm(o, false);
 }
 
 /* Writes what the socket takes. Returns false when the link has died. */
@@ -312,6 +318,7 @@ static void accept_one(struct os_link *listener, int fd, struct sockaddr_storage
         close(fd);
         return;
     }
+    o->mode = listener->mode;
     pg_socket_endpoint((struct sockaddr *)from, &o->remote);
     if (o->remote.family)
         pg_socket_tune(fd, &o->remote);
@@ -520,6 +527,9 @@ static void run(struct pg_loop *l, const struct pg_command *c)
             return;
         }
         o->close_asked = o->end_asked = true;
+        /* A local client may pause for as long as it likes; a peer that does not read costs others. */
+        if (o->mode == PEER && !o->adopted)
+            linger(o, DEAF_MS);
         mark_dirty(o);
         return;
     case PG_COMMAND_RESET: os_end(o, true); return;
@@ -591,7 +601,7 @@ static void on_linger(uv_timer_t *timer)
     while (o) {
         struct os_link *next = o->next_linger;
         if (o->linger_until_ms <= uv_now(&l->uv))
-            os_end(o, false);
+            os_end(o, o->link->tx.bytes > 0);
         o = next;
     }
     if (!l->lingers)

@@ -19,7 +19,7 @@ struct os_link {
     uint8_t mode, open_handles;
     bool listening, connecting, adopted, read_file, write_file; /* *_file: not pollable, always ready */
     bool polls, write_polls, dirty, pumped, lingers;
-    bool end_asked, end_done, close_asked, saw_end, dead, resolving;
+    bool end_asked, end_done, close_asked, flushed, saw_end, dead, resolving;
 };
 
 struct pg_loop {

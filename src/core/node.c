@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-enum { ARENA = 1024 * 1024, COMMANDS_FIRST = 256, PENDING_EVENTS = 4096 };
+enum { ARENA = 1024 * 1024, COMMANDS_FIRST = 256 };
 
 void pg_node_config_default(struct pg_node_config *c)
 {
@@ -443,7 +443,8 @@ static bool init(struct pg_node *n)
     n->commands = pg_heap_take(COMMANDS_FIRST * sizeof *n->commands);
     n->command_room = COMMANDS_FIRST;
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 1024, PENDING_EVENTS) &&
+    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 1024,
+                         /* All may end in one turn, and each tells its owner. */ conns * 4 + streams * 2 + 1024) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(n->config.memory / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), conns + 2 * streams + 256, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&

@@ -7,10 +7,10 @@
 #include "upgrade.gen.h"
 
 /* Above this much unsent a connection takes no more from its streams' sources; below the second it does again. */
-#define PG_CONN_HIGH (1024u * 1024u)
-#define PG_CONN_LOW (256u * 1024u)
+#define PG_CONN_HIGH (512u * 1024u)
+#define PG_CONN_LOW (128u * 1024u)
 /* Above this much unsent nothing more is read from a remote that makes us answer and does not read the answers. */
-#define PG_CONN_DEAF (2u * PG_CONN_HIGH)
+#define PG_CONN_DEAF (2048u * 1024u)
 
 struct pg_upgrade {
     struct pg_instance in;

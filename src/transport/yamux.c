@@ -8,6 +8,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+enum { RTT_HOLDS_US = 60 * 1000000 };
+
 static struct pg_transport *transport(const struct pg_yamux_session *y)
 {
     return y->conn->transport;
@@ -59,8 +61,13 @@ void pg_yamux_session_do_ping_send(struct pg_yamux_session *y)
 
 void pg_yamux_session_do_rtt_measure(struct pg_yamux_session *y)
 {
-    uint64_t rtt = transport(y)->scope->now_us - y->ping_us;
-    y->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX;
+    uint64_t now = transport(y)->scope->now_us, rtt = now - y->ping_us;
+    /* The shortest of a while: a pong that had to queue says nothing of the path. */
+    if (rtt < y->rtt_us || now - y->measured_us > RTT_HOLDS_US) {
+        y->rtt_us = rtt < UINT32_MAX ? (uint32_t)rtt : UINT32_MAX;
+        y->measured_us = now;
+    }
+    y->samples++;
     y->ping_us = 0;
 }
 

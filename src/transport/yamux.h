@@ -62,8 +62,8 @@ struct pg_yamux_session {
     struct pg_stream *waiting, **waiting_end; /* for credit, in the order they came */
     uint32_t n_waiting;
     struct pg_stream *body_of; /* whose body is coming in; NULL: skipped */
-    uint64_t ping_us;
-    uint32_t ping_value, rtt_us;
+    uint64_t ping_us, measured_us; /* when the ping under way left; when rtt_us was measured */
+    uint32_t ping_value, rtt_us, samples;
     uint32_t next_id, highest_remote, inbound, outbound, unacknowledged;
     uint32_t body_left;
     uint16_t body_flags;

@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+enum { SCHEDULER_US = 1000 };
+
 #define STREAM_OF(member, p) ((struct pg_stream *)((char *)(uintptr_t)(p) - offsetof(struct pg_stream, member)))
 
 static struct pg_yamux_session *session(const struct pg_stream *s)
@@ -306,11 +308,18 @@ void pg_yamux_stream_data(struct pg_stream *s, struct pg_bytes data)
 }
 
 /* Twice the window whenever half of it was used up within two round trips: the sender could have sent more. On fast links a
- * busy machine's scheduler is the longer delay, so a round trip counts for two milliseconds at least. */
+ * busy machine's scheduler is the longer delay, so a round trip counts for a millisecond at least. */
 static void widen(struct pg_stream *s, uint64_t now)
 {
     struct pg_transport *t = s->conn->transport;
-    uint32_t rtt = session(s)->rtt_us > 2000 ? session(s)->rtt_us : 2000;
+    struct pg_yamux_session *y = session(s);
+    uint32_t rtt = y->rtt_us > SCHEDULER_US ? y->rtt_us : SCHEDULER_US;
+    if (y->samples < 2) {
+        /* The first sample was taken while both sides were busy with the handshake. */
+        if (y->ping_us == 0)
+            pg_post(&y->in, PG_YAMUX_SESSION_ON_PROBE);
+        return;
+    }
     if (now - s->granted_us > 2 * (uint64_t)rtt || s->recv_size >= PG_YAMUX_WINDOW_MAX)
         return;
     if (t->window_budget - t->window_used < s->recv_size)
