@@ -7,14 +7,14 @@ from gen.report import SpecError
 from gen.smc.check import find_cycle, hearers
 from gen.smc.reader import PLAIN, Line, near, strip_comment
 
-PROPERTIES = ("always", "never", "leads", "reach", "apart", "commute", "classes")
+PROPERTIES = ("always", "never", "leads", "reach", "after", "entry", "apart", "commute", "classes")
 HEADERS = ("system", "table", "hear", "enter", "drive", "first", "world")
 
 
 @dataclasses.dataclass
 class Property:
     line: int
-    kind: str            # stays, iff, implies, follows, never, leads, reach, apart, commute, classes
+    kind: str            # stays, iff, implies, follows, or the word that begins the line
     text: str            # as written, for messages
     name: str = ""       # after `as`
     left: list = dataclasses.field(default_factory=list)    # of conjunctions of atoms: (machine, kind, value, wanted)
@@ -24,6 +24,7 @@ class Property:
     parts: list = dataclasses.field(default_factory=list)   # (machine, flag or "")
     count: tuple = (0, 0)
     facts: list = dataclasses.field(default_factory=list)   # (machine, fact, wanted): only runs that answer so
+    acts: list = dataclasses.field(default_factory=list)    # (machine, action)
 
 
 @dataclasses.dataclass
@@ -302,6 +303,15 @@ class Reader:
             out.append(self.outside(line))
         return out
 
+    def cause(self, line):
+        return self.timer_event(line) if line.next.endswith(".fired") else self.outside(line)
+
+    def causes(self, line):
+        out = [self.cause(line)]
+        while line.take(","):
+            out.append(self.cause(line))
+        return out
+
     # Conditions: alternatives of conjunctions of atoms
 
     def condition(self, line):
@@ -366,8 +376,27 @@ class Reader:
     def p_reach(self, line):
         left = self.condition(line)
         line.need("by")
-        event = self.timer_event(line) if line.next.endswith(".fired") else self.outside(line)
-        return Property(0, "reach", "", left=left, events=[event])
+        return Property(0, "reach", "", left=left, events=[self.cause(line)])
+
+    def p_after(self, line):
+        events = self.causes(line)
+        line.need("holds")
+        return Property(0, "after", "", left=self.condition(line), events=events)
+
+    def p_entry(self, line):
+        left, acts = self.condition(line), []
+        line.need("does")
+        machine = self.factor_name(line)
+        while True:
+            acts.append((machine, self.action(line, machine)))
+            if not line.take(","):
+                break
+            machine = self.factor_name(line) if line.next in self.s.product else machine
+        events = []
+        if line.take("but"):
+            line.need("by")
+            events = self.causes(line)
+        return Property(0, "entry", "", left=left, events=events, acts=acts)
 
     def p_apart(self, line):
         events = self.outsides(line)

@@ -118,6 +118,7 @@ def listing(s):
         out += [f"by {by_text(s, e, events, order)}" for e in p.events]
         out += [f"with {events.index(e)}" for e in p.others]
         out += [f"part {order[m]} {1 << list(s.machines[m].flags).index(f) if f else 0}" for m, f in p.parts]
+        out += [f"act {order[m]} {list(s.machines[m].actions).index(a)}" for m, a in p.acts]
         out += [f"fact {order[m]} {list(s.machines[m].facts).index(f)} {int(wanted)}" for m, f, wanted in p.facts]
         out += [f"count {p.count[0]} {p.count[1]}"] if p.count[1] else []
     return "\n".join(out) + "\n"

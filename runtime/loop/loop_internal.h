@@ -33,10 +33,28 @@ struct pg_loop {
     struct os_link *dirty, *pumps, *lingers;
     struct { int read_fd, write_fd; } adopted[2];
     unsigned n_adopted;
+    uint64_t stop_until_ms;
     int spare_fd, status;
     bool stopping, draining;
     uint8_t *buffer; /* PG_READ_HEADROOM + PG_READ_MAX */
 };
+
+/* loop.c */
+uint64_t pg_loop_now_us(void);
+void pg_loop_feed(struct pg_loop *, const struct pg_input *); /* into the core, and carries out what it says */
+void pg_loop_drain(struct pg_loop *);
+
+/* link.c */
+struct os_link *pg_os_new(struct pg_loop *, struct pg_link *, int read_fd, int write_fd); /* NULL: memory is short */
+void pg_os_watch(struct os_link *);
+void pg_os_arm(struct os_link *, bool want_write); /* waits for what the link wants now */
+void pg_os_mark_dirty(struct os_link *);           /* to be flushed at the end of the drain */
+bool pg_os_flush(struct os_link *);                /* writes what the socket takes; false: the link has died */
+void pg_os_linger(struct os_link *, uint64_t ms);  /* reads on and throws away until the other end is done or time is over */
+void pg_os_end(struct os_link *, bool hard);       /* closes; hard: the other end sees a reset */
+void pg_os_lost(struct os_link *, int error, const char *reason); /* tells the core, then ends */
+void pg_os_release(struct os_link *);              /* frees it once nothing in libuv knows it any more */
+void pg_loop_on_pump(uv_idle_t *);
 
 /* socket.c */
 socklen_t pg_socket_address(const struct pg_endpoint *, struct sockaddr_storage *);

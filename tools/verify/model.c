@@ -17,6 +17,7 @@ static struct {
     const struct config *from;
     const struct cause *cause;
     uint32_t passed[MAX_FACTORS];
+    uint64_t acted[MAX_FACTORS];
     uint8_t lives, entered; /* masks of factors; entered: by this turn */
     bool ready;
 } run;
@@ -170,6 +171,7 @@ static void act(void *self, unsigned action)
 {
     const struct model *m = run.model;
     unsigned f = (unsigned)((struct pg_instance *)self - run.in);
+    run.acted[f] |= UINT64_C(1) << action;
     if (run.actions)
         run.actions[f][action]++;
     for (unsigned n = 0; n < m->n_ties; n++) {
@@ -207,6 +209,7 @@ static void load(struct model *m, const struct config *c)
     run.lives = c->lives;
     run.entered = 0;
     memset(run.passed, 0, sizeof run.passed);
+    memset(run.acted, 0, sizeof run.acted);
     for (unsigned f = 0; f < m->n_factors; f++) {
         if (!(c->lives >> f & 1u))
             continue;
@@ -238,6 +241,7 @@ struct config model_run(struct model *m, const struct config *from, const struct
         memcpy(turn->asked, choices->asked, sizeof turn->asked);
         memcpy(turn->said, choices->said, sizeof turn->said);
         memcpy(turn->passed, run.passed, sizeof turn->passed);
+        memcpy(turn->acted, run.acted, sizeof turn->acted);
         for (unsigned f = 0; f < m->n_factors; f++)
             for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
                 if (run.lives >> f & 1u && pg_timer_runs(&run.in[f], t) && run.timers[f][t].started > before)

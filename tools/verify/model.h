@@ -8,6 +8,7 @@
 #define MAX_PROPERTIES 64u
 #define MAX_LIST 16u
 #define MAX_ATOMS 8u
+#define MAX_ACTIONS 64u
 
 enum atom_kind { ATOM_STATES, ATOM_FLAGS, ATOM_TIMERS, ATOM_LIFE };
 struct atom {
@@ -43,6 +44,7 @@ struct property {
         uint32_t flag; /* 0: the whole machine */
     } parts[MAX_LIST];
     unsigned n_parts;
+    uint64_t acts[MAX_FACTORS];     /* masks of actions */
     uint32_t facts[2][MAX_FACTORS]; /* that a run which is meant answers with no, with yes */
     unsigned reached, every;
 };
@@ -70,6 +72,7 @@ struct turn {
     uint32_t asked[MAX_FACTORS], said[MAX_FACTORS]; /* facts */
     uint32_t restarted[MAX_FACTORS];                /* timers, by this turn */
     uint32_t passed[MAX_FACTORS];                   /* states that a step came to */
+    uint64_t acted[MAX_FACTORS];                    /* actions */
 };
 
 struct model {

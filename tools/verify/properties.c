@@ -62,14 +62,44 @@ static int check_reach(const struct model *m, const struct property *p)
     return 1;
 }
 
+static bool caused(const struct property *p, const struct turn *turn)
+{
+    for (unsigned e = 0; e < p->n_by; e++)
+        if (same_cause(&turn->cause, &p->by[e]))
+            return true;
+    return false;
+}
+
+static int check_after(const struct model *m, const struct property *p)
+{
+    for (uint32_t n = 0; n < m->n_turns; n++) {
+        const struct turn *turn = &m->turns[n];
+        if (caused(p, turn) && !model_holds(&p->left, &m->configs[turn->to]))
+            return fail(m, p, turn->from, turn, &m->configs[turn->to]);
+    }
+    return 0;
+}
+
+/* entry: turns that come to the left side, but for those that the events cause, do one of the actions. */
+static int check_entry(const struct model *m, const struct property *p)
+{
+    for (uint32_t n = 0; n < m->n_turns; n++) {
+        const struct turn *turn = &m->turns[n];
+        bool enters = !model_holds(&p->left, &m->configs[turn->from]) && model_holds(&p->left, &m->configs[turn->to]);
+        bool does = false;
+        for (unsigned f = 0; f < m->n_factors; f++)
+            does = does || (turn->acted[f] & p->acts[f]) != 0;
+        if (enters && !does && !caused(p, turn))
+            return fail(m, p, turn->from, turn, &m->configs[turn->to]);
+    }
+    return 0;
+}
+
 static int check_apart(const struct model *m, const struct property *p)
 {
     for (uint32_t n = 0; n < m->n_turns; n++) {
         const struct turn *turn = &m->turns[n];
-        bool meant = false;
-        for (unsigned e = 0; e < p->n_by; e++)
-            meant = meant || same_cause(&turn->cause, &p->by[e]);
-        for (unsigned part = 0; meant && part < p->n_parts; part++) {
+        for (unsigned part = 0; caused(p, turn) && part < p->n_parts; part++) {
             const struct factor_state *from = &m->configs[turn->from].at[p->parts[part].factor];
             const struct factor_state *to = &m->configs[turn->to].at[p->parts[part].factor];
             uint32_t flag = p->parts[part].flag;
@@ -322,6 +352,10 @@ int property_check(struct model *m, const struct property *p)
         return check_reach(m, p);
     if (strcmp(p->kind, "follows") == 0)
         return check_follows(m, p);
+    if (strcmp(p->kind, "after") == 0)
+        return check_after(m, p);
+    if (strcmp(p->kind, "entry") == 0)
+        return check_entry(m, p);
     if (strcmp(p->kind, "apart") == 0)
         return check_apart(m, p);
     if (strcmp(p->kind, "commute") == 0)

@@ -80,6 +80,9 @@ static bool read_detail(struct model *m, const char *word, char *at)
     else if (strcmp(word, "part") == 0 && p->n_parts < MAX_LIST) {
         p->parts[p->n_parts].factor = below(&at, m->n_factors);
         p->parts[p->n_parts++].flag = (uint32_t)number(&at);
+    } else if (strcmp(word, "act") == 0) {
+        unsigned factor = below(&at, m->n_factors);
+        p->acts[factor] |= UINT64_C(1) << below(&at, m->factors[factor]->n_actions);
     } else if (strcmp(word, "fact") == 0) {
         unsigned factor = below(&at, m->n_factors), fact = below(&at, m->factors[factor]->n_facts);
         p->facts[below(&at, 2)][factor] |= 1u << fact;
@@ -96,7 +99,9 @@ static bool read_shape(struct model *m, const char *word, char *at)
 {
     if (strcmp(word, "factor") == 0 && m->n_factors < MAX_FACTORS) {
         m->owner[m->n_factors] = -1;
-        m->factors[m->n_factors++] = machine_named(at);
+        m->factors[m->n_factors] = machine_named(at);
+        if (m->factors[m->n_factors++]->n_actions > MAX_ACTIONS)
+            give_up("machine %s has more than %u actions", at, MAX_ACTIONS);
     } else if (strcmp(word, "owner") == 0) {
         unsigned factor = below(&at, m->n_factors);
         m->owner[factor] = (int)below(&at, m->n_factors);
