@@ -105,11 +105,11 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
 }
 
 /* Takes a whole message from the text so far; true when it has come. Several on one stream are taken one by one. */
-static bool take_message(struct pg_session *s, bool *good)
+static bool take_message(struct pg_session *s, struct pg_queue *from, bool *good)
 {
     struct pg_bytes text;
     struct pg_pb_identify m;
-    if (pg_queue_peek(&s->identify.text, &text, 1) == 0)
+    if (pg_queue_peek(from, &text, 1) == 0)
         return false;
     struct pg_cursor c = pg_cursor(text);
     uint64_t len = pg_take_uvarint(&c);
@@ -127,23 +127,33 @@ static bool take_message(struct pg_session *s, bool *good)
     *good = pg_pb_identify_read(&m, pg_take_bytes(&c, len)) == PG_OK;
     if (*good)
         learn(s, &m);
-    pg_queue_clear(&s->identify.text);
+    pg_queue_clear(from);
     return true;
+}
+
+static void push_take_opened(struct pg_stream *stream)
+{
+    struct pg_identify *i = &((struct pg_session *)stream->conn->above)->identify;
+    if (i->pushed)
+        pg_stream_reset(i->pushed); /* the newer one is the better informed */
+    i->pushed = stream;
+    pg_queue_clear(&i->pushed_text);
 }
 
 static void push_take_data(struct pg_stream *stream, struct pg_bytes data)
 {
     struct pg_session *s = stream->conn->above;
-    bool good;
+    struct pg_queue *text = &s->identify.pushed_text;
+    bool good = true;
     pg_stream_consumed(stream, data.len);
-    if (s->identify.stream) /* the asking uses the buffer; its answer is as fresh as the push */
-        return;
-    if (s->identify.text.bytes + data.len > MESSAGE_MAX + 8 || !pg_queue_put(&s->identify.text, data)) {
+    if (text->bytes + data.len > MESSAGE_MAX + 8 || !pg_queue_put(text, data))
+        good = false;
+    else
+        (void)take_message(s, text, &good);
+    if (!good) {
         pg_stream_reset(stream);
-        return;
+        s->identify.pushed = NULL;
     }
-    if (take_message(s, &good) && !good)
-        pg_stream_reset(stream);
 }
 
 static void push_take_ended(struct pg_stream *stream)
@@ -151,16 +161,17 @@ static void push_take_ended(struct pg_stream *stream)
     pg_stream_end(stream);
 }
 
-static void push_take_opened(struct pg_stream *stream)
+static void push_take_closed(struct pg_stream *stream, enum pg_err why)
 {
-    struct pg_session *s = stream->conn->above;
-    if (!s->identify.stream)
-        pg_queue_clear(&s->identify.text);
+    struct pg_identify *i = &((struct pg_session *)stream->conn->above)->identify;
+    (void)why;
+    if (i->pushed == stream)
+        i->pushed = NULL;
 }
 
 const struct pg_handler pg_identify_push_take = {
     .protocol = {(const uint8_t *)PG_PROTOCOL_IDENTIFY_PUSH, sizeof PG_PROTOCOL_IDENTIFY_PUSH - 1},
-    .opened = push_take_opened, .data = push_take_data, .ended = push_take_ended, .writable = nothing, .closed = serve_closed};
+    .opened = push_take_opened, .data = push_take_data, .ended = push_take_ended, .writable = nothing, .closed = push_take_closed};
 
 /* Asking. */
 
@@ -176,7 +187,7 @@ static void ask_data(struct pg_stream *stream, struct pg_bytes data)
     pg_stream_consumed(stream, data.len);
     if (s->identify.text.bytes + data.len > MESSAGE_MAX + 8 || !pg_queue_put(&s->identify.text, data))
         pg_step(&s->identify.in, PG_IDENTIFY_ON_MESSAGE_BAD);
-    else if (take_message(s, &good))
+    else if (take_message(s, &s->identify.text, &good))
         pg_step(&s->identify.in, good ? PG_IDENTIFY_ON_MESSAGE_GOOD : PG_IDENTIFY_ON_MESSAGE_BAD);
 }
 
@@ -236,5 +247,8 @@ void pg_identify_end(struct pg_session *s)
         return;
     pg_step(&s->identify.in, PG_IDENTIFY_ON_END);
     pg_identify_do_stream_drop(&s->identify);
+    if (s->identify.pushed)
+        pg_stream_reset(s->identify.pushed);
+    s->identify.pushed = NULL;
     pg_instance_end(&s->identify.in);
 }

@@ -14,6 +14,15 @@ static struct pg_bytes addr_text(const struct pg_multiaddr *addr, char out[PG_MU
     return addr ? pg_bytes(out, pg_multiaddr_text(addr, out, PG_MULTIADDR_TEXT)) : PG_NONE;
 }
 
+/* What NAT says, and what it makes of the relay. */
+static void note_nat(struct pg_node *n, const struct pg_seed_command *c)
+{
+    if (strcmp(c->text, "NAT status changed") == 0)
+        pg_log_nat_status_changed(n->log, pg_text(n->nat_before), pg_text(pg_control_plane_nat(&n->control)));
+    else
+        pg_log_relay_released(n->log);
+}
+
 /* The seed's Log command: the line for people that belongs to the event. */
 static void note(struct pg_node *n, const struct pg_seed_command *c, enum pg_seed_event_kind event)
 {
@@ -33,7 +42,7 @@ static void note(struct pg_node *n, const struct pg_seed_command *c, enum pg_see
     case PG_SEED_RELAY_RESERVATION_FAILED: pg_log_relay_failed(n->log, peer_text(c->peer, peer), c->reason); return;
     case PG_SEED_HOLE_PUNCH_SUCCEEDED: pg_log_hole_punch_succeeded(n->log, peer_text(c->peer, peer)); return;
     case PG_SEED_HOLE_PUNCH_FAILED: pg_log_hole_punch_failed(n->log, peer_text(c->peer, peer), c->reason); return;
-    case PG_SEED_NAT_STATUS_CHANGED:
+    case PG_SEED_NAT_STATUS_CHANGED: note_nat(n, c); return;
     case PG_SEED_NO_BOOTSTRAP_PEERS:
     case PG_SEED_SHUTDOWN_REQUESTED:
     case PG_SEED_MDNS_DISCOVERED:
@@ -94,6 +103,7 @@ static void input(struct pg_node *n, const struct pg_seed_event *event)
 {
     if (n->config.quiet)
         return; /* a command does its one thing and has no life of its own */
+    n->nat_before = pg_control_plane_nat(&n->control);
     pg_control_plane_input(&n->control, event);
     carry_out(n, event->kind);
 }
@@ -104,6 +114,9 @@ static void told(void *context, const struct pg_control_turn *turn)
     pg_log_event_processed(n->log, pg_text(turn->event), turn->n_commands);
     if (turn->from != turn->to)
         pg_log_phase_transition(n->log, pg_text(turn->event), pg_text(turn->from), pg_text(turn->to), turn->n_commands);
+    if (turn->from != turn->to && n->control.phase.in.ctl.state == PG_PHASE_PARTICIPATING &&
+        n->control.phase.in.event != PG_PHASE_ON_DISCOVERY_FIRED)
+        pg_log_discovery_complete(n->log);
 }
 
 void pg_node_control_init(struct pg_node *n)

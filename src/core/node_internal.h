@@ -46,8 +46,8 @@ void pg_contacts_peer_lost(struct pg_node *, const struct pg_peer_id *);
 struct pg_identify {
     struct pg_instance in;
     struct pg_timer timers[PG_IDENTIFY_TIMERS];
-    struct pg_stream *stream;
-    struct pg_queue text; /* of the message so far */
+    struct pg_stream *stream, *pushed;  /* what we asked on; what the peer pushes on */
+    struct pg_queue text, pushed_text;  /* of the messages so far */
 };
 struct pg_session {
     struct pg_link_owner owner;
@@ -106,6 +106,7 @@ struct pg_node {
     uint32_t n_listeners, n_handlers, n_handshakes, expected, standing, link_number;
     uint64_t random;
     uint64_t stop_us;
+    const char *nat_before; /* this turn */
     enum pg_err failure;
     char failure_text[256];
     bool started, may_dial, ready, stopping, stopped;

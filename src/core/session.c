@@ -71,6 +71,7 @@ static struct pg_session *session_new(struct pg_node *n, struct pg_link *link, b
     s->listed = true;
     n->n_handshakes++;
     pg_queue_init(&s->identify.text, &n->chunks);
+    pg_queue_init(&s->identify.pushed_text, &n->chunks);
     link->owner = &s->owner;
     return s;
 }
@@ -255,6 +256,7 @@ void pg_sessions_reap(struct pg_node *n)
         struct pg_session *s = n->doomed_sessions;
         n->doomed_sessions = s->next_doomed;
         pg_queue_clear(&s->identify.text);
+        pg_queue_clear(&s->identify.pushed_text);
         pg_pool_give(&n->session_pool, s);
     }
 }

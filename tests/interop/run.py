@@ -25,12 +25,16 @@ import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SIZE = 300_000
+SMALL = 1000
 PINGS = 5
+CROWD = 8
+CROWD_SIZE = 20_000
 PROTOCOLS = {"/ipfs/ping/1.0.0", "/ipfs/id/1.0.0", "/punchgate/tunnel/1.0.0"}
 SEED = 7
 SEEDED_PEER = "12D3KooWE3quQCP6Xu7eXpcmmpwVS1KofWnPCBWYNHCswgaqwCso"
@@ -40,6 +44,8 @@ READY_SECONDS = 20
 # More than the 30 s after which a peer gives up by itself, and says what it waited for.
 COMMAND_SECONDS = 40
 END_SECONDS = 5
+# From the moment at which a peer that was killed is ready again.
+BACK_SECONDS = 15
 
 
 class Failed(Exception):
@@ -214,11 +220,27 @@ def lines(result: subprocess.CompletedProcess) -> list[dict]:
 
 @dataclass(frozen=True)
 class Listener:
-    """A node that has said it is ready, and the names of its services."""
+    """A node that has said it is ready, and the name of its service that resets."""
 
     peer: str
     addr: str
     reset_service: str
+    argv: list[str]
+    process: subprocess.Popen
+    err: int
+
+    def log(self) -> str:
+        # Not by seeking, as the process writes where this file stands.
+        return os.pread(self.err, 1 << 24, 0).decode(errors="replace")
+
+    def saw(self, pattern: str, times: int = 1) -> str:
+        """Waits for lines in the log; answers the first group of the last one."""
+        deadline = time.monotonic() + END_SECONDS
+        while len(found := re.findall(pattern, self.log())) < times:
+            if time.monotonic() > deadline:
+                raise Failed(f"its log has {len(found)} of {times} lines with `{pattern}`")
+            time.sleep(0.02)
+        return found[times - 1]
 
 
 @contextlib.contextmanager
@@ -241,7 +263,7 @@ def listening(argv: list[str], reset_service: str, **options):
                 ready = json.loads(line)
                 if ready["event"] != "ready":
                     raise ValueError
-                listener = Listener(ready["peer"], ready["addrs"][0], reset_service)
+                listener = Listener(ready["peer"], ready["addrs"][0], reset_service, argv, process, err.fileno())
             except (ValueError, KeyError, IndexError, TypeError):
                 raise Failed(f"not a ready line: {tail(line)}") from None
             yield listener
@@ -250,7 +272,21 @@ def listening(argv: list[str], reset_service: str, **options):
             process.stdout.close()
 
 
-# ---- local services behind punchgate --------------------------------------------------------------------------
+# ---- local services and clients of punchgate ------------------------------------------------------------------
+
+
+def abort(connection: socket.socket) -> None:
+    """Closes with a reset."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def receive(connection: socket.socket, most: int) -> bytes:
+    """So many bytes, or fewer if they end before."""
+    received = bytearray()
+    while data := connection.recv(most - len(received)):
+        received += data
+    return bytes(received)
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -265,9 +301,8 @@ class Slam(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.request.recv(1)
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         # Closed here, as the server would say FIN before it closes.
-        self.request.close()
+        abort(self.request)
 
 
 @contextlib.contextmanager
@@ -365,6 +400,15 @@ class PunchgateDials:
         self.options = {"cwd": home, "env": os.environ | {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"),
                                                           "XDG_CONFIG_HOME": str(home / "config")}}
 
+    @contextlib.contextmanager
+    def tunnels(self, to: Listener):
+        argv = [self.punchgate, "--identity", self.options["cwd"] / "tunnels", "--listen", "/ip4/127.0.0.1/tcp/0",
+                "--bootstrap", to.addr, "--tunnel", f"{to.peer}:echo@127.0.0.1:0",
+                "--tunnel", f"{to.peer}:sink@127.0.0.1:0", "--control", "off", "--ready-json"]
+        env = self.options["env"] | {"PUNCHGATE_LOG": "info"}
+        with listening([*map(str, argv)], "", **self.options | {"env": env}) as consumer:
+            yield Tunnels(consumer)
+
     def run(self, *arguments: object, **stdin) -> subprocess.CompletedProcess:
         return run([str(self.punchgate), *map(str, arguments)], **stdin, **self.options)
 
@@ -413,6 +457,112 @@ class PunchgateDials:
     )
 
 
+def explained(check):
+    """What went wrong, and what C has to say about it."""
+    def explaining(tunnels: "Tunnels", to: Listener) -> None:
+        try:
+            check(tunnels, to)
+        except (Failed, OSError) as error:
+            raise Failed(f"{error}; the log of C ends: {tail(tunnels.consumer.log().encode())}") from None
+    return explaining
+
+
+class Tunnels:
+    """The checks in which C runs as a peer with tunnels to services of go, rust or js, for local clients.
+
+    They share one process and one connection, which the last of them breaks.
+    """
+
+    def __init__(self, consumer: Listener):
+        self.consumer = consumer
+        self.ports = {service: int(consumer.saw(rf"tunnel listening .*service_name={service} actual_addr=\S+:(\d+)"))
+                      for service in ("echo", "sink")}
+
+    def connect(self, service: str) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.ports[service]), BACK_SECONDS)
+
+    def exchange(self, service: str, sent: bytes, wanted: bytes) -> None:
+        """Sends, ends that half, and wants the answer and its end."""
+        with self.connect(service) as client, ThreadPoolExecutor(1) as pool:
+            def send() -> None:
+                client.sendall(sent)
+                client.shutdown(socket.SHUT_WR)
+
+            sending = pool.submit(send)
+            received = receive(client, len(wanted) + 1)
+            sending.result()
+        if received != wanted:
+            raise Failed(f"{len(wanted)} bytes were due from {service}, and the {len(received)} received differ")
+
+    def echo(self, size: int) -> None:
+        sent = os.urandom(size)
+        self.exchange("echo", sent, sent)
+
+    def connections(self) -> tuple[int, int]:
+        log = self.consumer.log()
+        return log.count("connection opened"), log.count("connection closed")
+
+    def is_same_connection(self) -> None:
+        if self.connections() != (1, 0):
+            raise Failed("{} connections opened and {} closed, instead of one kept".format(*self.connections()))
+
+    @explained
+    def half_close(self, to: Listener) -> None:
+        self.echo(SIZE)
+        self.exchange("sink", os.urandom(SIZE), str(SIZE).encode())
+        self.is_same_connection()
+
+    @explained
+    def reset(self, to: Listener) -> None:
+        # First while the service is being asked for or hardly open, then when bytes have passed both ways.
+        for heard in (0, SMALL):
+            client = self.connect("echo")
+            client.sendall(bytes(SMALL))
+            if len(receive(client, heard)) < heard:
+                raise Failed("the echo ended early")
+            abort(client)
+        self.consumer.saw("(client tunnel error) service=echo")
+        self.echo(SMALL)
+        self.is_same_connection()
+
+    @explained
+    def crowd(self, to: Listener) -> None:
+        with contextlib.ExitStack() as stack:
+            clients = [(stack.enter_context(self.connect("echo")), os.urandom(CROWD_SIZE)) for _ in range(CROWD)]
+            for client, sent in clients:
+                client.sendall(sent)
+            # All have their answer before the first of them ends, so that the streams are open at the same time.
+            lost = sum(receive(client, CROWD_SIZE) != sent for client, sent in clients)
+            for client, _ in clients:
+                client.shutdown(socket.SHUT_WR)
+            surplus = sum(receive(client, 1) != b"" for client, _ in clients)
+        if lost or surplus:
+            raise Failed(f"of {CROWD} clients {lost} lost bytes and {surplus} got too many")
+        self.is_same_connection()
+
+    @explained
+    def comes_back(self, to: Listener) -> None:
+        opened, closed = self.connections()
+        to.process.kill()
+        to.process.wait()
+        self.consumer.saw("(connection closed)", closed + 1)
+        with listening([*to.argv, "--addr", to.addr.split("/p2p/")[0]], to.reset_service) as again:
+            if again.addr != to.addr:
+                raise Failed(f"it came back as {again.addr} instead of {to.addr}")
+            start = time.monotonic()
+            self.echo(SMALL)
+            if (waited := time.monotonic() - start) > BACK_SECONDS:
+                raise Failed(f"the first client had to wait {waited:.1f} s")
+            self.consumer.saw("(connection opened)", opened + 1)
+
+    cases = (
+        ("half-close", f"a local client of {{}} half-closes and still gets all of {SIZE} bytes from {{}}", half_close),
+        ("reset", "the reset of a local client of {} ends one stream to {} and the connection lives", reset),
+        (f"{CROWD} clients", f"{CROWD} clients of {{}} at once get {CROWD_SIZE} bytes each echoed by {{}}", crowd),
+        ("comes back", "a local client of {} is served soon after a kill and a new start of {}", comes_back),
+    )
+
+
 # ---- the matrix -----------------------------------------------------------------------------------------------
 
 
@@ -433,9 +583,8 @@ class Matrix:
         self.rows.setdefault(row, {})[column] = mark
         print(f"{mark:4} {name}{reason}", flush=True)
 
-    def dial(self, dialer_name: str, dialer, listener_name: str, listener) -> None:
-        """Runs the checks of one pair. An end that is an exception is the reason why they cannot run."""
-        kind = PunchgateDials if dialer_name == "C" else PeerDials
+    def dial(self, kind: type, dialer_name: str, dialer, listener_name: str, listener) -> None:
+        """Runs the checks of one kind and pair. An end that is an exception is the reason why they cannot run."""
         for column, sentence, check in kind.cases:
             outcome = next((end for end in (dialer, listener) if isinstance(end, Exception)), None)
             if outcome is None:
@@ -452,12 +601,12 @@ class Matrix:
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
 
 
-def start(stack: contextlib.ExitStack, *arguments, **options):
-    """A listener, or the reason why there is none."""
+def start(stack: contextlib.ExitStack, node):
+    """What runs, or the reason why it does not."""
     try:
-        return stack.enter_context(listening(*arguments, **options))
+        return stack.enter_context(node)
     except (Failed, OSError) as error:
-        return Failed(f"the listener: {error}")
+        return Failed(f"the node: {error}")
 
 
 def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
@@ -466,7 +615,7 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
     with contextlib.ExitStack() as stack:
         dialers = {peer.name: wrong.get(peer.name) or PeerDials(peer) for peer in peers}
         listeners = {
-            peer.name: wrong.get(peer.name) or start(stack, peer.argv("listen", "--seed", SEED), "reset")
+            peer.name: wrong.get(peer.name) or start(stack, listening(peer.argv("listen", "--seed", SEED), "reset"))
             for peer in peers
         }
         if punchgate is None:
@@ -477,20 +626,24 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
                 matrix.note(f"{name} alone", "seed", f"{name} makes the known peer id from seed {SEED}", outcome)
             for dialer in dialers:
                 for listener in listeners:
-                    matrix.dial(dialer, dialers[dialer], listener, listeners[listener])
+                    matrix.dial(PeerDials, dialer, dialers[dialer], listener, listeners[listener])
             return matrix
 
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         c_dials = PunchgateDials(punchgate, home)
         echo = stack.enter_context(serving(Echo))
         slam = stack.enter_context(serving(Slam))
-        c_listens = start(stack, [
+        c_listens = start(stack, listening([
             str(punchgate), "--identity", str(home / "k"), "--listen", "/ip4/127.0.0.1/tcp/0",
             "--expose", f"echo=127.0.0.1:{echo}", "--expose", f"slam=127.0.0.1:{slam}",
-            "--ready-json", "--control", "off"], "slam", **c_dials.options)
+            "--ready-json", "--control", "off"], "slam", **c_dials.options))
         for peer in peers:
-            matrix.dial(peer.name, dialers[peer.name], "C", c_listens)
-            matrix.dial("C", c_dials, peer.name, listeners[peer.name])
+            listener = listeners[peer.name]
+            matrix.dial(PeerDials, peer.name, dialers[peer.name], "C", c_listens)
+            matrix.dial(PunchgateDials, "C", c_dials, peer.name, listener)
+            with contextlib.ExitStack() as short:
+                tunnels = listener if isinstance(listener, Exception) else start(short, c_dials.tunnels(listener))
+                matrix.dial(Tunnels, "C", tunnels, peer.name, listener)
         return matrix
 
 

@@ -38,7 +38,7 @@ static struct config now(void)
     c.lives = run.lives;
     for (unsigned f = 0; f < run.model->n_factors; f++) {
         const struct pg_instance *in = &run.in[f];
-        if (!(run.lives >> f & 1u))
+        if (!((unsigned)run.lives >> f & 1u))
             continue;
         c.at[f].state = in->ctl.state;
         c.at[f].flags = in->ctl.flags;
@@ -104,7 +104,7 @@ static struct pg_instance *sister(struct pg_scope *scope, unsigned machine, cons
 {
     (void)scope, (void)from;
     for (unsigned f = 0; f < run.model->n_factors; f++)
-        if (run.in[f].machine->id == machine && !after && run.lives >> f & 1u)
+        if (run.in[f].machine->id == machine && !after && (unsigned)run.lives >> f & 1u)
             return &run.in[f];
     return NULL;
 }
@@ -183,7 +183,7 @@ static void act(void *self, unsigned action)
             continue;
         if (tie->enters)
             enter(tie->to);
-        if (!(run.lives >> tie->to & 1u)) {
+        if (!((unsigned)run.lives >> tie->to & 1u)) {
             printf("%s: action %s of %s steps %s, which does not live:\n", m->name, m->factors[f]->actions[action],
                    m->factors[f]->name, m->factors[tie->to]->name);
             broken_promise();
@@ -244,7 +244,7 @@ struct config model_run(struct model *m, const struct config *from, const struct
         memcpy(turn->acted, run.acted, sizeof turn->acted);
         for (unsigned f = 0; f < m->n_factors; f++)
             for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
-                if (run.lives >> f & 1u && pg_timer_runs(&run.in[f], t) && run.timers[f][t].started > before)
+                if ((unsigned)run.lives >> f & 1u && pg_timer_runs(&run.in[f], t) && run.timers[f][t].started > before)
                     turn->restarted[f] |= 1u << t;
     }
     return now();
@@ -355,7 +355,7 @@ void model_build(struct model *m)
     start.started = m->n_first == 0;
     start.lives = (uint8_t)(((1u << m->n_factors) - 1) & ~m->asleep);
     for (unsigned f = 0; f < m->n_factors; f++) {
-        if (m->asleep >> f & 1u)
+        if ((unsigned)m->asleep >> f & 1u)
             continue;
         start.at[f].state = m->factors[f]->initial;
         for (unsigned n = 0; n < m->factors[f]->n_counts; n++)
