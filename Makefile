@@ -35,6 +35,11 @@ fuzz: build-fuzz/build.ninja
 	for target in build-fuzz/fuzz/fuzz_*; do echo $$target && $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; done
 lint:
 	$(PYTHON) tools/lint/lint.py
+# A page for each machine with its drawing, made from the tables; docs/machines is a copy to look at, and is not committed.
+docs: build/build.ninja
+	cmake --build build --target tables
+	rm -rf docs/machines && cp -R build/gen/machines docs/machines
+	@echo 'docs/machines/README.md lists the machines; errors.md, logs.md, metrics.md, options.md, wire.md are in build/gen'
 format:
 	clang-format-14 -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 
@@ -49,4 +54,4 @@ build/build.ninja:
 build-%/build.ninja:
 	cmake --preset $*
 
-.PHONY: all demo test unit e2e dev verify interop golden bench fuzz lint format install clean
+.PHONY: all demo test unit e2e dev verify interop golden bench fuzz lint docs format install clean

@@ -7,11 +7,11 @@
 import pathlib
 import sys
 
-from gen import listc, smc, wirec
+from gen import docs, listc, smc, wirec
 from gen.report import SpecError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PARTS = (listc, smc, wirec)  # each: generate(spec) and golden(spec) -> {file name: text}
+PARTS = (listc, smc, wirec, docs)  # each: generate(spec) and golden(spec) -> {file name: text}
 
 
 def put(folder, name, text):

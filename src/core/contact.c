@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stddef.h>
 
-enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000 };
+enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000, RESTED_US = 500000 };
 
 static struct pg_contact *of_dial(const struct pg_dial *d)
 {
@@ -90,9 +90,17 @@ bool pg_bootstrap_is_retrying(const struct pg_bootstrap *b)
     return of_bootstrap(b)->for_ever;
 }
 
+/* While a local client waits for the peer, a try a second; else the back-off. */
 uint64_t pg_bootstrap_backoff_ms(const struct pg_bootstrap *b)
 {
-    return of_bootstrap(b)->delay_ms;
+    const struct pg_contact *c = of_bootstrap(b);
+    bool hurried = c->node->scope.now_us < c->hurried_until_us;
+    return hurried && c->delay_ms > BACKOFF_FIRST_MS ? BACKOFF_FIRST_MS : c->delay_ms;
+}
+
+bool pg_bootstrap_is_rested(const struct pg_bootstrap *b)
+{
+    return of_bootstrap(b)->node->scope.now_us - of_bootstrap(b)->tried_us >= RESTED_US;
 }
 
 static void choose_delay(struct pg_contact *c)
@@ -124,6 +132,7 @@ void pg_bootstrap_do_dial_begin(struct pg_bootstrap *b)
         pg_log_dialing_bootstrap(c->node->log, pg_bytes(addr, pg_multiaddr_text(&c->addrs[0], addr, sizeof addr)));
     }
     c->tried = true;
+    c->tried_us = c->node->scope.now_us;
     pg_step(&c->dial.in, PG_DIAL_ON_START);
 }
 
@@ -136,7 +145,7 @@ static void tell_schedule(struct pg_contact *c)
 {
     char id[PG_PEER_ID_TEXT];
     if (c->for_ever)
-        pg_log_reconnect_scheduled(c->node->log, peer_text(c, id), (c->delay_ms + 500) / 1000);
+        pg_log_reconnect_scheduled(c->node->log, peer_text(c, id), (pg_bootstrap_backoff_ms(&c->bootstrap) + 500) / 1000);
 }
 
 void pg_bootstrap_do_redial_tell(struct pg_bootstrap *b)
@@ -236,8 +245,11 @@ void pg_contact_start(struct pg_contact *c, bool bootstrap, bool for_ever)
     pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_START);
 }
 
-void pg_contact_hurry(struct pg_contact *c)
+void pg_contact_hurry(struct pg_contact *c, uint64_t for_ms)
 {
+    uint64_t until = c->node->scope.now_us + for_ms * 1000;
+    if (until > c->hurried_until_us)
+        c->hurried_until_us = until;
     pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_HURRY);
 }
 

@@ -163,14 +163,15 @@ static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
     struct pg_node *n = l->node;
     struct pg_multiaddr addr;
     l->endpoint.port = at->port; /* dials leave from the port that was given, too */
+    go_when_settled(n);
     pg_multiaddr_from_tcp(&addr, at);
-    if (n->n_addrs == 64)
+    /* A wildcard that the loop could not expand: this machine has no address of that family. */
+    if (n->n_addrs == 64 || pg_endpoint_is_unspecified(at))
         return;
     n->addrs[n->n_addrs++] = addr;
     pg_node_control_listening(n, &n->addrs[n->n_addrs - 1]);
     if (n->ready)
         pg_identify_push(n);
-    go_when_settled(n);
 }
 
 static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)

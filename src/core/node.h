@@ -102,7 +102,7 @@ void pg_node_stands(struct pg_node *);
 struct pg_contact *pg_node_contact(struct pg_node *, const struct pg_peer_id *); /* found or new; an empty id is always new */
 bool pg_contact_add(struct pg_contact *, const struct pg_multiaddr *);           /* false: full, or there already */
 void pg_contact_start(struct pg_contact *, bool bootstrap, bool for_ever);
-void pg_contact_hurry(struct pg_contact *); /* somebody waits: do not sit out the back-off */
+void pg_contact_hurry(struct pg_contact *, uint64_t for_ms); /* somebody waits that long: do not sit out the back-off */
 const struct pg_peer_id *pg_contact_peer(const struct pg_contact *);
 
 /* Sessions: connections whose remote is proven. */

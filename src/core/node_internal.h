@@ -31,6 +31,7 @@ struct pg_contact {
     struct pg_multiaddr addrs[PG_CONTACT_ADDRS];
     uint32_t n_addrs, next_addr, pending;
     uint32_t backoff_ms, delay_ms;
+    uint64_t tried_us, hurried_until_us;
     enum pg_err why;
     char reason[96];
     bool used, started, is_bootstrap, for_ever, tried, failing;

@@ -29,7 +29,7 @@ struct pg_bytes pg_forward_service(const struct pg_forward *f)
 void pg_forward_hurry(struct pg_forward *f)
 {
     if (f->contact)
-        pg_contact_hurry(f->contact);
+        pg_contact_hurry(f->contact, f->tunnels->wait_ms);
 }
 
 static void stands(struct pg_listener *l, const struct pg_endpoint *at)

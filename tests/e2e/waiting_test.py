@@ -76,6 +76,27 @@ def a_killed_provider_that_comes_back_is_used_by_the_same_consumer(bed):
 
 
 @test
+def clients_that_came_in_vain_do_not_cost_the_next_one_its_wait(bed):
+    service = bed.service(echo)
+    port = free_port()
+    expose = ["--expose", f"echo=127.0.0.1:{service.port}"]
+    provider = bed.peer("provider", *expose, listen=f"/ip4/127.0.0.1/tcp/{port}")
+    consumer = bed.peer("consumer", "--bootstrap", provider.addr, "--tunnel", f"{provider.id}:echo@127.0.0.1:0")
+    tunnel = consumer.tunnel_port("echo")
+    want(speaks(bed.connect(tunnel)))
+    provider.kill()
+    consumer.saw("connection closed", peer=provider.id)
+    for _ in range(40):
+        bed.connect(tunnel).close()
+    dials = len(consumer.find("dialing"))
+    want(dials < 10, f"{dials} dials for 40 clients")
+    waiting = bed.connect(tunnel)
+    waiting.sendall(b"are you back?")
+    bed.peer("provider", *expose, listen=f"/ip4/127.0.0.1/tcp/{port}")
+    same(read_exactly(waiting, 13), b"are you back?")
+
+
+@test
 def a_bootstrap_that_is_down_at_start_is_dialled_until_it_comes(bed):
     service = bed.service(echo)
     provider_id, port = learn_id(bed, "provider"), free_port()
