@@ -308,7 +308,8 @@ void pg_yamux_stream_data(struct pg_stream *s, struct pg_bytes data)
 }
 
 /* Twice the window whenever half of it was used up within two round trips: the sender could have sent more. On fast links a
- * busy machine's scheduler is the longer delay, so a round trip counts for a millisecond at least. */
+ * busy machine's scheduler is the longer delay, so a round trip counts for ten milliseconds at least. But not while what has
+ * come lies about untaken: then the reader is what is slow, and more would only wait here and grow cold. */
 static void widen(struct pg_stream *s, uint64_t now)
 {
     struct pg_transport *t = s->conn->transport;
