@@ -34,8 +34,7 @@ static bool put_message(struct pg_session *s, struct pg_writer *out)
         m.listen_addrs[m.n_listen_addrs++] = pg_bytes(n->addrs[i].at, n->addrs[i].len);
     for (uint32_t i = 0; i < n->n_handlers; i++)
         m.protocols[m.n_protocols++] = n->handlers[i]->protocol;
-    pg_put_uvarint(out, pg_pb_identify_size(&m));
-    pg_pb_identify_write(&m, out);
+    pg_pb_identify_write_framed(&m, out);
     return !out->failed;
 }
 

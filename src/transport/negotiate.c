@@ -20,28 +20,23 @@ struct pg_negotiate_listen {
     struct pg_negotiation n;
 };
 
-static size_t put_line(uint8_t *out, size_t room, struct pg_bytes text)
-{
-    struct pg_writer w = pg_writer(out, room);
-    pg_put_uvarint(&w, text.len + 1);
-    pg_put_bytes(&w, text);
-    pg_put_u8(&w, '\n');
-    assert(!w.failed);
-    return w.len;
-}
-
 static void send_line(struct pg_negotiation *n, struct pg_bytes text)
 {
-    uint8_t line[PG_MSS_MAX + 8];
-    n->send(n->context, pg_bytes(line, put_line(line, sizeof line, text)));
+    uint8_t line[PG_MSS_ROOM];
+    struct pg_writer w = pg_writer(line, sizeof line);
+    pg_mss_put(&w, text);
+    assert(!w.failed && "a protocol id of ours is too long");
+    n->send(n->context, pg_written(&w));
 }
 
 void pg_negotiate_dial_do_proposal_send(struct pg_negotiate_dial *self)
 {
-    uint8_t both[PG_MSS_MAX + 64];
-    size_t len = put_line(both, sizeof both, HEADER);
-    len += put_line(both + len, sizeof both - len, self->n.protocol);
-    self->n.send(self->n.context, pg_bytes(both, len));
+    uint8_t both[2 * PG_MSS_ROOM];
+    struct pg_writer w = pg_writer(both, sizeof both);
+    pg_mss_put(&w, HEADER);
+    pg_mss_put(&w, self->n.protocol);
+    assert(!w.failed && "a protocol id of ours is too long");
+    self->n.send(self->n.context, pg_written(&w));
 }
 
 void pg_negotiate_listen_do_header_send(struct pg_negotiate_listen *self)
