@@ -50,6 +50,7 @@ enum pg_input_kind {
     PG_INPUT_START,
     PG_INPUT_LISTENING,     /* link, local */
     PG_INPUT_LISTEN_FAILED, /* link, error, reason; the link is dead */
+    PG_INPUT_ACCEPT_FAILED, /* link: the listener; reason: why somebody had to be turned away */
     PG_INPUT_ACCEPTED,      /* link: the listener; fresh: the new link, remote, local */
     PG_INPUT_CONNECTED,     /* link, remote, local */
     PG_INPUT_RECEIVED,      /* link, data: writable, with PG_READ_HEADROOM bytes free before it */

@@ -31,6 +31,8 @@ void pg_os_release(struct os_link *o)
 {
     if (o->open_handles > 0 || o->resolving)
         return;
+    if (o->found)
+        uv_freeaddrinfo(o->found);
     if (o->unlink_path) {
         unlink(o->unlink_path);
         free(o->unlink_path);
@@ -236,6 +238,11 @@ void pg_os_mark_dirty(struct os_link *o)
 
 /* Reading. */
 
+static bool waits_to_write(const struct os_link *o)
+{
+    return (o->events & (UV_WRITABLE | UV_WRITABLE << 4)) != 0;
+}
+
 static void on_readable(struct os_link *o)
 {
     struct pg_loop *l = o->loop;
@@ -244,7 +251,7 @@ static void on_readable(struct os_link *o)
     if (room > PG_READ_MAX)
         room = PG_READ_MAX;
     if (room == 0) {
-        pg_os_arm(o, (o->events & UV_WRITABLE) != 0);
+        pg_os_arm(o, waits_to_write(o));
         return;
     }
     ssize_t n = read(o->read_fd, at, room);
@@ -262,13 +269,13 @@ static void on_readable(struct os_link *o)
     }
     if (n == 0) {
         o->saw_end = true;
-        pg_os_arm(o, (o->events & UV_WRITABLE) != 0);
+        pg_os_arm(o, waits_to_write(o));
         pg_loop_feed(l, &(struct pg_input){.kind = PG_INPUT_ENDED, .link = o->link});
         return;
     }
     pg_loop_feed(l, &(struct pg_input){.kind = PG_INPUT_RECEIVED, .link = o->link, .data = at, .len = (size_t)n});
     if (!o->dead && o->link->credit == 0)
-        pg_os_arm(o, (o->events & UV_WRITABLE) != 0);
+        pg_os_arm(o, waits_to_write(o));
 }
 
 static void on_connected(struct os_link *o)
@@ -277,12 +284,19 @@ static void on_connected(struct os_link *o)
     socklen_t n = sizeof error;
     getsockopt(o->write_fd, SOL_SOCKET, SO_ERROR, &error, &n);
     if (error != 0) {
+        if (pg_os_try_next(o))
+            return;
         pg_os_lost(o, pg_socket_error(error), strerror(error));
         return;
     }
     o->connecting = false;
     struct pg_input in = {.kind = PG_INPUT_CONNECTED, .link = o->link, .remote = o->remote};
     pg_socket_local(o->read_fd, &in.local);
+    if (in.local.family && in.local.port == o->remote.port && memcmp(in.local.ip, o->remote.ip, sizeof in.local.ip) == 0) {
+        /* Dialling from the listening port to that very port: TCP has joined the socket to itself. */
+        pg_os_lost(o, PG_ERR_SELF_DIAL, "this address leads to ourselves");
+        return;
+    }
     o->events = UV_WRITABLE;
     pg_loop_feed(o->loop, &in);
     if (!o->dead)
@@ -325,6 +339,8 @@ static void on_acceptable(struct os_link *o)
             fd = accept4(o->read_fd, NULL, NULL, SOCK_CLOEXEC);
             if (fd >= 0)
                 close(fd);
+            pg_loop_feed(o->loop, &(struct pg_input){.kind = PG_INPUT_ACCEPT_FAILED, .link = o->link,
+                                                     .reason = PG_LIT("no file descriptors left, a connection was closed at once (ulimit -n)")});
             o->loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
             continue;
         }
@@ -339,8 +355,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     struct os_link *o = poll->data;
     if (o->dead)
         return;
-    if (status < 0)
+    if (status < 0) {
         events = UV_READABLE | UV_WRITABLE; /* the system call will say what is wrong */
+        o->events &= poll == &o->read_poll ? ~7 : 7; /* libuv has stopped watching */
+    }
     if (o->connecting) {
         on_connected(o);
         return;
@@ -358,6 +376,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     if (!o->dead && (events & UV_READABLE) && poll == &o->read_poll)
         on_readable(o);
+    if (!o->dead && status < 0)
+        pg_os_arm(o, o->link->tx.bytes > 0); /* bytes may lie before the error: on until a call reports it */
 }
 
 /* Regular files as standard input or output: ready whenever the core is. */

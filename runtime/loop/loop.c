@@ -49,6 +49,8 @@ static void run_listen(struct pg_loop *l, const struct pg_command *c)
     o->listening = true;
     if (fd < 0) {
         int why = errno;
+        if (pg_os_try_next(o))
+            return;
         pg_os_lost(o, pg_socket_error(why), strerror(why));
         return;
     }
@@ -70,6 +72,8 @@ static void run_dial(const struct pg_command *c)
     int fd = pg_socket_dial(&o->remote, &c->from, c->mode);
     if (fd < 0) {
         int why = errno;
+        if (pg_os_try_next(o))
+            return;
         pg_os_lost(o, pg_socket_error(why), strerror(why));
         return;
     }
@@ -77,6 +81,38 @@ static void run_dial(const struct pg_command *c)
     o->connecting = true;
     pg_os_watch(o);
     pg_os_arm(o, true);
+}
+
+static void run_resolved(struct os_link *o)
+{
+    uint16_t port = o->remote.port;
+    pg_socket_endpoint(o->more->ai_addr, &o->remote);
+    o->remote.port = port;
+    o->more = o->more->ai_next;
+    struct pg_command c = {.link = o->link, .mode = o->mode & 0x7f, .from = o->from};
+    if (o->mode & 0x80)
+        run_listen(o->loop, &c);
+    else
+        run_dial(&c);
+}
+
+/* A handle of libuv cannot be used again at once, so the link goes on with a fresh system side. */
+bool pg_os_try_next(struct os_link *o)
+{
+    struct pg_link *link = o->link;
+    struct os_link *next = o->more && !link->closing ? pg_os_new(o->loop, link, -1, -1) : NULL;
+    if (!next)
+        return false;
+    next->remote.port = o->remote.port;
+    next->from = o->from;
+    next->mode = o->mode;
+    next->found = o->found;
+    next->more = o->more;
+    o->found = NULL;
+    o->link = NULL;
+    pg_os_end(o, false);
+    run_resolved(next);
+    return true;
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
@@ -90,15 +126,10 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
         o->listening = o->mode & 0x80;
         pg_os_lost(o, PG_ERR_UNREACHABLE, status < 0 ? uv_strerror(status) : "name has no address");
     } else {
-        uint16_t port = o->remote.port;
-        pg_socket_endpoint(found->ai_addr, &o->remote);
-        o->remote.port = port;
-        struct pg_command c = {.link = o->link, .mode = o->mode & 0x7f, .from = o->from};
-        if (o->mode & 0x80)
-            run_listen(l, &c);
-        else
-            run_dial(&c);
+        o->found = o->more = found;
+        run_resolved(o);
         pg_loop_drain(l);
+        return;
     }
     uv_freeaddrinfo(found);
 }
@@ -205,7 +236,7 @@ static void look_for_unsent(uv_handle_t *handle, void *context)
         return;
     const struct os_link *o = handle->data;
     /* Whoever reads our standard output may take all the time there is; a peer may not. */
-    if (!o->dead && !o->connecting && o->link->tx.bytes > 0 && (o->adopted || uv_now(&o->loop->uv) < o->loop->stop_until_ms))
+    if (!o->dead && !o->connecting && o->link->tx.bytes > 0 && ((o->adopted && !o->loop->interrupted) || uv_now(&o->loop->uv) < o->loop->stop_until_ms))
         *unsent = true;
 }
 
@@ -244,8 +275,14 @@ void pg_loop_drain(struct pg_loop *l)
 
 static void on_signal(uv_signal_t *signal, int number)
 {
+    struct pg_loop *l = signal->data;
     (void)number;
-    pg_loop_feed(signal->data, &(struct pg_input){.kind = PG_INPUT_STOP});
+    l->interrupted = true;
+    if (l->stopping) { /* what is left waits for a reader that may never come */
+        uv_stop(&l->uv);
+        return;
+    }
+    pg_loop_feed(l, &(struct pg_input){.kind = PG_INPUT_STOP});
 }
 
 static void on_linger(uv_timer_t *timer)

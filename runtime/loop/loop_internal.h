@@ -13,6 +13,7 @@ struct os_link {
     uv_getaddrinfo_t resolve;
     struct pg_endpoint remote, from;
     struct os_link *next_dirty, *next_pump, *next_linger;
+    struct addrinfo *found, *more; /* of the name: all, and those not tried yet */
     char *unlink_path; /* of a unix listener */
     uint64_t linger_until_ms;
     int read_fd, write_fd, events;
@@ -35,7 +36,7 @@ struct pg_loop {
     unsigned n_adopted;
     uint64_t stop_until_ms;
     int spare_fd, status;
-    bool stopping, draining;
+    bool stopping, draining, interrupted;
     uint8_t *buffer; /* PG_READ_HEADROOM + PG_READ_MAX */
 };
 
@@ -43,6 +44,8 @@ struct pg_loop {
 uint64_t pg_loop_now_us(void);
 void pg_loop_feed(struct pg_loop *, const struct pg_input *); /* into the core, and carries out what it says */
 void pg_loop_drain(struct pg_loop *);
+
+bool pg_os_try_next(struct os_link *); /* another address of the name; false: there is none */
 
 /* link.c */
 struct os_link *pg_os_new(struct pg_loop *, struct pg_link *, int read_fd, int write_fd); /* NULL: memory is short */

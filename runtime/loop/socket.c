@@ -135,8 +135,14 @@ int pg_socket_listen_unix(const char *path)
         return -1;
     }
     struct stat left;
-    if (errno == ECONNREFUSED && lstat(path, &left) == 0 && S_ISSOCK(left.st_mode))
+    if (errno == ECONNREFUSED && lstat(path, &left) == 0) {
+        if (!S_ISSOCK(left.st_mode)) {
+            close(fd);
+            errno = EEXIST;
+            return -1;
+        }
         unlink(path);
+    }
     mode_t before = umask(0177);
     int bound = bind(fd, (struct sockaddr *)&a, sizeof a);
     umask(before);

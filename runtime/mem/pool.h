@@ -26,5 +26,10 @@ void pg_pool_give(struct pg_pool *, void *slot);
 /* Gives the pages of free slots back that have not been needed since the last call. Not for the data path: pages that
  * come and go with every message cost more than the cipher (measured: half of the throughput). */
 void pg_pool_trim(struct pg_pool *);
+/* Fewer than an eighth of the slots are left: these are for those who cannot do without. */
+static inline bool pg_pool_crowded(const struct pg_pool *p)
+{
+    return p->count - p->used < p->count / 8;
+}
 /* Number of a slot in its pool, from 0: what handles are made of. */
 uint32_t pg_pool_number(const struct pg_pool *, const void *slot);

@@ -1,11 +1,18 @@
 /* The program. Reads options and hands over to run.c or status.c. */
 #include "cli/run.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 extern char **environ;
 
 int main(int argc, char *argv[])
 {
     struct pg_options options;
+    /* A standard stream that the caller has closed must not become a socket of ours. */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", O_RDWR);
     int status = pg_options_start(&options, argc, argv, environ, PG_VERSION);
     if (status >= 0)
         return status;

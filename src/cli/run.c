@@ -162,6 +162,18 @@ static int drive(struct run *r)
     return status;
 }
 
+/* Names what a command was aimed at. */
+static int tell_failure(const struct run *r, enum pg_err error, struct pg_bytes reason)
+{
+    char text[1024];
+    const struct pg_options *o = r->options;
+    if (!o->address)
+        return pg_out_failure(o->values.json, error, reason);
+    snprintf(text, sizeof text, "%s%s%s: %.*s", o->address, o->service ? ":" : "", o->service ? o->service : "", (int)reason.len,
+             (const char *)reason.at);
+    return pg_out_failure(o->values.json, error, pg_text(text));
+}
+
 static int run_peer(struct run *r)
 {
     char peer[PG_PEER_ID_TEXT];
@@ -180,7 +192,7 @@ static int run_peer(struct run *r)
     int status = drive(r);
     enum pg_err error = pg_peer_failure(r->peer, &reason);
     if (error != PG_OK)
-        status = pg_out_failure(r->options->values.json, error, reason);
+        status = tell_failure(r, error, reason);
     pg_peer_free(r->peer);
     return status;
 }

@@ -18,8 +18,11 @@ static struct pg_contact *of_bootstrap(const struct pg_bootstrap *b)
     return HOST_OF(pg_contact, bootstrap, b);
 }
 
-static struct pg_bytes peer_text(const struct pg_contact *c, char out[PG_PEER_ID_TEXT])
+/* Its id, or its first address while nobody has said who answers there. */
+static struct pg_bytes name(const struct pg_contact *c, char out[PG_MULTIADDR_TEXT])
 {
+    if (!c->peer.len && c->n_addrs > 0)
+        return pg_bytes(out, pg_multiaddr_text(&c->addrs[0], out, PG_MULTIADDR_TEXT));
     return pg_bytes(out, pg_peer_id_text(&c->peer, out));
 }
 
@@ -108,6 +111,8 @@ static void choose_delay(struct pg_contact *c)
     /* Up to a fifth more or less, so that a mesh does not come back in step. */
     uint32_t fifth = c->backoff_ms / 5;
     c->delay_ms = c->backoff_ms - fifth + (uint32_t)(pg_node_random(c->node) % (2 * fifth + 1));
+    if (c->delay_ms > BACKOFF_LAST_MS)
+        c->delay_ms = BACKOFF_LAST_MS;
 }
 
 void pg_bootstrap_do_backoff_grow(struct pg_bootstrap *b)
@@ -143,31 +148,31 @@ void pg_bootstrap_do_dial_cancel(struct pg_bootstrap *b)
 
 static void tell_schedule(struct pg_contact *c)
 {
-    char id[PG_PEER_ID_TEXT];
+    char id[PG_MULTIADDR_TEXT];
     if (c->for_ever)
-        pg_log_reconnect_scheduled(c->node->log, peer_text(c, id), (pg_bootstrap_backoff_ms(&c->bootstrap) + 500) / 1000);
+        pg_log_reconnect_scheduled(c->node->log, name(c, id), (pg_bootstrap_backoff_ms(&c->bootstrap) + 500) / 1000);
 }
 
 void pg_bootstrap_do_redial_tell(struct pg_bootstrap *b)
 {
     struct pg_contact *c = of_bootstrap(b);
-    char id[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
+    char id[PG_MULTIADDR_TEXT], addr[PG_MULTIADDR_TEXT];
     c->node->metrics.value[PG_METRIC_BOOTSTRAP_RECONNECTS]++;
-    pg_log_reconnect_started(c->node->log, peer_text(c, id),
+    pg_log_reconnect_started(c->node->log, name(c, id),
                              pg_bytes(addr, pg_multiaddr_text(&c->addrs[0], addr, sizeof addr)));
 }
 
 void pg_bootstrap_do_failure_tell(struct pg_bootstrap *b)
 {
     struct pg_contact *c = of_bootstrap(b);
-    char id[PG_PEER_ID_TEXT];
+    char id[PG_MULTIADDR_TEXT];
     struct pg_bytes reason = pg_text(c->reason[0] ? c->reason : pg_err_text(c->why ? c->why : PG_ERR_TIMEOUT));
     if (c->why == PG_ERR_SELF_DIAL)
         ; /* an own address in a list that many share: nothing to tell */
     else if (c->failing)
-        pg_log_reconnect_failed(c->node->log, peer_text(c, id), reason);
+        pg_log_reconnect_failed(c->node->log, name(c, id), reason);
     else
-        pg_log_outgoing_connection_error(c->node->log, peer_text(c, id), reason);
+        pg_log_outgoing_connection_error(c->node->log, name(c, id), reason);
     c->failing = true;
     tell_schedule(c);
     if (c->node->hooks.contact_failed)

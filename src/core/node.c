@@ -340,6 +340,7 @@ static void to_owner(struct pg_node *n, const struct pg_input *in)
     if (!o || in->link->closing)
         return;
     switch (in->kind) {
+    case PG_INPUT_ACCEPT_FAILED: pg_log_listener_error(n->log, in->reason); return;
     case PG_INPUT_LISTENING: o->user->listening(o, in); return;
     case PG_INPUT_ACCEPTED: o->user->accepted(o, in); return;
     case PG_INPUT_CONNECTED: o->user->connected(o, in); return;

@@ -248,6 +248,8 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
         n->hooks.peer_lost(n->hooks.context, s);
     if (remaining == 0)
         pg_contacts_peer_lost(n, &conn->peer);
+    else if (n->hooks.peer_up)
+        n->hooks.peer_up(n->hooks.context, pg_node_session(n, &conn->peer)); /* whoever waits may go by another */
 }
 
 void pg_sessions_reap(struct pg_node *n)
@@ -263,10 +265,15 @@ void pg_sessions_reap(struct pg_node *n)
 
 struct pg_session *pg_node_session(struct pg_node *n, const struct pg_peer_id *peer)
 {
-    for (struct pg_session *s = n->sessions; s; s = s->next)
-        if (s->up && pg_peer_id_equal(&s->conn->peer, peer))
+    struct pg_session *any = NULL; /* one that takes a stream now comes first */
+    for (struct pg_session *s = n->sessions; s; s = s->next) {
+        if (!s->up || !pg_peer_id_equal(&s->conn->peer, peer))
+            continue;
+        if (pg_stream_room(s->conn))
             return s;
-    return NULL;
+        any = any ? any : s;
+    }
+    return any;
 }
 
 struct pg_session *pg_node_sessions(struct pg_node *n)

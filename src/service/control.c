@@ -237,7 +237,7 @@ static void failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reaso
              why == PG_ERR_LOCAL_IN_USE ? ", perhaps by a peer with the same identity file" : "");
     /* A folder that cannot be written costs status, no more; a second peer on one identity helps nobody. */
     if (k->needed || why == PG_ERR_LOCAL_IN_USE)
-        pg_node_fail(l->node, why, pg_text(text));
+        pg_node_fail(l->node, why == PG_ERR_LOCAL_IN_USE || why == PG_ERR_LOCAL_NO_PERMISSION ? why : PG_ERR_CONFIG_BAD, pg_text(text));
     else
         pg_log_control_failed(pg_node_log(l->node), pg_text(text));
 }

@@ -32,17 +32,20 @@ void pg_forward_hurry(struct pg_forward *f)
         pg_contact_hurry(f->contact, f->tunnels->wait_ms);
 }
 
+void pg_endpoint_text(const struct pg_endpoint *at, char out[PG_ENDPOINT_TEXT])
+{
+    char ip[PG_IP_TEXT];
+    if (at->family == 6)
+        pg_ip6_text(at->ip, ip);
+    else
+        pg_ip4_text(at->ip, ip);
+    snprintf(out, PG_ENDPOINT_TEXT, at->family == 6 ? "[%s]:%u" : "%s:%u", ip, at->port);
+}
+
 static void stands(struct pg_listener *l, const struct pg_endpoint *at)
 {
     struct pg_forward *f = l->context;
-    char ip[PG_IP_TEXT];
-    if (at->family == 6) {
-        pg_ip6_text(at->ip, ip);
-        snprintf(f->bind, sizeof f->bind, "[%s]:%u", ip, at->port);
-    } else {
-        pg_ip4_text(at->ip, ip);
-        snprintf(f->bind, sizeof f->bind, "%s:%u", ip, at->port);
-    }
+    pg_endpoint_text(at, f->bind);
     pg_log_tunnel_listening(pg_node_log(l->node), pg_text(f->peer_text), f->service, pg_text(f->bind));
 }
 
@@ -137,8 +140,10 @@ void pg_tunnels_peer_up(struct pg_tunnels *t, struct pg_session *s)
 
 void pg_tunnels_stop(struct pg_tunnels *t)
 {
-    for (uint32_t i = 0; i < t->n_forwards; i++)
+    for (uint32_t i = 0; i < t->n_forwards; i++) {
         pg_listener_stop(&t->forwards[i].listener);
+        pg_log_tunnel_shut_down(pg_node_log(t->node), t->forwards[i].service);
+    }
     for (struct pg_tunnel_consumer *c = t->consumer_list; c; c = c->next)
         pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_STOP);
     for (struct pg_tunnel_provider *p = t->provider_list; p; p = p->next)

@@ -85,7 +85,11 @@ void pg_pipe_from_stream(struct pg_pipe *p, struct pg_bytes data)
 {
     if (!p->local || !((1u << p->in.ctl.state) & PG_PIPE_READS_STREAM))
         return;
-    if (!pg_queue_put(&p->local->tx, data)) {
+    /* The last of the memory is the connections': they carry everybody, and end when they find none. A tunnel whose reader
+     * is slow gives way, and its reader sees a reset, for what came is not all. */
+    bool greedy = p->held > PG_YAMUX_WINDOW_FIRST / 4 && pg_pool_crowded(p->local->tx.pool);
+    if (greedy || !pg_queue_put(&p->local->tx, data)) {
+        pg_node_reset(p->node, &p->local);
         fail(p, PG_ERR_NO_MEMORY, pg_text(pg_err_text(PG_ERR_NO_MEMORY)));
         pg_step(&p->in, PG_PIPE_ON_LOCAL_FAILED);
         return;
@@ -150,6 +154,7 @@ void pg_pipe_local_written(struct pg_pipe *p)
 void pg_pipe_local_lost(struct pg_pipe *p, enum pg_err why, struct pg_bytes reason)
 {
     p->local = NULL;
+    p->local_lost = true;
     fail(p, why, reason);
     pg_step(&p->in, PG_PIPE_ON_LOCAL_FAILED);
 }

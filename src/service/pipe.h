@@ -15,7 +15,7 @@ struct pg_pipe {
     size_t held;                   /* bytes from the stream that the local side has not taken */
     enum pg_err why;               /* PG_OK: both directions ended in order */
     char reason[96];
-    bool begun;
+    bool begun, local_lost;
     struct pg_pipe *next_doomed;   /* its tunnel has ended */
     struct pg_instance *machine;   /* of the tunnel then */
 };

@@ -57,14 +57,24 @@ static void ping_told(struct pg_ping *p, bool ok, uint64_t rtt_us)
         snprintf(text, sizeof text, t->config->json ? "{\"event\":\"ping\",\"seq\":%u,\"rtt_us\":null}\n" : "seq %u: lost\n",
                  t->sent - 1);
     report(t, pg_text(text));
-    if (t->sent < t->config->count)
+    if (t->sent < t->config->count) {
+        pg_post(&t->in, PG_TASK_ON_PROGRESS);
         return;
-    snprintf(text, sizeof text, t->config->json ? "{\"event\":\"summary\",\"sent\":%u,\"received\":%u}\n" : "sent %u, received %u\n",
-             t->sent, t->received);
-    report(t, pg_text(text));
+    }
     if (t->received < t->sent)
         fail(t, p->why ? p->why : PG_ERR_TIMEOUT, PG_LIT("not every ping was answered"));
     pg_post(&t->in, t->received == t->sent ? PG_TASK_ON_WORK_DONE : PG_TASK_ON_WORK_FAILED);
+}
+
+/* However it ends, the pings that were sent are summed up. */
+static void sum_up(struct pg_task *t)
+{
+    char text[96];
+    if (t->config->task != PG_TASK_PING || t->ping.sent == 0)
+        return;
+    snprintf(text, sizeof text, t->config->json ? "{\"event\":\"summary\",\"sent\":%u,\"received\":%u}\n" : "sent %u, received %u\n",
+             t->ping.sent, t->received);
+    report(t, pg_text(text));
 }
 
 /* pipe */
@@ -86,7 +96,7 @@ static void begin_pipe(struct pg_task *t)
 static enum pg_err outcome(const struct pg_tunnel_consumer *c)
 {
     switch ((enum pg_tunnel_consumer_event)c->in.event) {
-    case PG_TUNNEL_CONSUMER_ON_PIPE_DONE: return c->pipe.why;
+    case PG_TUNNEL_CONSUMER_ON_PIPE_DONE: return c->pipe.local_lost ? PG_ERR_IO : c->pipe.why;
     case PG_TUNNEL_CONSUMER_ON_ANSWER_REJECTED: return PG_ERR_TUNNEL_REJECTED;
     case PG_TUNNEL_CONSUMER_ON_ANSWER_BAD:
     case PG_TUNNEL_CONSUMER_ON_ANSWER_NONE: return PG_ERR_SERVICE_DOWN;
@@ -131,6 +141,7 @@ void pg_task_do_work_begin(struct pg_task *t)
 
 void pg_task_do_success_tell(struct pg_task *t)
 {
+    sum_up(t);
     pg_node_stop(t->node, 0);
 }
 
@@ -138,6 +149,7 @@ void pg_task_do_failure_tell(struct pg_task *t)
 {
     if (t->why == PG_OK)
         fail(t, PG_ERR_CLOSED, pg_text(pg_err_text(PG_ERR_CLOSED)));
+    sum_up(t);
     pg_node_stop(t->node, pg_err_exit(t->why));
 }
 
@@ -146,6 +158,7 @@ void pg_task_do_lateness_tell(struct pg_task *t)
     char text[96];
     snprintf(text, sizeof text, "no answer within %llu ms (--timeout)", (unsigned long long)t->config->timeout_ms);
     fail(t, PG_ERR_TIMEOUT, pg_text(text));
+    sum_up(t);
     pg_node_stop(t->node, pg_err_exit(PG_ERR_TIMEOUT));
 }
 

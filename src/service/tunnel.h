@@ -9,6 +9,7 @@
 
 #define PG_MAX_EXPOSED 64u
 #define PG_MAX_FORWARDS 64u
+#define PG_TUNNEL_SMALL 512u /* bytes of a message in pieces that need no chunk */
 
 struct pg_exposed {
     struct pg_bytes name, host;
@@ -61,6 +62,10 @@ struct pg_forward_view {
 };
 bool pg_tunnels_view(const struct pg_tunnels *, uint32_t i, struct pg_forward_view *);
 
+/* HOST:PORT, an IPv6 address in brackets: how logs show local sockets. */
+#define PG_ENDPOINT_TEXT 64
+void pg_endpoint_text(const struct pg_endpoint *, char out[PG_ENDPOINT_TEXT]);
+
 /* For tunnel_consumer.c and tunnel_provider.c. */
 struct pg_tunnel_consumer {
     struct pg_pipe pipe; /* first: its owner is the local link's */
@@ -70,7 +75,8 @@ struct pg_tunnel_consumer {
     struct pg_forward *forward;
     struct pg_tunnel_consumer *next, **previous;
     struct pg_frame frame;
-    void *room; /* chunk for an answer in pieces */
+    void *room; /* chunk for a long answer in pieces */
+    uint8_t small[PG_TUNNEL_SMALL];
     uint64_t came_us;
     char client[64], reason[256];
 };
@@ -84,7 +90,8 @@ struct pg_tunnel_provider {
     struct pg_queue early; /* bytes that came before the service was connected */
     struct pg_frame frame;
     void *room;
-    char name[256], peer[PG_PEER_ID_TEXT], reason[160];
+    uint8_t small[PG_TUNNEL_SMALL];
+    char name[256], peer[PG_PEER_ID_TEXT], reason[320];
     bool ended_early;
 };
 extern const struct pg_handler pg_tunnel_serve;
@@ -94,5 +101,8 @@ struct pg_bytes pg_forward_service(const struct pg_forward *);
 void pg_forward_hurry(struct pg_forward *);
 /* Where the strings of a message of `text` bytes go: small when they fit, else the turn's arena (base NULL: used up). */
 struct pg_arena pg_tunnel_arena(struct pg_node *, uint8_t *small, size_t room, size_t text);
+/* As pg_frame_feed; takes a chunk into *room only for a message that is long and in pieces: whoever says nothing costs none. */
+enum pg_frame_result pg_tunnel_frame_feed(struct pg_tunnels *, struct pg_frame *, uint8_t small[PG_TUNNEL_SMALL], void **room,
+                                          struct pg_bytes *in, struct pg_bytes *text);
 /* Writes {"accepted":…} or a request behind its length. */
 bool pg_tunnel_send(struct pg_stream *, const struct pg_json_table *, const void *message);

@@ -68,7 +68,7 @@ static void asking_data(struct pg_tunnel_consumer *t, struct pg_stream *s, struc
 {
     struct pg_bytes text;
     size_t before = data.len;
-    enum pg_frame_result result = pg_frame_feed(&t->frame, &data, &text);
+    enum pg_frame_result result = pg_tunnel_frame_feed(t->tunnels, &t->frame, t->small, &t->room, &data, &text);
     pg_stream_consumed(s, before - data.len);
     if (result == PG_FRAME_BAD) {
         snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(pg_frame_error(&t->frame)));
@@ -141,7 +141,7 @@ void pg_tunnel_consumer_do_stream_open(struct pg_tunnel_consumer *t)
 {
     struct pg_session *s = pg_node_session(t->tunnels->node, pg_forward_peer(t->forward));
     enum pg_err why = PG_ERR_CLOSED;
-    pg_frame_init(&t->frame, PG_JSON_TUNNEL_RESPONSE_FRAMING, t->room, t->room ? PG_JSON_TUNNEL_RESPONSE_MAX : 0);
+    pg_frame_init(&t->frame, PG_JSON_TUNNEL_RESPONSE_FRAMING, NULL, PG_JSON_TUNNEL_RESPONSE_MAX);
     t->pipe.stream = s ? pg_stream_open(pg_session_conn(s), &handler, t, &why) : NULL;
     if (!t->pipe.stream) {
         snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(why));
@@ -279,11 +279,9 @@ void pg_tunnel_consumer_do_end_tell(struct pg_tunnel_consumer *t)
 
 void pg_tunnel_consumer_arrived(struct pg_tunnels *all, struct pg_forward *f, struct pg_link *link, const struct pg_endpoint *remote)
 {
-    struct pg_multiaddr from;
-    char text[PG_MULTIADDR_TEXT];
+    char text[PG_ENDPOINT_TEXT];
     struct pg_tunnel_consumer *t = pg_pool_take_zero(&all->consumers);
-    pg_multiaddr_from_tcp(&from, remote);
-    pg_multiaddr_text(&from, text, sizeof text);
+    pg_endpoint_text(remote, text);
     if (!t) {
         pg_log_tunnel_session_failed(pg_node_log(all->node), pg_text(text), PG_LIT("too many tunnels"));
         pg_node_reset(all->node, &link);
@@ -292,7 +290,6 @@ void pg_tunnel_consumer_arrived(struct pg_tunnels *all, struct pg_forward *f, st
     t->tunnels = all;
     t->forward = f;
     t->came_us = pg_node_scope(all->node)->now_us;
-    t->room = pg_pool_take(pg_node_transport(all->node)->chunks);
     t->pipe.owner.user = &client_user;
     t->pipe.local = link;
     link->owner = &t->pipe.owner;

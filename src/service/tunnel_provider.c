@@ -40,6 +40,29 @@ bool pg_tunnel_send(struct pg_stream *s, const struct pg_json_table *table, cons
     return pg_stream_write(s, pg_bytes(text, w.len + 4));
 }
 
+enum pg_frame_result pg_tunnel_frame_feed(struct pg_tunnels *all, struct pg_frame *f, uint8_t small[PG_TUNNEL_SMALL], void **room,
+                                          struct pg_bytes *in, struct pg_bytes *text)
+{
+    while (!f->body && in->len > 0) { /* the length first: it says how much room the rest needs */
+        struct pg_bytes one = pg_bytes_head(*in, 1);
+        enum pg_frame_result result = pg_frame_feed(f, &one, text);
+        *in = pg_bytes_skip(*in, 1);
+        if (result != PG_FRAME_MORE)
+            return result;
+    }
+    if (f->body && f->need - f->have > in->len && !f->room) {
+        struct pg_pool *chunks = pg_node_transport(all->node)->chunks;
+        if (f->need > PG_TUNNEL_SMALL && !*room && !pg_pool_crowded(chunks))
+            *room = pg_pool_take(chunks);
+        f->room = f->need > PG_TUNNEL_SMALL ? *room : small;
+        if (!f->room) {
+            f->error = PG_ERR_NO_MEMORY;
+            return PG_FRAME_BAD;
+        }
+    }
+    return pg_frame_feed(f, in, text);
+}
+
 struct pg_arena pg_tunnel_arena(struct pg_node *n, uint8_t *small, size_t room, size_t text)
 {
     /* Hundreds of short messages may come in one turn; a long one is worth the turn's arena. */
@@ -48,11 +71,12 @@ struct pg_arena pg_tunnel_arena(struct pg_node *n, uint8_t *small, size_t room, 
     return (struct pg_arena){pg_node_scratch(n, text + room), text + room, 0};
 }
 
-static void refuse(struct pg_tunnel_provider *t)
+/* `logged` is shorter than what the peer is told where the line names the service anyway. */
+static void refuse(struct pg_tunnel_provider *t, const char *logged)
 {
     struct pg_json_tunnel_response no = {.has_reason = true, .reason = pg_text(t->reason)};
     metrics(t)->value[PG_METRIC_TUNNELS_REJECTED_PROVIDER]++;
-    pg_log_tunnel_rejected(logs(t), pg_text(t->peer), pg_text(t->name), pg_text(t->reason));
+    pg_log_tunnel_rejected(logs(t), pg_text(t->peer), pg_text(t->name), pg_text(logged));
     if (!t->pipe.stream)
         return;
     if (!pg_tunnel_send(t->pipe.stream, &pg_json_tunnel_response_table, &no))
@@ -64,14 +88,14 @@ static void refuse(struct pg_tunnel_provider *t)
 
 void pg_tunnel_provider_do_answer_unknown(struct pg_tunnel_provider *t)
 {
-    snprintf(t->reason, sizeof t->reason, "unknown service: %.120s", t->name);
-    refuse(t);
+    snprintf(t->reason, sizeof t->reason, "unknown service: %s", t->name);
+    refuse(t, "unknown service");
 }
 
 void pg_tunnel_provider_do_answer_stopping(struct pg_tunnel_provider *t)
 {
     snprintf(t->reason, sizeof t->reason, "the peer is shutting down");
-    refuse(t);
+    refuse(t, t->reason);
 }
 
 void pg_tunnel_provider_do_answer_down(struct pg_tunnel_provider *t)
@@ -79,13 +103,13 @@ void pg_tunnel_provider_do_answer_down(struct pg_tunnel_provider *t)
     char why[sizeof t->reason];
     memcpy(why, t->reason, sizeof why);
     snprintf(t->reason, sizeof t->reason, "service cannot be reached: %.100s", why);
-    refuse(t);
+    refuse(t, t->reason);
 }
 
 void pg_tunnel_provider_do_answer_late(struct pg_tunnel_provider *t)
 {
     snprintf(t->reason, sizeof t->reason, "service cannot be reached: no answer in time");
-    refuse(t);
+    refuse(t, t->reason);
 }
 
 void pg_tunnel_provider_do_answer_accept(struct pg_tunnel_provider *t)
@@ -199,11 +223,21 @@ static void take_request(struct pg_tunnel_provider *t, struct pg_bytes text)
     pg_step(&t->in, PG_TUNNEL_PROVIDER_ON_REQUEST_GOOD);
 }
 
+/* What comes before the service is there. Bytes that find no room must not vanish from the middle of a stream. */
+static void keep_early(struct pg_tunnel_provider *t, struct pg_bytes data)
+{
+    if (!pg_pool_crowded(t->early.pool) && pg_queue_put(&t->early, data))
+        return;
+    snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(PG_ERR_NO_MEMORY));
+    pg_tunnel_provider_do_stream_drop(t);
+    pg_step(&t->in, PG_TUNNEL_PROVIDER_ON_STREAM_FAILED);
+}
+
 static void reading_data(struct pg_tunnel_provider *t, struct pg_bytes data)
 {
     struct pg_bytes text;
     size_t before = data.len;
-    enum pg_frame_result result = pg_frame_feed(&t->frame, &data, &text);
+    enum pg_frame_result result = pg_tunnel_frame_feed(t->tunnels, &t->frame, t->small, &t->room, &data, &text);
     pg_stream_consumed(t->pipe.stream, before - data.len);
     if (result == PG_FRAME_BAD) {
         snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(pg_frame_error(&t->frame)));
@@ -213,8 +247,8 @@ static void reading_data(struct pg_tunnel_provider *t, struct pg_bytes data)
         give_room_back(t);
     }
     /* A consumer may send on without waiting for the answer. */
-    if (data.len > 0 && t->pipe.stream && !pg_queue_put(&t->early, data))
-        pg_step(&t->in, PG_TUNNEL_PROVIDER_ON_REQUEST_BAD);
+    if (data.len > 0 && t->pipe.stream && t->in.ctl.state == PG_TUNNEL_PROVIDER_CONNECTING)
+        keep_early(t, data);
 }
 
 static void serve_data(struct pg_stream *s, struct pg_bytes data)
@@ -225,7 +259,7 @@ static void serve_data(struct pg_stream *s, struct pg_bytes data)
     else if (t->in.ctl.state == PG_TUNNEL_PROVIDER_READING)
         reading_data(t, data);
     else if (t->in.ctl.state == PG_TUNNEL_PROVIDER_CONNECTING)
-        (void)pg_queue_put(&t->early, data); /* the window bounds it */
+        keep_early(t, data); /* the window bounds it */
     else
         pg_stream_consumed(s, data.len);
 }
@@ -257,7 +291,8 @@ static void serve_closed(struct pg_stream *s, enum pg_err why)
     }
     t->pipe.stream = NULL;
     snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(why ? why : PG_ERR_CLOSED));
-    pg_step(&t->in, PG_TUNNEL_PROVIDER_ON_STREAM_FAILED);
+    /* An answer that ends our half may be what closes the stream: then this machine is in the middle of a step. */
+    pg_post(&t->in, PG_TUNNEL_PROVIDER_ON_STREAM_FAILED);
 }
 
 static void serve_opened(struct pg_stream *s)
@@ -270,13 +305,12 @@ static void serve_opened(struct pg_stream *s)
         pg_stream_reset(s);
         return;
     }
-    t->room = pg_pool_take(pg_node_transport(all->node)->chunks);
     t->tunnels = all;
     t->pipe.stream = s;
     s->user = t;
     pg_peer_id_text(pg_stream_peer(s), t->peer);
     pg_queue_init(&t->early, pg_node_transport(all->node)->chunks);
-    pg_frame_init(&t->frame, PG_JSON_TUNNEL_REQUEST_FRAMING, t->room, t->room ? PG_JSON_TUNNEL_REQUEST_MAX : 0);
+    pg_frame_init(&t->frame, PG_JSON_TUNNEL_REQUEST_FRAMING, NULL, PG_JSON_TUNNEL_REQUEST_MAX);
     t->next = all->provider_list;
     t->previous = &all->provider_list;
     if (t->next)
@@ -324,6 +358,7 @@ void pg_tunnel_provider_do_end_tell(struct pg_tunnel_provider *t)
 static void tell_failure(struct pg_tunnel_provider *t, const char *what)
 {
     metrics(t)->value[PG_METRIC_TUNNELS_FAILED_PROVIDER]++;
+    metrics(t)->value[PG_METRIC_PROTOCOL_ERRORS] += t->in.event == PG_TUNNEL_PROVIDER_ON_REQUEST_BAD;
     pg_log_tunnel_handler_failed(logs(t), pg_text(t->peer), pg_text(what));
 }
 
