@@ -22,6 +22,7 @@ dev: build-dev/build.ninja
 verify: build/build.ninja
 	cmake --build build
 	$(PYTHON) tools/verify/verify.py build
+	$(PYTHON) -m gen golden --check
 interop: all
 	$(PYTHON) tests/interop/run.py --punchgate build/punchgate
 
