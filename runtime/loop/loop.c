@@ -13,12 +13,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { DEAF_MS = 10000, SWEEP_MS = 1000, PEER = PG_LISTEN_PEER };
 _Static_assert((int)PG_LISTEN_PEER == (int)PG_DIAL_PEER, "one mode says that a link leads to a peer");
-
 
 uint64_t pg_loop_now_us(void)
 {
@@ -46,7 +44,6 @@ static void run_listen(struct pg_loop *l, const struct pg_command *c)
     } else {
         fd = pg_socket_listen(&o->remote, c->mode);
     }
-    o->listening = true;
     if (fd < 0) {
         int why = errno;
         if (pg_os_try_next(o))
@@ -89,8 +86,8 @@ static void run_resolved(struct os_link *o)
     pg_socket_endpoint(o->more->ai_addr, &o->remote);
     o->remote.port = port;
     o->more = o->more->ai_next;
-    struct pg_command c = {.link = o->link, .mode = o->mode & 0x7f, .from = o->from};
-    if (o->mode & 0x80)
+    struct pg_command c = {.link = o->link, .mode = o->mode, .from = o->from};
+    if (o->listening)
         run_listen(o->loop, &c);
     else
         run_dial(&c);
@@ -106,6 +103,7 @@ bool pg_os_try_next(struct os_link *o)
     next->remote.port = o->remote.port;
     next->from = o->from;
     next->mode = o->mode;
+    next->listening = o->listening;
     next->found = o->found;
     next->more = o->more;
     o->found = NULL;
@@ -123,7 +121,6 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     if (o->dead) {
         pg_os_release(o);
     } else if (status < 0 || !found) {
-        o->listening = o->mode & 0x80;
         pg_os_lost(o, PG_ERR_UNREACHABLE, status < 0 ? uv_strerror(status) : "name has no address");
     } else {
         o->found = o->more = found;
@@ -149,6 +146,7 @@ static void run_open(struct pg_loop *l, const struct pg_command *c)
     o->remote = c->endpoint;
     o->from = c->from;
     o->mode = c->mode;
+    o->listening = listen;
     if (c->host.len == 0) {
         if (listen)
             run_listen(l, c);
@@ -158,14 +156,11 @@ static void run_open(struct pg_loop *l, const struct pg_command *c)
     }
     char host[NI_MAXHOST];
     snprintf(host, sizeof host, "%.*s", (int)c->host.len, (const char *)c->host.at);
-    o->mode |= listen ? 0x80 : 0;
     o->resolve.data = o;
     struct addrinfo want = {.ai_socktype = SOCK_STREAM};
     o->resolving = uv_getaddrinfo(&l->uv, &o->resolve, on_resolved, host, NULL, &want) == 0;
-    if (!o->resolving) {
-        o->listening = listen;
+    if (!o->resolving)
         pg_os_lost(o, PG_ERR_UNREACHABLE, "name cannot be resolved");
-    }
 }
 
 static void run(struct pg_loop *l, const struct pg_command *c)

@@ -38,11 +38,11 @@ void *pg_pool_take(struct pg_pool *p)
         number = p->free[--p->n_free];
         p->lowest = p->lowest < p->n_free ? p->lowest : p->n_free;
         p->trimmed = p->trimmed < p->n_free ? p->trimmed : p->n_free;
-    }
-    else if (p->fresh < p->count)
+    } else if (p->fresh < p->count) {
         number = p->fresh++;
-    else
+    } else {
         return NULL;
+    }
     p->used++;
     return p->base + (size_t)number * p->slot;
 }

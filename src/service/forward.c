@@ -158,15 +158,14 @@ void pg_tunnels_cut(struct pg_tunnels *t)
         pg_pipe_finish(&p->pipe);
 }
 
-static void end_pipe(struct pg_tunnels *t, struct pg_pipe *p, void *room)
+static void end_pipe(struct pg_tunnels *t, struct pg_pipe *p, void **room)
 {
     if (p->stream)
         pg_stream_detach(p->stream);
     pg_node_close(t->node, &p->local);
     if (p->begun)
         pg_instance_end(&p->in);
-    if (room)
-        pg_pool_give(pg_node_transport(t->node)->chunks, room);
+    pg_tunnel_room_give(t, room);
     t->n_running--;
 }
 
@@ -178,7 +177,7 @@ static void free_consumer(struct pg_tunnels *t, struct pg_tunnel_consumer *c)
     else
         t->consumer_end = c->previous;
     pg_instance_end(&c->in);
-    end_pipe(t, &c->pipe, c->room);
+    end_pipe(t, &c->pipe, &c->room);
     pg_pool_give(&t->consumers, c);
 }
 
@@ -189,7 +188,7 @@ static void free_provider(struct pg_tunnels *t, struct pg_tunnel_provider *p)
         p->next->previous = p->previous;
     pg_queue_clear(&p->early);
     pg_instance_end(&p->in);
-    end_pipe(t, &p->pipe, p->room);
+    end_pipe(t, &p->pipe, &p->room);
     pg_pool_give(&t->providers, p);
 }
 

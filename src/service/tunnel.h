@@ -78,7 +78,7 @@ struct pg_tunnel_consumer {
     void *room; /* chunk for a long answer in pieces */
     uint8_t small[PG_TUNNEL_SMALL];
     uint64_t came_us;
-    char client[64], reason[256];
+    char reason[256];
 };
 struct pg_tunnel_provider {
     struct pg_pipe pipe;
@@ -104,5 +104,7 @@ struct pg_arena pg_tunnel_arena(struct pg_node *, uint8_t *small, size_t room, s
 /* As pg_frame_feed; takes a chunk into *room only for a message that is long and in pieces: whoever says nothing costs none. */
 enum pg_frame_result pg_tunnel_frame_feed(struct pg_tunnels *, struct pg_frame *, uint8_t small[PG_TUNNEL_SMALL], void **room,
                                           struct pg_bytes *in, struct pg_bytes *text);
+/* That chunk back, if there is one. */
+void pg_tunnel_room_give(struct pg_tunnels *, void **room);
 /* Writes {"accepted":…} or a request behind its length. */
 bool pg_tunnel_send(struct pg_stream *, const struct pg_json_table *, const void *message);

@@ -77,10 +77,8 @@ static void asking_data(struct pg_tunnel_consumer *t, struct pg_stream *s, struc
         take_answer(t, text);
         if (data.len > 0 && t->pipe.begun)
             pg_pipe_from_stream(&t->pipe, data); /* bytes behind the answer in one frame */
-        if (t->pipe.begun && t->room) {
-            pg_pool_give(pg_node_transport(t->tunnels->node)->chunks, t->room);
-            t->room = NULL;
-        }
+        if (t->pipe.begun)
+            pg_tunnel_room_give(t->tunnels, &t->room);
     }
 }
 

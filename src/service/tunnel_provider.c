@@ -63,6 +63,13 @@ enum pg_frame_result pg_tunnel_frame_feed(struct pg_tunnels *all, struct pg_fram
     return pg_frame_feed(f, in, text);
 }
 
+void pg_tunnel_room_give(struct pg_tunnels *all, void **room)
+{
+    if (*room)
+        pg_pool_give(pg_node_transport(all->node)->chunks, *room);
+    *room = NULL;
+}
+
 struct pg_arena pg_tunnel_arena(struct pg_node *n, uint8_t *small, size_t room, size_t text)
 {
     /* Hundreds of short messages may come in one turn; a long one is worth the turn's arena. */
@@ -195,13 +202,6 @@ void pg_tunnel_provider_do_service_drop(struct pg_tunnel_provider *t)
 
 /* The stream. */
 
-static void give_room_back(struct pg_tunnel_provider *t)
-{
-    if (t->room)
-        pg_pool_give(pg_node_transport(t->tunnels->node)->chunks, t->room);
-    t->room = NULL;
-}
-
 static void take_request(struct pg_tunnel_provider *t, struct pg_bytes text)
 {
     uint8_t small[2048];
@@ -244,7 +244,7 @@ static void reading_data(struct pg_tunnel_provider *t, struct pg_bytes data)
         pg_step(&t->in, PG_TUNNEL_PROVIDER_ON_REQUEST_BAD);
     } else if (result == PG_FRAME_MESSAGE) {
         take_request(t, text);
-        give_room_back(t);
+        pg_tunnel_room_give(t->tunnels, &t->room);
     }
     /* A consumer may send on without waiting for the answer. */
     if (data.len > 0 && t->pipe.stream && t->in.ctl.state == PG_TUNNEL_PROVIDER_CONNECTING)

@@ -69,25 +69,18 @@ static struct pg_bytes spoken_muxer(void *context, struct pg_bytes offer)
 
 static void end_negotiation(struct pg_conn *c)
 {
-    if (!c->negotiation)
-        return;
-    pg_instance_end(&c->negotiation->in);
-    pg_pool_give(&c->transport->negotiations, c->negotiation);
-    c->negotiation = NULL;
+    pg_negotiation_give(&c->transport->negotiations, &c->negotiation);
 }
 
 static void negotiate(struct pg_conn *c, struct pg_bytes protocol, void (*send)(void *, struct pg_bytes),
                       struct pg_bytes (*spoken)(void *, struct pg_bytes))
 {
     end_negotiation(c);
-    c->negotiation = pg_pool_take(&c->transport->negotiations);
+    c->negotiation = pg_negotiation_take(&c->transport->negotiations, send, spoken, c);
     if (!c->negotiation) {
         pg_post(&c->upgrade.in, PG_UPGRADE_ON_NEGOTIATE_FAILED);
         return;
     }
-    c->negotiation->send = send;
-    c->negotiation->spoken = spoken;
-    c->negotiation->context = c;
     if (c->dialer)
         pg_negotiation_dial(c->negotiation, c->transport->scope, &c->upgrade.in, protocol);
     else

@@ -60,6 +60,27 @@ bool pg_negotiate_listen_is_spoken(const struct pg_negotiate_listen *self)
     return self->n.spoken(self->n.context, self->n.line).len > 0;
 }
 
+struct pg_negotiation *pg_negotiation_take(struct pg_pool *pool, void (*send)(void *context, struct pg_bytes),
+                                           struct pg_bytes (*spoken)(void *context, struct pg_bytes offer), void *context)
+{
+    struct pg_negotiation *n = pg_pool_take(pool);
+    if (!n)
+        return NULL;
+    n->send = send;
+    n->spoken = spoken;
+    n->context = context;
+    return n;
+}
+
+void pg_negotiation_give(struct pg_pool *pool, struct pg_negotiation **negotiation)
+{
+    if (!*negotiation)
+        return;
+    pg_instance_end(&(*negotiation)->in);
+    pg_pool_give(pool, *negotiation);
+    *negotiation = NULL;
+}
+
 static void begin(struct pg_negotiation *n, const struct pg_machine *machine, const struct pg_binding *binding,
                   struct pg_scope *scope, struct pg_instance *owner)
 {

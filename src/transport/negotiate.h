@@ -3,6 +3,7 @@
 #pragma once
 #include "machine/machine.h"
 #include "mem/bytes.h"
+#include "mem/pool.h"
 #include "wire/mss.h"
 
 struct pg_negotiation {
@@ -16,9 +17,14 @@ struct pg_negotiation {
     struct pg_bytes line;     /* in hand */
 };
 
+/* One from the pool; NULL when there are too many. */
+struct pg_negotiation *pg_negotiation_take(struct pg_pool *, void (*send)(void *context, struct pg_bytes),
+                                           struct pg_bytes (*spoken)(void *context, struct pg_bytes offer), void *context);
+/* Back to the pool, whatever came of it; *negotiation is NULL then, and may have been before. */
+void pg_negotiation_give(struct pg_pool *, struct pg_negotiation **negotiation);
 /* Starts as the side that proposes: header and proposal leave at once, data may follow them at once. */
 void pg_negotiation_dial(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner, struct pg_bytes protocol);
-/* Starts as the side that is asked. Set send, context (and spoken) before either. */
+/* Starts as the side that is asked. */
 void pg_negotiation_listen(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner);
 /* Takes lines from *in and advances it; stops right behind the line that settles the matter. The owner hears
  * negotiate.agreed, .refused or .failed. */

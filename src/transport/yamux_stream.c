@@ -49,11 +49,7 @@ void pg_stream_await_credit(struct pg_stream *s)
 
 static void end_negotiation(struct pg_stream *s)
 {
-    if (!s->negotiation)
-        return;
-    pg_instance_end(&s->negotiation->in);
-    pg_pool_give(&s->conn->transport->negotiations, s->negotiation);
-    s->negotiation = NULL;
+    pg_negotiation_give(&s->conn->transport->negotiations, &s->negotiation);
 }
 
 /* Takes the stream out of its session; its memory goes when the turn is over. */
@@ -308,8 +304,7 @@ void pg_yamux_stream_data(struct pg_stream *s, struct pg_bytes data)
 }
 
 /* Twice the window whenever half of it was used up within two round trips: the sender could have sent more. On fast links a
- * busy machine's scheduler is the longer delay, so a round trip counts for ten milliseconds at least. But not while what has
- * come lies about untaken: then the reader is what is slow, and more would only wait here and grow cold. */
+ * busy machine's scheduler is the longer delay, so a round trip counts for a millisecond at least. */
 static void widen(struct pg_stream *s, uint64_t now)
 {
     struct pg_transport *t = s->conn->transport;
@@ -398,12 +393,9 @@ static struct pg_bytes negotiation_spoken(void *context, struct pg_bytes offer)
 
 static bool negotiate(struct pg_stream *s)
 {
-    s->negotiation = pg_pool_take(&s->conn->transport->negotiations);
+    s->negotiation = pg_negotiation_take(&s->conn->transport->negotiations, negotiation_send, negotiation_spoken, s);
     if (!s->negotiation)
         return false;
-    s->negotiation->send = negotiation_send;
-    s->negotiation->spoken = negotiation_spoken;
-    s->negotiation->context = s;
     pg_step(&s->substream.in, PG_SUBSTREAM_ON_BEGIN);
     return true;
 }

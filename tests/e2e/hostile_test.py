@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-from peers import echo, how_it_ends, main, read_exactly, same, speaks, test, until, want
+from peers import LiveTunnel, how_it_ends, main, read_exactly, same, test, until, want
 
 HEADER = b"\x13/multistream/1.0.0\n"
 
@@ -22,23 +22,11 @@ def answer(client):
     return read_exactly(client, length).decode()
 
 
-class Scene:
-    """A tunnel that must go on living, and the port that strangers try."""
-
-    def __init__(self, bed):
-        self.bed = bed
-        self.service = bed.service(echo)
-        self.provider, self.consumer, port = bed.pair("echo", self.service.port)
-        self.live = bed.connect(port)
-        want(speaks(self.live))
+class Scene(LiveTunnel):
+    """Strangers try the port of its provider."""
 
     def stranger(self):
         return self.bed.connect(self.provider.port)
-
-    def lives(self):
-        want(speaks(self.live, os.urandom(1000)), "the tunnel does not answer")
-        same(self.provider.find("connection closed", peer=self.consumer.id), [], "ends of the consumer's connection")
-        same(self.provider.process.poll(), None)
 
 
 def closed_by(client, data, patience=20):

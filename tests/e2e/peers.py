@@ -61,6 +61,22 @@ def main():
     sys.exit(1 if failed else 0)
 
 
+class LiveTunnel:
+    """A tunnel that must go on living whatever strangers do to its provider."""
+
+    def __init__(self, bed):
+        self.bed = bed
+        self.service = bed.service(echo)
+        self.provider, self.consumer, port = bed.pair("echo", self.service.port)
+        self.live = bed.connect(port)
+        want(speaks(self.live))
+
+    def lives(self):
+        want(speaks(self.live, os.urandom(1000)), "the tunnel does not answer")
+        same(self.provider.find("connection closed", peer=self.consumer.id), [], "ends of the consumer's connection")
+        same(self.provider.process.poll(), None)
+
+
 def want(truth, why="not as expected"):
     if not truth:
         raise AssertionError(why)

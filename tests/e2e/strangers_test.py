@@ -4,20 +4,13 @@ import os
 import struct
 
 from dialer import ACK, DATA, FIN, GOAWAY, PING, PROLOGUE, RST, SYN, WINDOW, Dialer, Ended, Key, field
-from peers import echo, main, same, speaks, test, until, want
+from peers import LiveTunnel, echo, main, same, test, until, want
 
 TUNNEL = "/punchgate/tunnel/1.0.0"
 
 
-class Scene:
-    """A provider with a tunnel that must go on living."""
-
-    def __init__(self, bed):
-        self.bed = bed
-        self.service = bed.service(echo)
-        self.provider, self.consumer, port = bed.pair("echo", self.service.port)
-        self.live = bed.connect(port)
-        want(speaks(self.live))
+class Scene(LiveTunnel):
+    """Strangers with a key try its provider."""
 
     def dial(self):
         dialer = Dialer(self.provider.port)
@@ -27,9 +20,13 @@ class Scene:
     def stranger(self):
         return self.dial().upgrade()
 
-    def lives(self):
-        want(speaks(self.live, os.urandom(1000)), "the tunnel does not answer")
-        same(self.provider.find("connection closed", peer=self.consumer.id), [], "ends of the consumer's connection")
+
+def accepted(dialer):
+    """A tunnel stream that the provider takes."""
+    stream = dialer.open(TUNNEL)
+    stream.send(framed('{"service_name":"echo"}'))
+    same(stream.answer(), '{"accepted":true}')
+    return stream
 
 
 def framed(text):
@@ -58,9 +55,7 @@ def a_stranger_that_behaves_is_served(bed):
     scene = Scene(bed)
     dialer = scene.stranger()
     scene.provider.saw("connection opened", peer=dialer.key.peer_id)
-    stream = dialer.open(TUNNEL)
-    stream.send(framed('{"service_name":"echo"}'))
-    same(stream.answer(), '{"accepted":true}')
+    stream = accepted(dialer)
     stream.send(b"hello", FIN)
     same(stream.end(), ("fin", b"hello"))
     scene.lives()
@@ -252,9 +247,7 @@ def late_frames_for_streams_that_are_gone_do_no_harm(bed):
     for flags in (0, FIN, RST, ACK):
         stream.send(b"late", flags)
         dialer.frame(WINDOW, flags, stream.id, 1000)
-    stream = dialer.open(TUNNEL)
-    stream.send(framed('{"service_name":"echo"}'))
-    same(stream.answer(), '{"accepted":true}')
+    accepted(dialer)
     scene.lives()
 
 
@@ -306,9 +299,7 @@ def opening_and_resetting_at_once_leaves_nothing_behind(bed):
         dialer.frame(WINDOW, RST, dialer.next_id, 0)
         dialer.next_id += 2
     until(lambda: len(os.listdir(f"/proc/{scene.provider.process.pid}/fd")) <= files + 2, "the descriptors come back")
-    stream = dialer.open(TUNNEL)
-    stream.send(framed('{"service_name":"echo"}'))
-    same(stream.answer(), '{"accepted":true}')
+    accepted(dialer)
     scene.lives()
 
 

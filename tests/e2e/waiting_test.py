@@ -53,14 +53,21 @@ def an_early_client_that_leaves_is_forgotten(bed):
     until(lambda: len(consumer.find("local client waits for its peer")) == 2, "the second client waits")
 
 
+def a_provider_to_be_killed(bed):
+    """What starts it, again and again at one port; the provider, its consumer and the port of the tunnel."""
+    service, port = bed.service(echo), free_port()
+
+    def start():
+        return bed.peer("provider", "--expose", f"echo=127.0.0.1:{service.port}", listen=f"/ip4/127.0.0.1/tcp/{port}")
+
+    provider = start()
+    consumer = bed.peer("consumer", "--bootstrap", provider.addr, "--tunnel", f"{provider.id}:echo@127.0.0.1:0")
+    return start, provider, consumer, consumer.tunnel_port("echo")
+
+
 @test
 def a_killed_provider_that_comes_back_is_used_by_the_same_consumer(bed):
-    service = bed.service(echo)
-    port = free_port()
-    expose = ["--expose", f"echo=127.0.0.1:{service.port}"]
-    provider = bed.peer("provider", *expose, listen=f"/ip4/127.0.0.1/tcp/{port}")
-    consumer = bed.peer("consumer", "--bootstrap", provider.addr, "--tunnel", f"{provider.id}:echo@127.0.0.1:0")
-    tunnel = consumer.tunnel_port("echo")
+    start, provider, consumer, tunnel = a_provider_to_be_killed(bed)
     live = bed.connect(tunnel)
     want(speaks(live))
     provider.kill()
@@ -68,7 +75,7 @@ def a_killed_provider_that_comes_back_is_used_by_the_same_consumer(bed):
     consumer.saw("connection closed", peer=provider.id)
     waiting = bed.connect(tunnel)
     waiting.sendall(b"are you back?")
-    back = bed.peer("provider", *expose, listen=f"/ip4/127.0.0.1/tcp/{port}")
+    back = start()
     same(back.id, provider.id, "peer id after the restart")
     same(read_exactly(waiting, 13), b"are you back?")
     want(speaks(bed.connect(tunnel)))
@@ -77,12 +84,7 @@ def a_killed_provider_that_comes_back_is_used_by_the_same_consumer(bed):
 
 @test
 def clients_that_came_in_vain_do_not_cost_the_next_one_its_wait(bed):
-    service = bed.service(echo)
-    port = free_port()
-    expose = ["--expose", f"echo=127.0.0.1:{service.port}"]
-    provider = bed.peer("provider", *expose, listen=f"/ip4/127.0.0.1/tcp/{port}")
-    consumer = bed.peer("consumer", "--bootstrap", provider.addr, "--tunnel", f"{provider.id}:echo@127.0.0.1:0")
-    tunnel = consumer.tunnel_port("echo")
+    start, provider, consumer, tunnel = a_provider_to_be_killed(bed)
     want(speaks(bed.connect(tunnel)))
     provider.kill()
     consumer.saw("connection closed", peer=provider.id)
@@ -92,7 +94,7 @@ def clients_that_came_in_vain_do_not_cost_the_next_one_its_wait(bed):
     want(dials < 10, f"{dials} dials for 40 clients")
     waiting = bed.connect(tunnel)
     waiting.sendall(b"are you back?")
-    bed.peer("provider", *expose, listen=f"/ip4/127.0.0.1/tcp/{port}")
+    start()
     same(read_exactly(waiting, 13), b"are you back?")
 
 
