@@ -317,7 +317,7 @@ static void accept_one(struct os_link *listener, int fd, struct sockaddr_storage
     o->mode = listener->mode;
     pg_socket_endpoint((struct sockaddr *)from, &o->remote);
     if (o->remote.family)
-        pg_socket_tune(fd, &o->remote);
+        pg_socket_tune(fd, &o->remote, l->congestion);
     pg_os_watch(o);
     struct pg_input in = {.kind = PG_INPUT_ACCEPTED, .link = listener->link, .fresh = fresh, .remote = o->remote};
     pg_socket_local(fd, &in.local);

@@ -66,7 +66,7 @@ static void run_listen(struct pg_loop *l, const struct pg_command *c)
 static void run_dial(const struct pg_command *c)
 {
     struct os_link *o = c->link->os;
-    int fd = pg_socket_dial(&o->remote, &c->from, c->mode);
+    int fd = pg_socket_dial(&o->remote, &c->from, c->mode, o->loop->congestion);
     if (fd < 0) {
         int why = errno;
         if (pg_os_try_next(o))
@@ -315,6 +315,7 @@ struct pg_loop *pg_loop_new(const struct pg_core *core)
     l->core = core;
     l->buffer = buffer;
     l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pg_socket_congestion(l->congestion);
     uv_timer_init(&l->uv, &l->deadline);
     uv_timer_init(&l->uv, &l->linger_timer);
     uv_signal_init(&l->uv, &l->interrupt);

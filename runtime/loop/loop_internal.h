@@ -23,6 +23,8 @@ struct os_link {
     bool end_asked, end_done, close_asked, flushed, saw_end, dead, resolving;
 };
 
+#define PG_SOCKET_CONGESTION 16 /* TCP_CA_NAME_MAX */
+
 struct pg_loop {
     uv_loop_t uv;
     uv_timer_t deadline, linger_timer;
@@ -36,6 +38,7 @@ struct pg_loop {
     unsigned n_adopted;
     uint64_t stop_until_ms;
     int spare_fd, status;
+    char congestion[PG_SOCKET_CONGESTION]; /* control that the system has chosen */
     bool stopping, draining, interrupted;
     uint8_t *buffer; /* PG_READ_HEADROOM + PG_READ_MAX */
 };
@@ -71,6 +74,8 @@ unsigned pg_socket_addresses(const struct pg_endpoint *bound, struct pg_endpoint
 int pg_socket_listen(const struct pg_endpoint *, uint8_t listen_kind);
 int pg_socket_listen_unix(const char *path);
 /* Connecting (EINPROGRESS) or connected, or -1 with errno. */
-int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind);
-void pg_socket_tune(int fd, const struct pg_endpoint *remote);
+int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind, const char *usual);
+/* For a socket that was accepted or is to be dialled; usual is the system's congestion control. */
+void pg_socket_tune(int fd, const struct pg_endpoint *remote, const char *usual);
+void pg_socket_congestion(char out[PG_SOCKET_CONGESTION]);
 int pg_socket_error(int error_number); /* errno -> enum pg_err */

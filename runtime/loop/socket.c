@@ -86,12 +86,26 @@ static bool is_loopback(const struct pg_endpoint *e)
     return e->family == 4 ? e->ip[0] == 127 : memcmp(e->ip, one, 16) == 0;
 }
 
+static void set_congestion(int fd, const char *name)
+{
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name));
+}
+
+void pg_socket_congestion(char out[PG_SOCKET_CONGESTION])
+{
+    socklen_t n = PG_SOCKET_CONGESTION - 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    memset(out, 0, PG_SOCKET_CONGESTION);
+    (void)getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, out, &n);
+    if (fd >= 0)
+        close(fd);
+}
+
 /* BBR paces what has no bottleneck and costs a third on loopback; real paths keep the system's choice. */
-void pg_socket_tune(int fd, const struct pg_endpoint *remote)
+void pg_socket_tune(int fd, const struct pg_endpoint *remote, const char *usual)
 {
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    if (is_loopback(remote))
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+    set_congestion(fd, is_loopback(remote) ? "cubic" : usual);
 }
 
 int pg_socket_listen(const struct pg_endpoint *e, uint8_t listen_kind)
@@ -104,6 +118,8 @@ int pg_socket_listen(const struct pg_endpoint *e, uint8_t listen_kind)
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     if (a.ss_family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    /* A connection that was accepted under BBR stays paced when it is changed to another: so change the listener. */
+    set_congestion(fd, "cubic");
     if (bind(fd, (struct sockaddr *)&a, n) == 0) {
         /* Only after bind: a second peer on this port still gets EADDRINUSE, our own dials may share it. */
         if (listen_kind == PG_LISTEN_PEER)
@@ -154,14 +170,14 @@ int pg_socket_listen_unix(const char *path)
     return -1;
 }
 
-static int try_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind)
+static int try_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind, const char *usual)
 {
     struct sockaddr_storage to;
     socklen_t n = pg_socket_address(remote, &to);
     int fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
-    pg_socket_tune(fd, remote);
+    pg_socket_tune(fd, remote, usual);
     if (from->family == remote->family && dial_kind == PG_DIAL_PEER) {
         struct sockaddr_storage own;
         socklen_t own_n = pg_socket_address(from, &own);
@@ -179,12 +195,12 @@ failed:;
     return -1;
 }
 
-int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind)
+int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind, const char *usual)
 {
-    int fd = try_dial(remote, from, dial_kind);
+    int fd = try_dial(remote, from, dial_kind, usual);
     /* The pair of addresses may be in use already (an earlier connection): any other port will do then. */
     if (fd < 0 && from->family && (errno == EADDRNOTAVAIL || errno == EADDRINUSE || errno == EINVAL))
-        fd = try_dial(remote, &(struct pg_endpoint){0}, dial_kind);
+        fd = try_dial(remote, &(struct pg_endpoint){0}, dial_kind, usual);
     return fd;
 }
 
