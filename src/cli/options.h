@@ -16,7 +16,7 @@ struct pg_origin {
 struct pg_options {
     enum pg_cli_command command;
     struct pg_option_values values; /* control: NULL when it is off */
-    const char *address;            /* argument of ping, identify and pipe */
+    const char *address;            /* argument of ping, identify, perf and pipe */
     const char *service;            /* of pipe */
     const char *file;               /* configuration file that was read, or NULL */
     const char *warning;            /* for the log: a variable that looks misspelt, or NULL */

@@ -104,7 +104,7 @@ static bool configure_peer(struct run *r)
 static bool configure_task(struct run *r)
 {
     static const enum pg_task_kind kinds[PG_CLI_COMMANDS] = {
-        [PG_CLI_PING] = PG_TASK_PING, [PG_CLI_IDENTIFY] = PG_TASK_IDENTIFY, [PG_CLI_PIPE] = PG_TASK_PIPE};
+        [PG_CLI_PING] = PG_TASK_PING, [PG_CLI_IDENTIFY] = PG_TASK_IDENTIFY, [PG_CLI_PERF] = PG_TASK_PERF, [PG_CLI_PIPE] = PG_TASK_PIPE};
     struct pg_peer_config *c = &r->config;
     c->task = kinds[r->options->command];
     c->node.quiet = true;
@@ -113,6 +113,8 @@ static bool configure_task(struct run *r)
     c->node.memory = (size_t)64 << 20;
     c->timeout_ms = r->options->values.timeout_ms;
     c->count = (uint32_t)r->options->values.count;
+    c->up = r->options->values.up;
+    c->down = r->options->values.down;
     c->json = r->options->values.json;
     c->service = pg_text(r->options->service);
     return pg_multiaddr_parse(&c->address, pg_text(r->options->address)) == PG_OK;

@@ -2,7 +2,7 @@
 #pragma once
 #include "cli/options.h"
 
-/* Runs what the options ask for (run, ping, identify, pipe) and returns the exit status. */
+/* Runs what the options ask for (run, ping, identify, perf, pipe) and returns the exit status. */
 int pg_run(const struct pg_options *);
 /* The commands that need no loop. */
 int pg_run_id(const struct pg_options *);

@@ -8,7 +8,7 @@
  * "reason; what to do". */
 bool pg_value_read(const struct pg_option_info *, const char *text, uint64_t *number, struct pg_line *why);
 
-/* The argument of ping and identify. */
+/* The argument of ping, identify and perf. */
 bool pg_value_address(const char *text, struct pg_line *why);
 /* The argument of pipe; colon is where it splits. */
 bool pg_value_pipe(const char *text, const char **colon, struct pg_line *why);

@@ -3,6 +3,7 @@
 
 #include "machines.gen.h"
 #include "service/control.h"
+#include "service/perf.h"
 #include "service/task.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@ struct pg_peer {
     struct pg_node *node;
     struct pg_control_socket control;
     struct pg_task task;
+    struct pg_perf_server perf;
     struct pg_peer_config config;
 };
 
@@ -115,6 +117,8 @@ static bool compose(struct pg_peer *p)
     for (uint32_t i = 0; i < c->n_forwards; i++)
         if (!pg_tunnels_forward(&p->tunnels, &c->forwards[i].peer, c->forwards[i].service, c->forwards[i].host, c->forwards[i].port))
             return false;
+    if (!has_task(p) && !pg_perf_server_init(&p->perf, p->node))
+        return false;
     if (has_task(p))
         pg_task_init(&p->task, p->node, &p->tunnels, c);
     return true;
@@ -143,11 +147,17 @@ void pg_peer_free(struct pg_peer *p)
         return;
     if (p->node && has_task(p))
         pg_task_free(&p->task);
+    pg_perf_server_free(&p->perf);
     if (p->node)
         pg_tunnels_end(&p->tunnels);
     pg_node_free(p->node);
     pg_tunnels_free(&p->tunnels);
     free(p);
+}
+
+struct pg_perf_server *pg_perf_server_of(void *services)
+{
+    return &((struct pg_peer *)services)->perf;
 }
 
 struct pg_core pg_peer_core(struct pg_peer *p)

@@ -3,7 +3,7 @@
 #pragma once
 #include "core/node.h"
 
-enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PIPE };
+enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PERF, PG_TASK_PIPE };
 
 struct pg_peer_expose {
     struct pg_bytes name, host;
@@ -30,6 +30,7 @@ struct pg_peer_config {
     struct pg_multiaddr address; /* of a task */
     struct pg_bytes service;     /* of a pipe */
     uint32_t count;              /* of pings */
+    uint64_t up, down;           /* bytes of perf */
     uint64_t timeout_ms;
     bool json;
 };

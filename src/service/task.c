@@ -1,8 +1,9 @@
-/* Facts and actions of task, and the commands ping and pipe; identify's answer is shown by task_identify.c.
+/* Facts and actions of task, and the commands ping and pipe; identify and perf are in task_identify.c and task_perf.c.
  * Called by peer.c. Output formats: the commands' contract in spec/options.list and docs. */
 #include "service/task.h"
 
 #include "service/task_identify.h"
+#include "service/task_perf.h"
 #include "trace/output.h"
 
 #include <stdio.h>
@@ -134,6 +135,7 @@ void pg_task_do_work_begin(struct pg_task *t)
         pg_ping_start(&t->ping, t->session, 1000, t->config->count);
         return;
     case PG_TASK_IDENTIFY: pg_task_identify_begin(t); return;
+    case PG_TASK_PERF: pg_task_perf_begin(t); return;
     case PG_TASK_PIPE: begin_pipe(t); return;
     case PG_TASK_NONE: return;
     }
@@ -187,6 +189,7 @@ void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
     if (t->session != s)
         return;
     pg_ping_end(&t->ping);
+    pg_perf_end(&t->perf);
     t->session = NULL;
     if (!t->piping)
         pg_step(&t->in, PG_TASK_ON_PEER_LOST); /* a pipe ends by its tunnel, which knows more */
@@ -208,5 +211,6 @@ void pg_task_stop(struct pg_task *t)
 void pg_task_free(struct pg_task *t)
 {
     pg_ping_end(&t->ping);
+    pg_perf_end(&t->perf);
     pg_queue_clear(&t->text);
 }

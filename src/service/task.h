@@ -1,6 +1,7 @@
-/* One thing done at one peer: the commands ping, identify and pipe. Called by peer.c. */
+/* One thing done at one peer: the commands ping, identify, perf and pipe. Called by peer.c. */
 #pragma once
 #include "core/ping.h"
+#include "service/perf.h"
 #include "service/peer.h"
 #include "service/tunnel.h"
 #include "task.gen.h"
@@ -14,6 +15,7 @@ struct pg_task {
     struct pg_contact *contact;
     struct pg_session *session;
     struct pg_ping ping;
+    struct pg_perf perf;
     struct pg_stream *identify;
     struct pg_queue text; /* of the identify answer */
     struct pg_link *stdio;

@@ -192,7 +192,7 @@ def a_wrong_configuration_is_status_78(bed):
 
 @test
 def help_and_version_go_to_standard_output(bed):
-    for command in ([], ["ping"], ["identify"], ["id"], ["pipe"], ["status"]):
+    for command in ([], ["ping"], ["identify"], ["perf"], ["id"], ["pipe"], ["status"]):
         status, out, error = bed.run(*command, "--help")
         same((status, error), (0, ""))
         want(out.startswith("Usage: punchgate"), out)

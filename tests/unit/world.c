@@ -35,7 +35,8 @@ static void raw_data(struct pg_stream *s, struct pg_bytes in)
     for (size_t i = 0; i < in.len && r->got + i < sizeof r->in; i++)
         r->in[r->got + i] = in.at[i];
     r->got += in.len;
-    pg_stream_consumed(s, in.len);
+    if (!r->hoards)
+        pg_stream_consumed(s, in.len);
 }
 
 static void raw_ended(struct pg_stream *s)
@@ -59,6 +60,10 @@ static void raw_closed(struct pg_stream *s, enum pg_err why)
 static const struct pg_handler raw_handler = {.protocol = {(const uint8_t *)PG_PROTOCOL_TUNNEL, sizeof PG_PROTOCOL_TUNNEL - 1},
                                               .opened = raw_opened, .data = raw_data, .ended = raw_ended,
                                               .writable = raw_writable, .closed = raw_closed};
+
+static const struct pg_handler raw_perf = {.protocol = {(const uint8_t *)PG_PROTOCOL_PERF, sizeof PG_PROTOCOL_PERF - 1},
+                                           .opened = raw_opened, .data = raw_data, .ended = raw_ended,
+                                           .writable = raw_writable, .closed = raw_closed};
 
 /* The world. */
 
@@ -381,12 +386,11 @@ void world_free(struct world *w)
     free(w);
 }
 
-/* A raw stream on which `text` has been said. */
-void raw_say(struct world *w, struct raw *r, struct pg_bytes text)
+static void say(struct world *w, struct raw *r, const struct pg_handler *handler, struct pg_bytes text)
 {
     enum pg_err why;
     *r = (struct raw){.w = w};
-    r->stream = pg_stream_open(pg_session_conn(w->session), &raw_handler, r, &why);
+    r->stream = pg_stream_open(pg_session_conn(w->session), handler, r, &why);
     CU_ASSERT_PTR_NOT_NULL_FATAL(r->stream);
     while (text.len > 0) {
         size_t n = text.len < 60000 ? text.len : 60000;
@@ -397,6 +401,16 @@ void raw_say(struct world *w, struct raw *r, struct pg_bytes text)
             return;
     }
     world_settle(w);
+}
+
+void raw_say(struct world *w, struct raw *r, struct pg_bytes text)
+{
+    say(w, r, &raw_handler, text);
+}
+
+void raw_say_perf(struct world *w, struct raw *r, struct pg_bytes text)
+{
+    say(w, r, &raw_perf, text);
 }
 
 size_t raw_framed(uint8_t *out, struct pg_bytes json)

@@ -45,6 +45,7 @@ struct raw {
     unsigned n_ended, n_closed;
     enum pg_err why;
     uint64_t to_send;
+    bool hoards;                /* gives no window back */
 };
 
 /* What the victim holds when nothing runs: to be the same after every attack. */
@@ -64,6 +65,7 @@ void world_check_nothing_left(struct world *, struct held before);
 
 /* A raw stream on which `text` has been said. */
 void raw_say(struct world *, struct raw *, struct pg_bytes text);
+void raw_say_perf(struct world *, struct raw *, struct pg_bytes text); /* on a stream of perf */
 /* The same for a request with its length before it; framed writes the two. */
 void raw_ask(struct world *, struct raw *, struct pg_bytes json);
 size_t raw_framed(uint8_t *out, struct pg_bytes json);
