@@ -1,5 +1,5 @@
 /* Reads punchgate.conf through libinih, which knows lines and quoting but not line numbers: the reader below counts.
- * Called by src/cli/options.c. Format: docs of libinih; punchgate(1), "CONFIGURATION FILE". */
+ * Called by options_sources.c. Format: docs of libinih; punchgate(1), "CONFIGURATION FILE". */
 #include "cli/config.h"
 #include <errno.h>
 #include <ini.h>

@@ -1,5 +1,5 @@
 /* The configuration file: finds it and hands out its name = value lines, each with its line number.
- * Called by src/cli/options.c only. Format: INI as libinih reads it; docs: punchgate(1), "CONFIGURATION FILE". */
+ * Called by options_sources.c only. Format: INI as libinih reads it; docs: punchgate(1), "CONFIGURATION FILE". */
 #pragma once
 #include "errors.gen.h"
 #include "trace/line.h"

@@ -1,5 +1,5 @@
 /* The kinds of spec/options.list, one check each; parsers of addresses and specifications do the reading.
- * Called by src/cli/options.c. A refusal says why and what to write instead, and repeats no value: the caller does. */
+ * Called by options_values.c. A refusal says why and what to write instead, and repeats no value: the caller does. */
 #include "cli/values.h"
 #include "crypto/keys.h"
 #include "crypto/multiaddr.h"

@@ -1,5 +1,5 @@
 /* Is this what the option wants? One check for each kind of spec/options.list, each with a reason and what to do.
- * Called by src/cli/options.c for every value, wherever it comes from. Opens nothing and resolves no names. */
+ * Called by options_values.c for every value, wherever it comes from. Opens nothing and resolves no names. */
 #pragma once
 #include "options.gen.h"
 #include "trace/line.h"
