@@ -1,6 +1,6 @@
 /* The ceiling that `make bench` measures punchgate against: one end of a tunnel that does nothing but copy and encrypt.
  * Started twice by tools/bench/bench.py, as `bench_ceiling outward PORT TARGET` and `bench_ceiling inward PORT TARGET`.
- * Serves docs/guides on measuring; speaks no protocol: a frame is four bytes of length, the text and its tag. */
+ * See docs/MEASURING.md; speaks no protocol: a frame is four bytes of length, the text and its tag. */
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdint.h>

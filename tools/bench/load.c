@@ -1,6 +1,6 @@
 /* The two ends of every measurement of `make bench`: a client that times and a server that answers, one thread a connection.
  * Called by tools/bench/bench.py, which reads one line of JSON from each run.
- * Serves docs/guides on measuring. The client's first nine bytes say what the server shall do: a letter and a count. */
+ * See docs/MEASURING.md. The client's first nine bytes say what the server shall do: a letter and a count. */
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,10 +16,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-enum { BLOCK = 256 * 1024, ORDER = 9, PING = 64, MOST_THREADS = 64, PATIENCE_S = 30 };
+enum { BLOCK = 256 * 1024, ORDER = 9, PING = 64, MOST_THREADS = 1024, PATIENCE_S = 30 };
 
 extern char **environ;
 
@@ -43,11 +44,22 @@ static void tune(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
 }
 
-static struct sockaddr_in at_port(int port)
+/* PORT of the loopback, or IP:PORT. */
+static struct sockaddr_in place(const char *text)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const char *colon = strchr(text, ':');
+    char ip[INET_ADDRSTRLEN] = "";
+    if (colon) {
+        snprintf(ip, sizeof ip, "%.*s", (int)(colon - text), text);
+        if (inet_pton(AF_INET, ip, &at.sin_addr) != 1)
+            fail(text);
+    }
+    at.sin_port = htons((uint16_t)atoi(colon ? colon + 1 : text));
+    return at;
 }
+
+static struct sockaddr_in target;
 
 /* Both give false when the other side ends early or stays silent for PATIENCE_S. */
 static bool read_all(int fd, uint8_t *to, size_t n)
@@ -123,17 +135,16 @@ static void *serve(void *argument)
     return NULL;
 }
 
-static _Noreturn void server(int port)
+static _Noreturn void server(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    struct sockaddr_in own = at_port(port);
     pthread_attr_t small;
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 64 * 1024);
     pthread_attr_setdetachstate(&small, PTHREAD_CREATE_DETACHED);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     tune(fd);
-    if (bind(fd, (struct sockaddr *)&own, sizeof own) != 0 || listen(fd, 1024) != 0)
+    if (bind(fd, (struct sockaddr *)&target, sizeof target) != 0 || listen(fd, 4096) != 0)
         fail("listen");
     printf("ready\n");
     fflush(stdout);
@@ -148,9 +159,8 @@ static _Noreturn void server(int port)
     }
 }
 
-static int dial(int port)
+static int dial(void)
 {
-    struct sockaddr_in to = at_port(port);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0)
         return -1;
@@ -158,7 +168,7 @@ static int dial(int port)
     struct timeval patience = {.tv_sec = PATIENCE_S};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+    if (connect(fd, (struct sockaddr *)&target, sizeof target) == 0)
         return fd;
     close(fd);
     return -1;
@@ -191,13 +201,13 @@ static void *run_bulk(void *argument)
     return NULL;
 }
 
-static int bulk(char what, int port, uint64_t bytes, unsigned streams)
+static int bulk(char what, uint64_t bytes, unsigned streams)
 {
     static struct bulk all[MOST_THREADS];
     bool good = streams > 0 && streams <= MOST_THREADS;
     /* Connecting is not part of the time: that is another measure. */
     for (unsigned i = 0; i < streams && good; i++) {
-        all[i] = (struct bulk){.fd = dial(port), .what = what, .bytes = bytes / streams};
+        all[i] = (struct bulk){.fd = dial(), .what = what, .bytes = bytes / streams};
         good = all[i].fd >= 0;
     }
     if (!good)
@@ -223,12 +233,12 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int ping(int port, unsigned rounds)
+static int ping(unsigned rounds)
 {
     uint8_t ball[PING] = {0};
     unsigned warm = rounds / 10 + 1;
     double *took = calloc(rounds, sizeof *took);
-    int fd = dial(port);
+    int fd = dial();
     if (!took || rounds == 0 || fd < 0 || !give_order(fd, 'e', 0))
         fail("ping");
     for (unsigned i = 0; i < warm + rounds; i++) {
@@ -250,16 +260,19 @@ static int ping(int port, unsigned rounds)
 static struct {
     pthread_mutex_t lock;
     unsigned left, lost;
-    int port;
 } crowd = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static bool one_echo(int port)
+static bool echo_on(int fd)
 {
     uint8_t out[PING], in[PING];
     memset(out, 'p', sizeof out);
-    int fd = dial(port);
-    bool good = fd >= 0 && give_order(fd, 'e', 0) && write_all(fd, out, sizeof out) && read_all(fd, in, sizeof in) &&
-                memcmp(in, out, sizeof in) == 0;
+    return write_all(fd, out, sizeof out) && read_all(fd, in, sizeof in) && memcmp(in, out, sizeof in) == 0;
+}
+
+static bool one_echo(void)
+{
+    int fd = dial();
+    bool good = fd >= 0 && give_order(fd, 'e', 0) && echo_on(fd);
     if (fd >= 0)
         close(fd);
     return good;
@@ -275,7 +288,7 @@ static void *run_crowd(void *argument)
         pthread_mutex_unlock(&crowd.lock);
         if (!more)
             return NULL;
-        if (!one_echo(crowd.port)) {
+        if (!one_echo()) {
             pthread_mutex_lock(&crowd.lock);
             crowd.lost++;
             pthread_mutex_unlock(&crowd.lock);
@@ -283,16 +296,18 @@ static void *run_crowd(void *argument)
     }
 }
 
-static int connections(int port, unsigned count, unsigned at_once)
+static int connections(unsigned count, unsigned at_once)
 {
-    pthread_t threads[MOST_THREADS];
+    static pthread_t threads[MOST_THREADS];
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 64 * 1024);
     crowd.left = count;
-    crowd.port = port;
     if (at_once == 0 || at_once > MOST_THREADS)
         at_once = 8;
     double start = now_s();
     for (unsigned i = 0; i < at_once; i++)
-        if (pthread_create(&threads[i], NULL, run_crowd, NULL) != 0)
+        if (pthread_create(&threads[i], &small, run_crowd, NULL) != 0)
             fail("thread");
     for (unsigned i = 0; i < at_once; i++)
         pthread_join(threads[i], NULL);
@@ -301,8 +316,33 @@ static int connections(int port, unsigned count, unsigned at_once)
     return 0;
 }
 
+/* Holds many connections open until a line comes in, then asks each once more. */
+static int hold(unsigned count)
+{
+    int *fds = calloc(count, sizeof *fds), c;
+    unsigned lost = 0;
+    if (!fds)
+        fail("memory");
+    for (unsigned i = 0; i < count; i++)
+        if ((fds[i] = dial()) < 0 || !give_order(fds[i], 'e', 0) || !echo_on(fds[i]))
+            lost++;
+    printf("{\"held\":%u,\"lost\":%u}\n", count, lost);
+    fflush(stdout);
+    while ((c = getchar()) != '\n' && c != EOF) {
+    }
+    lost = 0;
+    for (unsigned i = 0; i < count; i++) {
+        lost += !(fds[i] >= 0 && echo_on(fds[i]));
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    printf("{\"held\":%u,\"lost\":%u}\n", count, lost);
+    free(fds);
+    return 0;
+}
+
 /* From the start of a process to the first byte echoed through it. The client comes as soon as somebody listens. */
-static int first_byte(int port, char **command)
+static int first_byte(char **command)
 {
     pid_t child;
     uint8_t ball = 'f';
@@ -310,7 +350,7 @@ static int first_byte(int port, char **command)
     double start = now_s();
     if (posix_spawnp(&child, command[0], NULL, NULL, command, environ) != 0)
         fail(command[0]);
-    while ((fd = dial(port)) < 0 && now_s() - start < PATIENCE_S)
+    while ((fd = dial()) < 0 && now_s() - start < PATIENCE_S)
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     double connected = now_s();
     bool good = fd >= 0 && give_order(fd, 'e', 0) && write_all(fd, &ball, 1) && read_all(fd, &ball, 1);
@@ -326,27 +366,34 @@ static int first_byte(int port, char **command)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: bench_load server PORT | up|down PORT BYTES STREAMS | ping PORT ROUNDS\n"
-                    "       bench_load connections PORT COUNT AT_ONCE | first PORT COMMAND ARGUMENT...\n");
+    fprintf(stderr, "usage: bench_load server AT | up|down AT BYTES STREAMS | ping AT ROUNDS | connections AT COUNT AT_ONCE\n"
+                    "       bench_load hold AT COUNT | first AT COMMAND ARGUMENT...        AT is PORT or IP:PORT\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
+    struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
     if (argc < 3)
         return usage();
     const char *role = argv[1];
-    int port = atoi(argv[2]);
+    target = place(argv[2]);
     if (strcmp(role, "server") == 0)
-        server(port);
+        server();
     if (strcmp(role, "ping") == 0 && argc == 4)
-        return ping(port, (unsigned)atoi(argv[3]));
+        return ping((unsigned)atoi(argv[3]));
     if ((strcmp(role, "up") == 0 || strcmp(role, "down") == 0) && argc == 5)
-        return bulk(role[0], port, strtoull(argv[3], NULL, 10), (unsigned)atoi(argv[4]));
+        return bulk(role[0], strtoull(argv[3], NULL, 10), (unsigned)atoi(argv[4]));
     if (strcmp(role, "connections") == 0 && argc == 5)
-        return connections(port, (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]));
+        return connections((unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]));
+    if (strcmp(role, "hold") == 0 && argc == 4)
+        return hold((unsigned)atoi(argv[3]));
     if (strcmp(role, "first") == 0 && argc > 3)
-        return first_byte(port, argv + 3);
+        return first_byte(argv + 3);
     return usage();
 }
