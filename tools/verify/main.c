@@ -1,4 +1,4 @@
-/* verify tables | answers MACHINE | summary | system: looks at the generated tables as they ship.
+/* verify tables | answers MACHINE | summary | system | vectors: looks at the generated tables as they ship.
  * Called by tools/verify/verify.py, which knows the spec and compares.
  * Serves design section 7; exit status 1 when something does not hold. */
 #include "verify.h"
@@ -63,6 +63,8 @@ int main(int argc, char **argv)
     }
     if (argc == 2 && strcmp(what, "system") == 0)
         return check_system();
-    fputs("verify tables | answers MACHINE | summary | system <LISTING\n", stderr);
+    if (argc == 2 && strcmp(what, "vectors") == 0)
+        return print_vectors();
+    fputs("verify tables | answers MACHINE | summary | system <LISTING | vectors <LISTING\n", stderr);
     return 2;
 }

@@ -160,17 +160,53 @@ static void read_line(struct model *m, char *line)
         give_up("the listing has a line that nobody reads, or one too many: %s %s", line, at);
 }
 
-int check_system(void)
+static struct model *read_and_build(void)
 {
     static struct model model;
-    struct model *m = &model;
     char line[1024];
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
         if (*line)
-            read_line(m, line);
+            read_line(&model, line);
     }
-    model_build(m);
+    model_build(&model);
+    return &model;
+}
+
+static void let_go(struct model *m)
+{
+    free(m->configs);
+    free(m->turns);
+    free(m->reached_by);
+    free(m->first_turn);
+    free(m->hash);
+}
+
+int print_vectors(void)
+{
+    struct model *m = read_and_build();
+    for (uint32_t c = 0; c < m->n_configs; c++) {
+        const struct config *config = &m->configs[c];
+        printf("vector %u", config->started);
+        for (unsigned f = 0; f < m->n_factors; f++) {
+            const struct factor_state *at = &config->at[f];
+            printf(" %u %u", config->lives >> f & 1u, at->state);
+            for (unsigned n = 0; n < m->factors[f]->n_flags; n++)
+                printf(" %u", at->flags >> n & 1u);
+            for (unsigned n = 0; n < m->factors[f]->n_counts; n++)
+                printf(" %u", at->count[n]);
+            for (unsigned n = 0; n < m->factors[f]->n_timers; n++)
+                printf(" %u", at->timers >> n & 1u);
+        }
+        putchar('\n');
+    }
+    let_go(m);
+    return 0;
+}
+
+int check_system(void)
+{
+    struct model *m = read_and_build();
     int status = 0;
     for (unsigned n = 0; n < m->n_properties; n++)
         status |= property_check(m, &m->properties[n]);
@@ -182,10 +218,6 @@ int check_system(void)
                    m->properties[n].every - m->properties[n].reached);
     if (!status)
         putchar('\n');
-    free(m->configs);
-    free(m->turns);
-    free(m->reached_by);
-    free(m->first_turn);
-    free(m->hash);
+    let_go(m);
     return status;
 }

@@ -19,3 +19,5 @@ void print_summary(const struct pg_machine *);
 
 /* system.c: a product, read from standard input as gen/smc/write_system.py lists it. */
 int check_system(void);
+/* Prints the control vector of every configuration of it that is reached, as numbers: what second.py compares. */
+int print_vectors(void);

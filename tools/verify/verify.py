@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import ragel  # noqa: E402
+import second  # noqa: E402
 import ties  # noqa: E402
 from gen import smc  # noqa: E402
 from gen.report import SpecError  # noqa: E402
@@ -71,6 +72,7 @@ def main(argv):
     systems = system.load(spec, machines)
     for s in systems:
         print(run(program, "system", text=write_system.listing(s)), end="")
+    print("\n".join(second.check_all(program.resolve(), systems)))
     mapped = ties.mapped_events(spec)
     source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.c")))
     loose = ties.problems(machines.values(), [s.name for s in systems if s.table], mapped, source)
@@ -84,6 +86,6 @@ def main(argv):
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (Fault, SpecError, RuntimeError) as fault:
+    except (Fault, SpecError, RuntimeError, second.Disagreement) as fault:
         print(fault, file=sys.stderr)
         sys.exit(1)

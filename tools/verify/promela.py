@@ -1,0 +1,345 @@
+"""Writes a system out as Promela, from the parsed spec and never from the C tables: one process, one turn one d_step.
+Called by second.py, which runs spin and compares. Serves design section 7, point 6.
+
+Between turns the model is nothing but the control vector. A turn first picks a cause and answers to the facts that it may
+ask (in an atomic, so that only whole turns are states), then does everything else in one d_step: `work` is the step to do
+now, `queue` what was emitted or is still to be heard. Rows stand there as they are written; `else` is Promela's own."""
+from gen.smc.check import hearers
+
+QUEUE = 24
+
+
+class Writer:
+    def __init__(self, system):
+        self.s = system
+        self.out = []
+        self.codes = {}      # (machine, event) -> number of the step in `work`, from 1
+        self.depth = 0
+        self.number_steps()
+
+    # Names: every one has two underscores, so that none is a word of Promela.
+
+    @staticmethod
+    def state(m, name):
+        return list(m.states).index(name)
+
+    def vector(self):
+        """(variable, type) of the control vector, in the order in which both engines print it."""
+        out = [("started__", "bit")]
+        for m in self.s.factors:
+            out += [(f"{m.name}__lives", "bit"), (f"{m.name}__state", "byte")]
+            out += [(f"{m.name}__f_{name}", "bit") for name in m.flags]
+            out += [(f"{m.name}__c_{name}", "byte") for name in m.counts]
+            out += [(f"{m.name}__t_{name}", "bit") for name in m.timers]
+        return out
+
+    def number_steps(self):
+        """Steps in machine order, so that those of one machine are a range."""
+        for m in self.s.factors:
+            for event in m.events:
+                self.codes[m.name, event] = len(self.codes) + 1
+
+    def steps_of(self, m):
+        numbers = [self.codes[m.name, event] for event in m.events]
+        return min(numbers), max(numbers)
+
+    # Lines
+
+    def put(self, text):
+        self.out.append("    " * self.depth + text)
+
+    def choice(self, ways, word="if"):
+        """ways: (guard, body) pairs, where a body is a function that puts lines, or nothing."""
+        self.put(word)
+        for guard, body in ways:
+            self.put(f":: {guard} ->")
+            self.depth += 1
+            before = len(self.out)
+            if body:
+                body()
+            if len(self.out) == before:
+                self.put("skip")
+            self.depth -= 1
+        self.put({"if": "fi;", "do": "od;"}[word])
+
+    # Conditions
+
+    def atom(self, name, kind, things, wanted):
+        m = self.s.machines[name]
+        ways = {"state": [f"{name}__state == {self.state(m, t)}" for t in things] if kind == "state" else [],
+                "flag": [f"{name}__f_{t}" for t in things], "timer": [f"{name}__t_{t}" for t in things]}.get(kind)
+        text = f"{name}__lives" + (f" && ({' || '.join(ways)})" if ways else "")
+        return f"({text})" if wanted else f"!({text})"
+
+    def condition(self, condition):
+        return " || ".join("(" + " && ".join(self.atom(*atom) for atom in way) + ")" for way in condition)
+
+    def guard(self, m, guard):
+        parts = []
+        for name, wanted in guard.items():
+            if name in m.flags:
+                text = f"{m.name}__f_{name}"
+            elif name in m.facts:
+                text = self.fact(m, name)
+            else:
+                base, _, end = name.partition(".")
+                count = m.counts[base]
+                text = f"({m.name}__c_{base} == {count.low if end == 'low' else count.high})"
+            parts.append(text if wanted else "!" + text)
+        return " && ".join(parts)
+
+    def fact(self, m, name):
+        given = [f"({self.condition(c)})" for machine, fact, c, _ in self.s.given if (machine, fact) == (m.name, name)]
+        return "(" + " && ".join([f"{m.name}__a_{name}", *given]) + ")"
+
+    # One step of one machine
+
+    def step(self, m, event):
+        """The rows of all states that know the event; a hole in them blocks, which pan reports."""
+        def of_state(state):
+            rows = [row for row in m.rows if event in row.events and state in row.states]
+            if len(rows) == 1 and not rows[0].guard:
+                return lambda: self.row(m, state, rows[0])
+            return lambda: self.choice([(self.guard(m, row.guard) if row.guard is not None else "else",
+                                         lambda row=row: self.row(m, state, row)) for row in rows])
+        self.choice([(f"{m.name}__state == {n}", of_state(state)) for n, state in enumerate(m.states)])
+
+    def row(self, m, state, row):
+        if row.verdict == "never":
+            self.put(f'printf("spec: line {row.line} of {m.name} says never\\n"); assert(false);')
+            return
+        if row.to and row.to != state:
+            self.put(f"{m.name}__state = {self.state(m, row.to)};")
+        for name in row.sets:
+            self.put(f"{m.name}__f_{name} = 1;")
+        for name in row.clears:
+            self.put(f"{m.name}__f_{name} = 0;")
+        for act in row.acts:
+            if act.kind.startswith("COUNT"):
+                self.count(m, act)
+        for act in row.acts:
+            if act.kind.startswith("TIMER"):
+                self.put(f"{m.name}__t_{act.name} = {int(act.kind == 'TIMER_START')};")
+            elif act.kind == "CALL":
+                self.call(m, act.name)
+        for emit in row.emits:
+            self.emit(m, emit)
+
+    def count(self, m, act):
+        name, count = f"{m.name}__c_{act.name}", m.counts[act.name]
+        if act.kind == "COUNT_ZERO":
+            self.put(f"{name} = {count.low};")
+        elif act.kind == "COUNT_UP":
+            self.put(f"assert({name} < {count.high}); {name}++;")
+        else:
+            self.put(f"assert({name} > {count.low}); {name}--;")
+
+    def call(self, m, action):
+        """What the system says that an action does to others, before it returns."""
+        for tie in self.s.ties:
+            if (tie.machine, tie.action) != (m.name, action):
+                continue
+            if tie.when:
+                self.choice([(self.condition(tie.when), lambda tie=tie: self.tie(tie)), ("else", None)])
+            else:
+                self.tie(tie)
+
+    def tie(self, tie):
+        target = self.s.machines[tie.to]
+        if tie.enters:
+            self.enter(target)
+        else:
+            self.put(f"assert({target.name}__lives);")
+        if tie.event:
+            self.step(target, tie.event)
+
+    def enter(self, m):
+        ends = next((arms for arms in self.s.sums if m.name in arms), [m.name])
+        for name in ends:
+            self.end(self.s.machines[name])
+        self.put(f"{m.name}__lives = 1; {m.name}__state = {self.state(m, m.initial)}; {m.name}__fresh = 1;")
+        for count in m.counts.values():
+            self.put(f"{m.name}__c_{count.name} = {count.low};")
+
+    def end(self, m):
+        """All of its vector is zero, and what it was to hear is forgotten."""
+        if m.name not in self.s.asleep():
+            return
+        own = [name for name, _ in self.vector() if name.startswith(m.name + "__")]
+        self.put(" ".join(f"{name} = 0;" for name in own))
+        low, high = self.steps_of(m)
+        self.put("place = head;")
+        self.choice([("place < used", lambda: self.choice(
+            [(f"queue[place] >= {low} && queue[place] <= {high}", lambda: self.put("queue[place] = 0; place++;")),
+             ("else", lambda: self.put("place++;"))])),
+            ("else", lambda: self.put("break;"))], "do")
+
+    def emit(self, m, emit):
+        """To the owner that is here, or to the one sister, when it lives."""
+        for name in hearers(m, emit):
+            if name not in self.s.hear or (emit.to == "owner" and name != self.s.owner(m)):
+                continue
+            send = lambda name=name: self.put(f"assert(used < {QUEUE}); queue[used] = {self.codes[name, emit.event]}; used++;")  # noqa: E731
+            if name in self.s.asleep():
+                self.choice([(f"{name}__lives", send), ("else", None)])
+            else:
+                send()
+
+    # Causes
+
+    def causes(self):
+        """(text, when it can come, event from outside or "", (machine, timer) or None)"""
+        s = self.s
+        for event in s.all_events():
+            when = [f"({self.condition(c)})" for e, c, _ in s.may if e == event]
+            if s.first:
+                when.append("!started__" if event in s.first else "started__")
+            yield event, " && ".join(when) or "true", event, None
+        for m in s.factors:
+            for timer in m.timers:
+                event = next(e.name for e in m.events.values() if e.timer == timer)
+                yield f"{m.name} {event}", f"started__ && {m.name}__t_{timer}", "", (m, timer, event)
+
+    def facts_of(self, start):
+        """Facts that a turn which begins with these steps may ask for, ties and emits followed."""
+        seen, todo, facts = set(), list(start), []
+        while todo:
+            name, event = todo.pop()
+            if (name, event) in seen:
+                continue
+            seen.add((name, event))
+            m = self.s.machines[name]
+            for row in (row for row in m.rows if event in row.events):
+                facts += [(name, fact) for fact in (row.guard or {}) if fact in m.facts]
+                todo += [(tie.to, tie.event) for tie in self.s.ties if tie.event and tie.machine == name and
+                         any(act.kind == "CALL" and act.name == tie.action for act in row.acts)]
+                todo += [(to, emit.event) for emit in row.emits for to in hearers(m, emit) if to in self.s.hear]
+        return sorted(set(facts))
+
+    def pick(self, cause, when, event, timer):
+        steps = [(timer[0].name, timer[2])] if timer else [(m.name, event) for m in self.s.factors if self.s.hears(m, event)]
+        facts = self.facts_of(steps)
+        def body():  # noqa: E306
+            self.put(f"cause = {self.n_causes}; /* {cause} */")
+            for name, fact in facts:
+                self.choice([("true", None), ("true", lambda: self.put(f"{name}__a_{fact} = 1;"))])
+        return when, body
+
+    def begin(self, event, timer):
+        """Inside the turn: the steps that the cause itself brings, in the order of hearing."""
+        if timer:
+            m, name, fired = timer
+            self.put(f"{m.name}__t_{name} = 0; work = {self.codes[m.name, fired]};")
+            return
+        ways = [(f"stage == {n}", lambda m=m: self.hear(m, event)) for n, m in enumerate(self.s.factors) if self.s.hears(m, event)]
+        self.choice([*ways, ("else", None)])
+
+    def hear(self, m, event):
+        if m.name in self.s.asleep():
+            self.choice([(f"{m.name}__lives && !{m.name}__fresh", lambda: self.put(f"work = {self.codes[m.name, event]};")),
+                         ("else", None)])
+        else:
+            self.put(f"work = {self.codes[m.name, event]};")
+
+    # The whole
+
+    def declarations(self):
+        self.put(f"/* Made from {self.s.path} by tools/verify/promela.py. */")
+        for name, kind in self.vector():
+            self.put(f"{kind} {name};")
+        for m in self.s.factors:
+            for fact in m.facts:
+                self.put(f"bit {m.name}__a_{fact}; /* the answer, within a turn */")
+        self.put("byte cause;")
+        self.put("/* Used within a turn only. */")
+        self.put(f"hidden short work; hidden short queue[{QUEUE}]; hidden byte head; hidden byte used; hidden byte place; hidden byte stage;")
+        for name in self.s.asleep():
+            self.put(f"hidden byte {name}__fresh;")
+
+    def turn(self, causes):
+        self.put("d_step {")
+        self.depth += 1
+        self.put("work = 0; head = 0; used = 0; stage = 0; started__ = 1;")
+        for name in self.s.asleep():
+            self.put(f"{name}__fresh = 0;")
+        n_stages = len(self.s.factors)
+        self.choice([(f"cause == {n}", lambda timer=timer: self.begin("", timer))
+                     for n, (_, _, _, timer) in enumerate(causes, 1) if timer] + [("else", None)])
+        def outside():  # noqa: E306
+            self.choice([(f"cause == {n}", lambda event=event: self.begin(event, None))
+                         for n, (_, _, event, timer) in enumerate(causes, 1) if not timer] + [("else", None)])
+            self.put("stage++;")
+        heard = {(m.name, e.name) for m in self.s.factors for e in m.events.values()}
+        def do_work():  # noqa: E306
+            self.choice([(f"work == {self.codes[m.name, event]} /* {m.name} {event} */", lambda m=m, event=event: self.step(m, event))
+                         for m in self.s.factors for event in m.events if (m.name, event) in heard])
+            self.put("work = 0;")
+        self.choice([("work != 0", do_work),
+                     ("work == 0 && head < used", lambda: self.put("work = queue[head]; head++;")),
+                     (f"work == 0 && head == used && stage < {n_stages}", outside),
+                     ("else", lambda: self.put("break;"))], "do")
+        for m in self.s.factors:
+            if m.facts:
+                self.put(" ".join(f"{m.name}__a_{fact} = 0;" for fact in m.facts))
+        self.put("cause = 0;")
+        self.depth -= 1
+        self.put("}")
+
+    def show(self):
+        """Taken once from every configuration, since a search without reduction tries every way out of each once."""
+        self.put("d_step {")
+        self.depth += 1
+        self.put('printf("vector");')
+        for name, _ in self.vector():
+            self.put(f'printf(" %d", {name});')
+        self.put('printf("\\n");')
+        for prop in self.s.properties:
+            self.claim(prop)
+        self.depth -= 1
+        self.put("}")
+
+    def claim(self, prop):
+        left, right = self.condition(prop.left), self.condition(prop.right) if prop.right else ""
+        text = {"never": f"!({left})", "iff": f"({left}) == ({right})", "implies": f"!({left}) || ({right})"}.get(prop.kind)
+        if text:
+            self.choice([(text, None), ("else", lambda: self.put(
+                f'printf("spec: line {prop.line} does not hold: {prop.text}\\n"); assert(false);'))])
+
+    def model(self):
+        self.declarations()
+        causes = list(self.causes())
+        self.put("active proctype system__() {")
+        self.depth += 1
+        self.put("d_step {")
+        self.put(f"    started__ = {int(not self.s.first)};")
+        for m in self.s.factors:
+            if m.name not in self.s.asleep():
+                counts = "".join(f" {m.name}__c_{c.name} = {c.low};" for c in m.counts.values())
+                self.put(f"    {m.name}__lives = 1; {m.name}__state = {self.state(m, m.initial)};{counts}")
+        self.put("}")
+        self.put("do")
+        self.put(":: atomic {")
+        self.depth += 1
+        ways = []
+        for n, cause in enumerate(causes, 1):
+            self.n_causes = n
+            when, body = self.pick(*cause)
+            ways.append((when, body, n))
+        self.put("if")
+        for when, body, n in ways:
+            self.n_causes = n
+            self.put(f":: {when} ->")
+            self.depth += 1
+            body()
+            self.depth -= 1
+        self.put("fi;")
+        self.turn(causes)
+        self.depth -= 1
+        self.put("}")
+        self.put(":: atomic { true ->")
+        self.show()
+        self.put("}")
+        self.put("od")
+        self.depth -= 1
+        self.put("}")
+        return "\n".join(self.out) + "\n"
