@@ -23,6 +23,9 @@ struct pg_link {
 
 enum pg_listen_kind { PG_LISTEN_PEER, PG_LISTEN_LOCAL, PG_LISTEN_CONTROL };
 enum pg_dial_kind { PG_DIAL_PEER, PG_DIAL_LOCAL };
+/* What is wanted of a name: its addresses (both families, IPv4, IPv6), or its TXT records. */
+enum pg_resolve_kind { PG_RESOLVE_ADDRESSES, PG_RESOLVE_IP4, PG_RESOLVE_IP6, PG_RESOLVE_TEXTS };
+#define PG_RESOLVED_MOST 64u /* answers to one question; what a name has beyond them is left out */
 
 enum pg_command_kind {
     PG_COMMAND_LISTEN,  /* link, listen, endpoint or host and endpoint.port (names are resolved), or path */
@@ -32,6 +35,8 @@ enum pg_command_kind {
     PG_COMMAND_END,     /* link: no more will be written; half-close after tx is empty */
     PG_COMMAND_CLOSE,   /* link: close after tx is empty; tx may be dropped when the other end is gone */
     PG_COMMAND_RESET,   /* link: close at once, the other end sees a reset */
+    PG_COMMAND_RESOLVE, /* number (the core's own, of no question that is open), mode: enum pg_resolve_kind, host */
+    PG_COMMAND_FORGET,  /* number: its answer is not wanted any more, and does not come */
     PG_COMMAND_READY,   /* all listeners stand, or the reachable addresses have changed */
     PG_COMMAND_REPORT,  /* text: one result for standard output */
     PG_COMMAND_STOP,    /* status: end the loop with this exit status */
@@ -40,8 +45,9 @@ enum pg_command_kind {
 struct pg_command {
     enum pg_command_kind kind;
     struct pg_link *link;
-    uint8_t mode; /* enum pg_listen_kind or pg_dial_kind */
+    uint8_t mode; /* enum pg_listen_kind, pg_dial_kind or pg_resolve_kind */
     int status;
+    uint32_t number; /* of a question about a name */
     struct pg_endpoint endpoint, from;
     struct pg_bytes host, path, text; /* in the core's configuration or in the turn's arena */
 };
@@ -57,6 +63,7 @@ enum pg_input_kind {
     PG_INPUT_ENDED,         /* link: the other end writes no more */
     PG_INPUT_WRITTEN,       /* link: tx has got shorter */
     PG_INPUT_LOST,          /* link, error, reason: failed or refused; the link is dead */
+    PG_INPUT_RESOLVED,      /* number, found or texts, n_found: the best first; none: error, reason */
     PG_INPUT_TICK,          /* the deadline has come */
     PG_INPUT_STOP,          /* interrupt or termination asked for */
 };
@@ -69,6 +76,9 @@ struct pg_input {
     int error; /* enum pg_err */
     struct pg_endpoint remote, local;
     struct pg_bytes reason;
+    uint32_t number, n_found;
+    const struct pg_endpoint *found; /* port 0 */
+    const struct pg_bytes *texts;    /* each a whole TXT record, its strings joined */
 };
 
 /* How a loop sees a core: three functions. `now` is a monotonic time in microseconds. */

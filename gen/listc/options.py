@@ -19,6 +19,7 @@ KINDS = {
     "bootstrap": ("struct pg_strings {name};", True, True),
     "expose": ("struct pg_strings {name};", True, True),
     "tunnel": ("struct pg_strings {name};", True, True),
+    "nameserver": ("struct pg_strings {name};", True, True),
 }
 BOUNDED = ("count", "duration")
 ARGUMENTS = ("-", "ADDR", "ADDR:SERVICE")

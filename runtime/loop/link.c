@@ -29,10 +29,9 @@ struct os_link *pg_os_new(struct pg_loop *l, struct pg_link *link, int read_fd, 
 
 void pg_os_release(struct os_link *o)
 {
-    if (o->open_handles > 0 || o->resolving)
+    if (o->open_handles > 0)
         return;
-    if (o->found)
-        uv_freeaddrinfo(o->found);
+    free(o->found);
     if (o->unlink_path) {
         unlink(o->unlink_path);
         free(o->unlink_path);
@@ -74,7 +73,8 @@ void pg_os_end(struct os_link *o, bool hard)
     if (o->write_polls)
         uv_close((uv_handle_t *)&o->write_poll, on_closed);
     if (o->resolving)
-        uv_cancel((uv_req_t *)&o->resolve);
+        pg_names_forget_link(o->resolving);
+    o->resolving = NULL;
     if (!o->adopted && o->read_fd >= 0) {
         if (hard)
             (void)setsockopt(o->read_fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,9 +82,8 @@ static void run_dial(const struct pg_command *c)
 static void run_resolved(struct os_link *o)
 {
     uint16_t port = o->remote.port;
-    pg_socket_endpoint(o->more->ai_addr, &o->remote);
+    o->remote = o->found[o->next_found++];
     o->remote.port = port;
-    o->more = o->more->ai_next;
     struct pg_command c = {.link = o->link, .mode = o->mode, .from = o->from};
     if (o->listening)
         run_listen(o->loop, &c);
@@ -97,7 +95,8 @@ static void run_resolved(struct os_link *o)
 bool pg_os_try_next(struct os_link *o)
 {
     struct pg_link *link = o->link;
-    struct os_link *next = o->more && !link->closing ? pg_os_new(o->loop, link, -1, -1) : NULL;
+    bool more = o->next_found < o->n_found;
+    struct os_link *next = more && !link->closing ? pg_os_new(o->loop, link, -1, -1) : NULL;
     if (!next)
         return false;
     next->remote.port = o->remote.port;
@@ -105,7 +104,8 @@ bool pg_os_try_next(struct os_link *o)
     next->mode = o->mode;
     next->listening = o->listening;
     next->found = o->found;
-    next->more = o->more;
+    next->n_found = o->n_found;
+    next->next_found = o->next_found;
     o->found = NULL;
     o->link = NULL;
     pg_os_end(o, false);
@@ -113,25 +113,15 @@ bool pg_os_try_next(struct os_link *o)
     return true;
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+void pg_os_resolved(struct os_link *o, int error, const char *reason)
 {
-    struct os_link *o = request->data;
-    struct pg_loop *l = o->loop;
-    o->resolving = false;
-    if (o->dead) {
-        pg_os_release(o);
-    } else if (status < 0 || !found) {
-        pg_os_lost(o, PG_ERR_UNREACHABLE, status < 0 ? uv_strerror(status) : "name has no address");
-    } else {
-        o->found = o->more = found;
+    if (reason)
+        pg_os_lost(o, error, reason);
+    else
         run_resolved(o);
-        pg_loop_drain(l);
-        return;
-    }
-    uv_freeaddrinfo(found);
 }
 
-/* Names go to the resolver in libuv's pool; plain addresses start at once. */
+/* Names are resolved first; plain addresses start at once. */
 static void run_open(struct pg_loop *l, const struct pg_command *c)
 {
     struct os_link *o = pg_os_new(l, c->link, -1, -1);
@@ -154,13 +144,7 @@ static void run_open(struct pg_loop *l, const struct pg_command *c)
             run_dial(c);
         return;
     }
-    char host[NI_MAXHOST];
-    snprintf(host, sizeof host, "%.*s", (int)c->host.len, (const char *)c->host.at);
-    o->resolve.data = o;
-    struct addrinfo want = {.ai_socktype = SOCK_STREAM};
-    o->resolving = uv_getaddrinfo(&l->uv, &o->resolve, on_resolved, host, NULL, &want) == 0;
-    if (!o->resolving)
-        pg_os_lost(o, PG_ERR_UNREACHABLE, "name cannot be resolved");
+    pg_names_resolve_link(o, c->host);
 }
 
 static void run(struct pg_loop *l, const struct pg_command *c)
@@ -192,6 +176,8 @@ static void run(struct pg_loop *l, const struct pg_command *c)
         pg_os_mark_dirty(o);
         return;
     case PG_COMMAND_RESET: pg_os_end(o, true); return;
+    case PG_COMMAND_RESOLVE: pg_names_resolve(l, c->number, c->mode, c->host); return;
+    case PG_COMMAND_FORGET: pg_names_forget(l, c->number); return;
     case PG_COMMAND_READY:
         if (l->hooks.ready)
             l->hooks.ready(l->hooks.context);
@@ -210,26 +196,33 @@ static void run(struct pg_loop *l, const struct pg_command *c)
 
 static void on_deadline(uv_timer_t *timer)
 {
-    pg_loop_feed(timer->data, &(struct pg_input){.kind = PG_INPUT_TICK});
+    struct pg_loop *l = timer->data;
+    pg_names_tick(l);
+    if (l->core->deadline(l->core->self) <= pg_loop_now_us())
+        pg_loop_feed(l, &(struct pg_input){.kind = PG_INPUT_TICK});
+    else
+        pg_loop_drain(l);
 }
 
+/* One timer for the core's deadline and for names that are being asked for. */
 static void set_deadline(struct pg_loop *l)
 {
-    uint64_t at = l->core->deadline(l->core->self), now = pg_loop_now_us();
-    if (at == UINT64_MAX) {
+    uint64_t at = l->core->deadline(l->core->self), now = pg_loop_now_us(), names_ms = pg_names_wait_ms(l);
+    if (at == UINT64_MAX && names_ms == UINT64_MAX) {
         uv_timer_stop(&l->deadline);
         return;
     }
+    uint64_t ms = at == UINT64_MAX ? UINT64_MAX : at > now ? (at - now + 999) / 1000 : 0;
     uv_update_time(&l->uv);
-    uv_timer_start(&l->deadline, on_deadline, at > now ? (at - now + 999) / 1000 : 0, 0);
+    uv_timer_start(&l->deadline, on_deadline, ms < names_ms ? ms : names_ms, 0);
 }
 
 static void look_for_unsent(uv_handle_t *handle, void *context)
 {
     bool *unsent = context;
-    if (handle->type != UV_POLL || uv_is_closing(handle))
-        return;
     const struct os_link *o = handle->data;
+    if (handle->type != UV_POLL || uv_is_closing(handle) || !o) /* NULL: a socket of the resolver */
+        return;
     /* Whoever reads our standard output may take all the time there is; a peer may not. */
     if (!o->dead && !o->connecting && o->link->tx.bytes > 0 && ((o->adopted && !o->loop->interrupted) || uv_now(&o->loop->uv) < o->loop->stop_until_ms))
         *unsent = true;
@@ -332,6 +325,14 @@ void pg_loop_hooks(struct pg_loop *l, struct pg_loop_hooks hooks)
     l->hooks = hooks;
 }
 
+bool pg_loop_name_server(struct pg_loop *l, const struct pg_endpoint *server)
+{
+    if (l->names.n_servers == PG_DNS_SERVERS)
+        return false;
+    l->names.servers[l->names.n_servers++] = *server;
+    return true;
+}
+
 bool pg_loop_adopt(struct pg_loop *l, int read_fd, int write_fd)
 {
     if (l->n_adopted == 2)
@@ -382,6 +383,7 @@ void pg_loop_free(struct pg_loop *l)
     if (!l)
         return;
     l->draining = true; /* what the core still wants is not done any more */
+    pg_names_end(l);
     uv_walk(&l->uv, close_left, NULL);
     while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
         continue; /* a stop that was asked for makes the first run return at once */

@@ -10,6 +10,8 @@ struct pg_loop *pg_loop_new(const struct pg_core *);
 /* Makes a link of two open file descriptors (may be equal); they stay the caller's and are not closed.
  * Call before pg_loop_run; the core gets PG_INPUT_CONNECTED for it right after PG_INPUT_START. */
 bool pg_loop_adopt(struct pg_loop *, int read_fd, int write_fd);
+/* Asks these servers about names, at most eight, instead of the system's; before pg_loop_run. */
+bool pg_loop_name_server(struct pg_loop *, const struct pg_endpoint *);
 /* Runs until PG_COMMAND_STOP; returns its status. */
 int pg_loop_run(struct pg_loop *);
 void pg_loop_free(struct pg_loop *);

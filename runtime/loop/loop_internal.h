@@ -10,17 +10,31 @@ struct os_link {
     struct pg_link *link;
     struct pg_loop *loop;
     uv_poll_t read_poll, write_poll; /* a socket uses read_poll for both directions */
-    uv_getaddrinfo_t resolve;
     struct pg_endpoint remote, from;
     struct os_link *next_dirty, *next_pump, *next_linger;
-    struct addrinfo *found, *more; /* of the name: all, and those not tried yet */
+    struct pg_resolution *resolving; /* the host's name, or NULL */
+    struct pg_endpoint *found;       /* addresses of the name; the first next_found of them have been tried */
+    uint32_t n_found, next_found;
     char *unlink_path; /* of a unix listener */
     uint64_t linger_until_ms;
     int read_fd, write_fd, events;
     uint8_t mode, open_handles;
     bool listening, connecting, adopted, read_file, write_file; /* *_file: not pollable, always ready */
     bool polls, write_polls, dirty, pumped, lingers;
-    bool end_asked, end_done, close_asked, flushed, saw_end, dead, resolving;
+    bool end_asked, end_done, close_asked, flushed, saw_end, dead;
+};
+
+/* What resolve.c keeps: c-ares's channel, made when a name is asked for first, and the questions that are open. */
+#define PG_DNS_SERVERS 8u
+struct pg_names {
+    void *channel;
+    struct watch *watches;
+    struct pg_resolution *open, *answers, **answers_end;
+    uint32_t n_open, n_servers;
+    struct pg_endpoint servers[PG_DNS_SERVERS]; /* none: the system's */
+    int64_t read_s, read_ns;                    /* when the system's list was written that is in use, and as which file */
+    uint64_t read_file;
+    bool library;
 };
 
 #define PG_SOCKET_CONGESTION 16 /* TCP_CA_NAME_MAX */
@@ -36,6 +50,7 @@ struct pg_loop {
     struct os_link *dirty, *pumps, *lingers;
     struct { int read_fd, write_fd; } adopted[2];
     unsigned n_adopted;
+    struct pg_names names;
     uint64_t stop_until_ms;
     int spare_fd, status;
     char congestion[PG_SOCKET_CONGESTION]; /* control that the system has chosen */
@@ -49,6 +64,17 @@ void pg_loop_feed(struct pg_loop *, const struct pg_input *); /* into the core, 
 void pg_loop_drain(struct pg_loop *);
 
 bool pg_os_try_next(struct os_link *); /* another address of the name; false: there is none */
+void pg_os_resolved(struct os_link *, int error, const char *reason); /* found is filled, or there is an error */
+
+/* resolve.c */
+void pg_names_resolve(struct pg_loop *, uint32_t number, uint8_t kind, struct pg_bytes name);
+void pg_names_resolve_link(struct os_link *, struct pg_bytes name);
+void pg_names_forget(struct pg_loop *, uint32_t number);
+void pg_names_forget_link(struct pg_resolution *);
+uint64_t pg_names_wait_ms(struct pg_loop *); /* until c-ares wants to be called again; UINT64_MAX: nothing is open */
+void pg_names_tick(struct pg_loop *);
+void pg_names_end(struct pg_loop *);
+void pg_names_deliver(struct pg_loop *);
 
 /* link.c */
 struct os_link *pg_os_new(struct pg_loop *, struct pg_link *, int read_fd, int write_fd); /* NULL: memory is short */

@@ -2,6 +2,7 @@
  * Called by main.c. The only file that knows both a core and a loop. */
 #include "cli/run.h"
 
+#include "cli/addresses.h"
 #include "cli/log_sink.h"
 #include "crypto/identity_file.h"
 #include "crypto/random.h"
@@ -150,8 +151,13 @@ static int drive(struct run *r)
     struct pg_loop *loop = pg_loop_new(&core);
     int in_flags = fcntl(STDIN_FILENO, F_GETFL), out_flags = fcntl(STDOUT_FILENO, F_GETFL);
     bool pipe = r->config.task == PG_TASK_PIPE;
+    const struct pg_strings *servers = &r->options->values.dns_server;
+    struct pg_endpoint server;
     if (!loop)
         return fail(r, PG_ERR_IO, "the system gives no event loop");
+    for (size_t i = 0; i < servers->n; i++)
+        if (pg_name_server_parse(pg_text(servers->at[i]), &server))
+            (void)pg_loop_name_server(loop, &server);
     pg_loop_hooks(loop, (struct pg_loop_hooks){.ready = ready, .report = report, .context = r});
     if (pipe)
         (void)pg_loop_adopt(loop, STDIN_FILENO, STDOUT_FILENO);

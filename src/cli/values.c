@@ -1,6 +1,7 @@
 /* The kinds of spec/options.list, one check each; parsers of addresses and specifications do the reading.
  * Called by options_values.c. A refusal says why and what to write instead, and repeats no value: the caller does. */
 #include "cli/values.h"
+#include "cli/addresses.h"
 #include "crypto/keys.h"
 #include "crypto/multiaddr.h"
 #include "wire/spec_text.h"
@@ -152,6 +153,13 @@ static bool check_tunnel(struct pg_bytes text, struct pg_line *why)
     return true;
 }
 
+static bool check_name_server(const char *text, struct pg_line *why)
+{
+    struct pg_endpoint server;
+    return pg_name_server_parse(pg_text(text), &server) ||
+           refuse(why, "not an address of a name server", "; write ADDRESS or ADDRESS:PORT, for example 192.0.2.53 or [2001:db8::53]:5353");
+}
+
 /* --- numbers --- */
 
 static const struct {
@@ -274,6 +282,7 @@ bool pg_value_read(const struct pg_option_info *option, const char *text, uint64
     case PG_KIND_BOOTSTRAP: return check_dial(pg_text(text), why);
     case PG_KIND_EXPOSE: return check_expose(pg_text(text), why);
     case PG_KIND_TUNNEL: return check_tunnel(pg_text(text), why);
+    case PG_KIND_NAMESERVER: return check_name_server(text, why);
     case PG_KIND_PATH:
     case PG_KIND_CONTROL: return true; /* whether the file is as it must be shows when it is opened */
     }

@@ -354,6 +354,7 @@ static void to_owner(struct pg_node *n, const struct pg_input *in)
         o->user->lost(o, (enum pg_err)in->error, in->reason);
         return;
     case PG_INPUT_START:
+    case PG_INPUT_RESOLVED:
     case PG_INPUT_TICK:
     case PG_INPUT_STOP: return;
     }

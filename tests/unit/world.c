@@ -152,6 +152,8 @@ static void run_command(struct world *w, unsigned core, const struct pg_command 
         return;
     case PG_COMMAND_WRITE:
     case PG_COMMAND_READ:
+    case PG_COMMAND_RESOLVE:
+    case PG_COMMAND_FORGET:
     case PG_COMMAND_READY:
     case PG_COMMAND_REPORT:
     case PG_COMMAND_STOP: return;
