@@ -74,20 +74,28 @@ static enum pg_err look_at(const struct attempt *a, const struct stat *st)
     return PG_OK;
 }
 
+/* A whole file's length, by the type in its second byte. */
+static size_t expected_len(struct pg_bytes file)
+{
+    return file.len > 1 && file.at[1] == PG_KEY_SECP256K1 ? 36 : PG_PRIVATE_PROTO_MAX;
+}
+
 static enum pg_err say_key(const struct attempt *a, enum pg_err err, struct pg_bytes file)
 {
     if (err == PG_ERR_NO_MEMORY)
         return say(a, err, "out of memory for the key in identity file \"%s\": free some", a->path);
     if (err == PG_ERR_KEY_UNSUPPORTED)
-        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" holds a key of a type that is not supported: only ed25519 is",
+        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" holds a key of a type that is not supported: "
+                   "only ed25519 and secp256k1 are",
                    a->path);
     if (pg_bytes_equal(pg_bytes_head(file, 11), PG_LIT("-----BEGIN ")))
-        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" is in PEM form: it must be the key's libp2p protobuf", a->path);
-    if (file.len < PG_PRIVATE_PROTO_LEN && file.at[0] == 0x08)
+        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" is in PEM form: "
+                   "make it a libp2p protobuf with punchgate key import \"%s\" --out FILE", a->path, a->path);
+    if (file.len < expected_len(file) && file.at[0] == 0x08)
         return say(
             a, PG_ERR_IDENTITY_BAD,
-            "identity file \"%s\" is cut off (%zu of %d bytes): bring it back from a copy, or remove it to become a new peer",
-            a->path, file.len, PG_PRIVATE_PROTO_LEN);
+            "identity file \"%s\" is cut off (%zu of %zu bytes): bring it back from a copy, or remove it to become a new peer",
+            a->path, file.len, expected_len(file));
     return say(a, PG_ERR_IDENTITY_BAD,
                "identity file \"%s\" is not a libp2p private key: name the right file, or remove it to become a new peer",
                a->path);
@@ -194,7 +202,7 @@ static bool publish(const char *temporary, const char *path)
 /* The key into fd and down to the disk; closes fd. */
 static bool write_key(int fd, const struct pg_identity *identity)
 {
-    uint8_t file[PG_PRIVATE_PROTO_LEN];
+    uint8_t file[PG_PRIVATE_PROTO_MAX];
     size_t len = pg_identity_protobuf(identity, file), done = 0;
     int reason = 0;
     while (done < len && !reason) {

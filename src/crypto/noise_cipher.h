@@ -10,7 +10,7 @@
 #define PG_NOISE_TAG 16
 #define PG_NOISE_MESSAGE_MAX 65535                               /* noiseprotocol.org, section 3 */
 #define PG_NOISE_PLAIN_MAX (PG_NOISE_MESSAGE_MAX - PG_NOISE_TAG) /* 65519 */
-#define PG_NOISE_PAYLOAD_MAX 104                                 /* key and signature of ed25519 */
+#define PG_NOISE_PAYLOAD_MAX 113                                 /* key and longest signature of secp256k1 */
 
 /* Our static X25519 pair and the libp2p payload that ties it to our identity: once per process, because a signature
  * a connection costs a quarter of the handshake (measured: 183 us a side with a kept key, 233 us without). */
@@ -21,7 +21,7 @@ struct pg_noise_static {
     uint16_t payload_len;
 };
 
-/* A fresh pair signed by identity. False when secret memory is short. */
+/* A fresh pair signed by identity. False when memory is short. */
 bool pg_noise_static_new(struct pg_noise_static *s, const struct pg_identity *identity);
 
 /* The pair of a known secret, for tests against other libraries' transcripts. */
@@ -30,13 +30,13 @@ bool pg_noise_static_from_secret(struct pg_noise_static *s, const struct pg_iden
 
 void pg_noise_static_free(struct pg_noise_static *s);
 
-/* The payload for any static public key; returns its length. README.md, "The libp2p Handshake Payload". */
+/* The payload for any static public key; returns its length, 0 when memory is short. README.md, "The libp2p Handshake Payload". */
 size_t pg_noise_payload(const struct pg_identity *identity, const uint8_t static_public[PG_NOISE_KEY],
                         uint8_t out[PG_NOISE_PAYLOAD_MAX]);
 
 /* Whether fields 1 and 2 of the remote's payload prove that its identity owns the static key of the handshake.
  * *key is the identity then. PG_ERR_NOISE_BAD_IDENTITY for missing fields, a broken key or a signature over anything
- * but "noise-libp2p-static-key:" and the static key; PG_ERR_KEY_UNSUPPORTED for a type that we do not verify. */
+ * but "noise-libp2p-static-key:" and the static key. */
 enum pg_err pg_noise_check_identity(struct pg_public_key *key, struct pg_bytes identity_key, struct pg_bytes identity_sig,
                                     const uint8_t static_public[PG_NOISE_KEY]);
 

@@ -291,14 +291,16 @@ static void signed_text(uint8_t out[SIGNED_LEN], const uint8_t static_public[PG_
 size_t pg_noise_payload(const struct pg_identity *identity, const uint8_t static_public[PG_NOISE_KEY],
                         uint8_t out[PG_NOISE_PAYLOAD_MAX])
 {
-    uint8_t text[SIGNED_LEN], signature[PG_SIGNATURE_LEN];
+    uint8_t text[SIGNED_LEN], signature[PG_SIGNATURE_MAX];
     signed_text(text, static_public);
-    pg_sign(identity, pg_bytes(text, sizeof text), signature);
+    size_t len = pg_sign(identity, pg_bytes(text, sizeof text), signature);
+    if (len == 0)
+        return 0;
     struct pg_pb_noise_handshake_payload payload = {
         .has_identity_key = true,
         .identity_key = pg_public_key_protobuf(pg_identity_public(identity)),
         .has_identity_sig = true,
-        .identity_sig = pg_bytes(signature, sizeof signature),
+        .identity_sig = pg_bytes(signature, len),
     };
     struct pg_writer w = pg_writer(out, PG_NOISE_PAYLOAD_MAX);
     pg_pb_noise_handshake_payload_write(&payload, &w);
@@ -310,17 +312,11 @@ enum pg_err pg_noise_check_identity(struct pg_public_key *key, struct pg_bytes i
                                     const uint8_t static_public[PG_NOISE_KEY])
 {
     uint8_t text[SIGNED_LEN];
-    enum pg_err err = pg_public_key_read(key, identity_key);
-    if (err == PG_OK) {
-        signed_text(text, static_public);
-        if (!pg_verify(key, pg_bytes(text, sizeof text), identity_sig))
-            err = PG_ERR_NOISE_BAD_IDENTITY;
-    } else if (err != PG_ERR_KEY_UNSUPPORTED) {
-        err = PG_ERR_NOISE_BAD_IDENTITY;
-    }
-    if (err != PG_OK)
-        *key = (struct pg_public_key){0}; /* an unproved name is no name */
-    return err;
+    signed_text(text, static_public);
+    if (pg_public_key_read(key, identity_key) == PG_OK && pg_verify(key, pg_bytes(text, sizeof text), identity_sig))
+        return PG_OK;
+    *key = (struct pg_public_key){0}; /* an unproved name is no name */
+    return PG_ERR_NOISE_BAD_IDENTITY;
 }
 
 /* The secret is in its place already. */
@@ -328,7 +324,9 @@ static bool static_finish(struct pg_noise_static *s, const struct pg_identity *i
 {
     crypto_scalarmult_curve25519_base(s->public_key, s->secret.at);
     s->payload_len = (uint16_t)pg_noise_payload(identity, s->public_key, s->payload);
-    return true;
+    if (s->payload_len == 0)
+        pg_noise_static_free(s);
+    return s->payload_len != 0;
 }
 
 bool pg_noise_static_new(struct pg_noise_static *s, const struct pg_identity *identity)

@@ -66,6 +66,15 @@ size_t pg_peer_id_text(const struct pg_peer_id *id, char out[PG_PEER_ID_TEXT])
     return n;
 }
 
+size_t pg_peer_id_cid(const struct pg_peer_id *id, char out[PG_PEER_ID_CID])
+{
+    uint8_t cid[2 + PG_PEER_ID_MAX] = {CID_V1, LIBP2P_KEY};
+    memcpy(cid + 2, id->at, id->len);
+    size_t n = id->len ? pg_multibase_write('b', pg_bytes(cid, 2u + id->len), out, PG_PEER_ID_CID - 1) : 0;
+    out[n] = 0;
+    return n;
+}
+
 bool pg_peer_id_equal(const struct pg_peer_id *a, const struct pg_peer_id *b)
 {
     return a->len == b->len && memcmp(a->at, b->at, a->len) == 0;

@@ -310,9 +310,9 @@ static void wrong_identities_are_named_so(void)
             struct pg_pb_noise_handshake_payload payload;
             CU_ASSERT_EQUAL_FATAL(pg_pb_noise_handshake_payload_read(&payload, pg_bytes(t->noise.payload, t->noise.payload_len)),
                                   PG_OK);
-            uint8_t signature[PG_SIGNATURE_LEN], text[64] = "noise-libp2p-static-key:", out[256];
-            memcpy(signature, payload.identity_sig.at, sizeof signature);
-            payload.identity_sig = pg_bytes(signature, sizeof signature);
+            uint8_t signature[PG_SIGNATURE_MAX], text[64] = "noise-libp2p-static-key:", out[256];
+            memcpy(signature, payload.identity_sig.at, payload.identity_sig.len);
+            payload.identity_sig.at = signature;
             memcpy(text + 24, t->noise.public_key, 32);
             if (lie == 0)
                 payload.identity_key = pg_public_key_protobuf(pg_identity_public(stranger));

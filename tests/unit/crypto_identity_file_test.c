@@ -68,7 +68,7 @@ static void put(const void *bytes, size_t len, mode_t mode)
 
 static void put_key(mode_t mode)
 {
-    uint8_t proto[PG_PRIVATE_PROTO_LEN];
+    uint8_t proto[PG_PRIVATE_PROTO_MAX];
     struct pg_identity *made = pg_identity_new();
     if (!made)
         abort();
@@ -158,7 +158,7 @@ static void without_leave_to_make_one_nothing_is_made(void)
 
 static void empty_truncated_and_foreign_files_are_refused_and_left_alone(void)
 {
-    uint8_t proto[PG_PRIVATE_PROTO_LEN], long_file[9000] = {0};
+    uint8_t proto[PG_PRIVATE_PROTO_MAX], long_file[9000] = {0};
     struct pg_identity *key = pg_identity_new();
     if (!key)
         abort();
@@ -175,10 +175,14 @@ static void empty_truncated_and_foreign_files_are_refused_and_left_alone(void)
     refused(PG_ERR_IDENTITY_BAD, "is not a libp2p private key");
     put("-----BEGIN PRIVATE KEY-----\n", 28, 0600);
     refused(PG_ERR_IDENTITY_BAD, "PEM");
-    put("\x08\x02\x12\x20"
+    put("\x08\x03\x12\x20"
         "01234567890123456789012345678901",
         36, 0600);
     refused(PG_ERR_IDENTITY_BAD, "type that is not supported");
+    put("\x08\x02\x12\x20"
+        "0123456789012345678901234567890",
+        35, 0600);
+    refused(PG_ERR_IDENTITY_BAD, "is cut off (35 of 36 bytes)");
     proto[67] ^= 1;
     put(proto, sizeof proto, 0600);
     refused(PG_ERR_IDENTITY_BAD, "is not a libp2p private key");
@@ -290,8 +294,8 @@ static void a_file_or_folder_that_this_user_may_not_touch_is_told(void)
 
 static void make_on_a_full_disk(void)
 {
-    for (rlim_t room = 0; room < PG_PRIVATE_PROTO_LEN; room += 17) {
-        struct rlimit limit = {room, PG_PRIVATE_PROTO_LEN};
+    for (rlim_t room = 0; room < PG_PRIVATE_PROTO_MAX; room += 17) {
+        struct rlimit limit = {room, PG_PRIVATE_PROTO_MAX};
         signal(SIGXFSZ, SIG_IGN);
         if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
             abort();

@@ -19,7 +19,8 @@ static const struct {
     const char *name, *follow, *why;
 } choices[] = {
     {"key/ecdsa/public", "go-libp2p", "js writes an ECDSA key that is not DER of a named curve"},
-    {"key/rsa1024-rejected", "error", "RSA is not read yet, and below 2048 bits never will be"},
+    {"key/rsa1024-rejected", "error", "as go: below 2048 bits a key proves nothing, rust and js find out later"},
+    {"key/rsa/private-canonical", "go-libp2p", "rust writes no RSA keys"},
     {"key/ed25519-96-byte-private", "go-libp2p", "old files of go and js must load"},
     {"peer-id/parse/cidv1-base32", "go-libp2p", "peer-ids.md asks for it; only rust cannot"},
     {"peer-id/parse/cidv1-base36", "go-libp2p", "the form of kubo's names; only rust cannot"},
@@ -122,7 +123,7 @@ static enum pg_err identity_of(const char *text, struct pg_identity **identity)
 static enum outcome same_private(const cJSON *vector)
 {
     struct pg_identity *identity;
-    uint8_t out[PG_PRIVATE_PROTO_LEN];
+    uint8_t out[PG_PRIVATE_PROTO_MAX];
     enum pg_err err = identity_of(input(vector, "priv"), &identity);
     if (err == PG_ERR_KEY_UNSUPPORTED)
         return LATER;
@@ -133,11 +134,22 @@ static enum outcome same_private(const cJSON *vector)
     return outcome;
 }
 
+/* Of keys that cannot be ours the public half is theirs to make: it must be read, and be canonical. */
+static enum outcome public_is_canonical(const cJSON *vector)
+{
+    struct pg_public_key key;
+    size_t len;
+    uint8_t *bytes = unhex(expected(vector), &len);
+    enum pg_err err = pg_public_key_read(&key, pg_bytes(bytes, len));
+    free(bytes);
+    return err == PG_OK ? same_bytes(vector, pg_public_key_protobuf(&key)) : same_text(vector, "error");
+}
+
 static enum outcome public_of_private(const cJSON *vector)
 {
     struct pg_identity *identity;
     if (identity_of(input(vector, "priv"), &identity) == PG_ERR_KEY_UNSUPPORTED)
-        return LATER;
+        return public_is_canonical(vector);
     enum outcome outcome = same_bytes(vector, pg_public_key_protobuf(pg_identity_public(identity)));
     pg_identity_free(identity);
     return outcome;
@@ -153,19 +165,49 @@ static enum outcome public_read(const cJSON *vector)
     return err == PG_OK ? same_bytes(vector, pg_public_key_protobuf(&key)) : same_text(vector, "error");
 }
 
+/* The public key that the libraries give for the private key of another vector. */
+static bool public_of(const cJSON *vector, struct pg_public_key *key)
+{
+    const cJSON *other;
+    bool found = false;
+    cJSON_ArrayForEach(other, cJSON_GetObjectItemCaseSensitive(vectors, "cases"))
+    {
+        if (strcmp(text_of(other, "op"), "pub_from_priv") != 0 || strcmp(input(other, "priv"), input(vector, "priv")) != 0)
+            continue;
+        size_t len;
+        uint8_t *bytes = unhex(expected(other), &len);
+        found = pg_public_key_read(key, pg_bytes(bytes, len)) == PG_OK;
+        free(bytes);
+    }
+    return found;
+}
+
+/* The signature that we make; of keys that cannot be ours, the signature that all others make is good, and with any byte
+ * changed it is not. */
 static enum outcome signs(const cJSON *vector)
 {
     struct pg_identity *identity;
-    uint8_t signature[PG_SIGNATURE_LEN];
-    size_t len;
-    if (identity_of(input(vector, "priv"), &identity) == PG_ERR_KEY_UNSUPPORTED)
-        return LATER;
+    struct pg_public_key key;
+    uint8_t signature[PG_SIGNATURE_MAX];
+    size_t len, sig_len;
+    enum outcome outcome = WRONG;
     uint8_t *message = unhex(input(vector, "msg"), &len);
-    pg_sign(identity, pg_bytes(message, len), signature);
-    CU_ASSERT_TRUE(pg_verify(pg_identity_public(identity), pg_bytes(message, len), pg_bytes(signature, sizeof signature)));
+    if (identity_of(input(vector, "priv"), &identity) == PG_OK) {
+        sig_len = pg_sign(identity, pg_bytes(message, len), signature);
+        CU_ASSERT_TRUE(pg_verify(pg_identity_public(identity), pg_bytes(message, len), pg_bytes(signature, sig_len)));
+        pg_identity_free(identity);
+        outcome = same_bytes(vector, pg_bytes(signature, sig_len));
+    } else if (public_of(vector, &key)) {
+        uint8_t *theirs = unhex(expected(vector), &sig_len);
+        bool good = pg_verify(&key, pg_bytes(message, len), pg_bytes(theirs, sig_len));
+        CU_ASSERT_FALSE(pg_verify(&key, pg_bytes(message, len), pg_bytes(theirs, sig_len - 1)));
+        theirs[sig_len / 2] ^= 1;
+        CU_ASSERT_FALSE(pg_verify(&key, pg_bytes(message, len), pg_bytes(theirs, sig_len)));
+        free(theirs);
+        outcome = good ? GOOD : same_text(vector, "not a good signature");
+    }
     free(message);
-    pg_identity_free(identity);
-    return same_bytes(vector, pg_bytes(signature, sizeof signature));
+    return outcome;
 }
 
 static enum outcome verifies(const cJSON *vector)
@@ -182,21 +224,13 @@ static enum outcome verifies(const cJSON *vector)
     return same_text(vector, good ? "good" : "bad");
 }
 
-/* The id of the same key, from the public key that the libraries give: so ids of every type are tested, though only
- * ed25519 keys are ours to use. */
+/* The id of the same key, from the public key that the libraries give. */
 static struct pg_peer_id id_of(const cJSON *vector)
 {
-    const cJSON *other;
     struct pg_peer_id id = {0};
-    cJSON_ArrayForEach(other, cJSON_GetObjectItemCaseSensitive(vectors, "cases"))
-    {
-        if (strcmp(text_of(other, "op"), "pub_from_priv") != 0 || strcmp(input(other, "priv"), input(vector, "priv")) != 0)
-            continue;
-        size_t len;
-        uint8_t *key = unhex(expected(other), &len);
-        pg_peer_id_from_protobuf(&id, pg_bytes(key, len));
-        free(key);
-    }
+    struct pg_public_key key;
+    if (public_of(vector, &key))
+        pg_peer_id_from_key(&id, &key);
     return id;
 }
 
@@ -215,12 +249,13 @@ static enum outcome id_base58(const cJSON *vector)
     return same_text(vector, text);
 }
 
-/* We read CIDs and print base58. */
 static enum outcome id_cid(const cJSON *vector)
 {
+    char text[PG_PEER_ID_CID];
     struct pg_peer_id id = id_of(vector), read;
-    bool same = pg_peer_id_parse(&read, pg_text(expected(vector))) == PG_OK && pg_peer_id_equal(&id, &read);
-    return same ? GOOD : same_text(vector, "another id");
+    CU_ASSERT_EQUAL(pg_peer_id_cid(&id, text), strlen(text));
+    CU_ASSERT_TRUE(pg_peer_id_parse(&read, pg_text(text)) == PG_OK && pg_peer_id_equal(&id, &read));
+    return same_text(vector, text);
 }
 
 static enum outcome id_parse(const cJSON *vector)
@@ -291,13 +326,12 @@ static enum outcome noise_payload_tail(const cJSON *vector, bool signature_only)
     struct pg_identity *identity;
     uint8_t payload[PG_NOISE_PAYLOAD_MAX];
     size_t len;
-    if (identity_of(input(vector, "priv"), &identity) == PG_ERR_KEY_UNSUPPORTED)
-        return LATER;
+    CU_ASSERT_EQUAL_FATAL(identity_of(input(vector, "priv"), &identity), PG_OK);
     uint8_t *key = unhex(input(vector, "static"), &len);
     size_t n = pg_noise_payload(identity, key, payload);
     free(key);
     pg_identity_free(identity);
-    return same_bytes(vector, pg_bytes_skip(pg_bytes(payload, n), signature_only ? n - PG_SIGNATURE_LEN : 0));
+    return same_bytes(vector, pg_bytes_skip(pg_bytes(payload, n), signature_only ? n - 64 : 0));
 }
 
 static enum outcome noise_signature(const cJSON *vector)
@@ -433,7 +467,7 @@ struct tally {
     const char *op;
     int good, later;
 };
-static struct tally tallies[32];
+static struct tally tallies[40];
 static size_t n_tallies;
 
 static void run(const char *op, enum outcome (*check)(const cJSON *))
@@ -516,19 +550,80 @@ static cJSON *load(const char *path)
     return cJSON_ParseWithLength(text, n);
 }
 
+/* What cannot be answered yet: a group here is one that nobody forgot. */
+static const struct {
+    const char *op, *why;
+} left_out[] = {
+    {"autonat1", "no AutoNAT yet"},
+    {"autonat2_back", "no AutoNAT yet"},
+    {"autonat2_dial", "no AutoNAT yet"},
+    {"autonat2_resp", "no AutoNAT yet"},
+    {"dcutr", "no hole punching yet"},
+    {"envelope_seal", "no signed envelopes yet"},
+    {"gossip_id", "no gossip yet"},
+    {"gossip_msg", "no gossip yet"},
+    {"gossip_rpc", "no gossip yet"},
+    {"gossip_sig", "no gossip yet"},
+    {"kad_cpl", "no Kademlia yet"},
+    {"kad_id", "no Kademlia yet"},
+    {"kad_msg", "no Kademlia yet"},
+    {"kad_xor", "no Kademlia yet"},
+    {"peer_record", "no signed envelopes yet"},
+    {"peer_record_envelope", "no signed envelopes yet"},
+    {"relay_hop", "no relays yet"},
+    {"relay_stop", "no relays yet"},
+    {"relay_voucher", "no relays yet"},
+    {"relay_voucher_envelope", "no relays yet"},
+    {"tls_ext", "no TLS yet"},
+    {"tls_verify", "no TLS yet"},
+};
+
+static bool was_run(const char *op)
+{
+    for (size_t i = 0; i < n_tallies; i++)
+        if (strcmp(tallies[i].op, op) == 0)
+            return true;
+    return false;
+}
+
+static void every_group_is_run_or_left_out_by_name(void)
+{
+    const cJSON *vector;
+    cJSON_ArrayForEach(vector, cJSON_GetObjectItemCaseSensitive(vectors, "cases"))
+    {
+        const char *op = text_of(vector, "op");
+        int times = was_run(op);
+        for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+            times += strcmp(left_out[i].op, op) == 0;
+        if (times != 1)
+            fprintf(stderr, "\n%s: run or named as left out %d times\n", op, times);
+        CU_ASSERT_EQUAL(times, 1);
+    }
+}
+
+static int size_of_group(const char *op)
+{
+    const cJSON *vector;
+    int n = 0;
+    cJSON_ArrayForEach(vector, cJSON_GetObjectItemCaseSensitive(vectors, "cases")) n += strcmp(text_of(vector, "op"), op) == 0;
+    return n;
+}
+
 static void report(void)
 {
-    const cJSON *left;
-    printf("covers:");
+    int ran = 0;
+    for (size_t i = 0; i < n_tallies; i++)
+        ran += tallies[i].good;
+    printf("ran %d of %d:", ran, cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(vectors, "cases")));
     for (size_t i = 0; i < n_tallies; i++)
         printf(" %s %d", tallies[i].op, tallies[i].good);
-    printf("\nleft out, keys that are not ed25519 (the next issue reads them):");
+    printf("\nleft out, private keys that cannot be ours (RSA, ECDSA):");
     for (size_t i = 0; i < n_tallies; i++)
         if (tallies[i].later)
             printf(" %s %d", tallies[i].op, tallies[i].later);
     printf("\nleft out, parts that do not exist yet:");
-    cJSON_ArrayForEach(left, cJSON_GetObjectItemCaseSensitive(vectors, "left_out"))
-        printf(" %s %d", left->string, left->valueint);
+    for (size_t i = 0; i < sizeof left_out / sizeof *left_out; i++)
+        printf(" %s %d (%s)", left_out[i].op, size_of_group(left_out[i].op), left_out[i].why);
     printf("\nwhere libraries differ:\n");
     for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
         printf("  %s: %s (%s)\n", choices[i].name, choices[i].follow, choices[i].why);
@@ -545,6 +640,7 @@ int main(void)
         {"yamux headers are written and read", yamux_headers_are_written_and_read},
         {"noise payloads and the transcript are the same", noise_payloads_and_the_transcript_are_the_same},
         {"identify is read in any order of fields", identify_is_read_in_any_order_of_fields},
+        {"every group is run or left out by name", every_group_is_run_or_left_out_by_name},
     };
     vectors = load("tests/vectors.json");
     if (!vectors)

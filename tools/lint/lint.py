@@ -22,6 +22,7 @@ FLOORS = (
     ("sodium", r'#include\s*<sodium', ("",), ("src/crypto/", "runtime/mem/", "tools/bench/")),
     ("cjson", r'#include\s*[<"](cjson/)?cJSON\.h', ("",), ("runtime/wire/json.c",)),
     ("openssl", r'#include\s*<openssl/', ("",), ("src/crypto/", "tools/bench/")),
+    ("secp256k1", r'#include\s*<secp256k1', ("",), ("src/crypto/secp256k1.c",)),
     ("ini", r'#include\s*<ini\.h>', ("",), ("src/cli/config.c",)),
     ("loop", r'#include\s*"loop/', ("",), ("runtime/loop/", "src/cli/")),
     ("core above loop", r'#include\s*"(core|service|transport|cli)/', ("runtime/",), ()),
