@@ -23,6 +23,10 @@ verify: build/build.ninja
 	cmake --build build
 	$(PYTHON) tools/verify/verify.py build
 	$(PYTHON) -m gen golden --check
+# Breaks every row of every machine once; SAMPLE=N takes N of the mutants, chosen by SEED.
+mutants: build/build.ninja
+	cmake --build build --target mutants
+	$(PYTHON) tools/verify/mutants.py build $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 interop: all
 	$(PYTHON) tests/interop/run.py --punchgate build/punchgate
 
@@ -55,4 +59,4 @@ build/build.ninja:
 build-%/build.ninja:
 	cmake --preset $*
 
-.PHONY: all demo test unit e2e dev verify interop golden bench fuzz lint docs format install clean
+.PHONY: all demo test unit e2e dev verify mutants interop golden bench fuzz lint docs format install clean

@@ -26,7 +26,7 @@ def header(checked):
         mask = sum(1 << order.index(s) for s in export.states)
         out.append(f"/* States as a mask: {', '.join(export.states)}. */\n")
         out.append(f"#define PG_{up}_{c_name(export.name).upper()} 0x{mask:x}u\n")
-    out.append(f"\nextern const struct pg_machine pg_{low}_machine;\nextern const struct pg_binding pg_{low}_binding;\n")
+    out.append(f"\nextern PG_TABLE struct pg_machine pg_{low}_machine;\nextern const struct pg_binding pg_{low}_binding;\n")
     out.append(f"\n/* What the machine's C file supplies. */\nstruct pg_{low};\n")
     for fact in m.facts:
         out.append(f"bool pg_{low}_is_{c_name(fact)}(const struct pg_{low} *);\n")
@@ -152,7 +152,7 @@ def machine(m):
     fields += [(x, x) for x in ("states", "states_as", "events", "events_as", "actions", "actions_as", "flags", "facts",
                                 "counts", "timers", "count_range", "timer_event", "timer_ms", "first", "rows", "acts", "emits")]
     body = "".join(f"    .{name} = {value},\n" for name, value in fields)
-    return f"const struct pg_machine pg_{m.name}_machine = {{\n{body}}};\n"
+    return f"PG_TABLE struct pg_machine pg_{m.name}_machine = {{\n{body}}};\n"
 
 
 def binding(checked):

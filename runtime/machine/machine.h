@@ -38,6 +38,11 @@ struct pg_emit {
     uint8_t event;   /* number in that machine */
 };
 
+/* Tables are constant. The run of mutants (tools/verify/mutants) compiles them with -DPG_TABLE= and so may change them. */
+#ifndef PG_TABLE
+#define PG_TABLE const
+#endif
+
 struct pg_machine {
     const char *name;
     uint8_t id; /* enum pg_machine_id (generated) */

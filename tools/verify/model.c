@@ -19,8 +19,29 @@ static struct {
     uint32_t passed[MAX_FACTORS];
     uint64_t acted[MAX_FACTORS];
     uint8_t lives, entered; /* masks of factors; entered: by this turn */
-    bool ready;
+    unsigned n_ready;       /* instances that were made */
+    unsigned n_steps;       /* of this turn */
+    struct log *log;
 } run;
+
+void (*model_saw_cell)(const struct pg_machine *, unsigned state, unsigned event);
+
+/* More than any turn takes; one that takes more goes round. */
+#define MAX_STEPS 1000u
+
+void model_log(struct log *log)
+{
+    run.log = log;
+}
+
+static void note(unsigned byte)
+{
+    if (!run.log)
+        return;
+    if (run.log->n == sizeof run.log->bytes)
+        give_up("%s: one turn does too much to be written down", run.model->name);
+    run.log->bytes[run.log->n++] = (uint8_t)byte;
+}
 
 static void *grown(void *at, size_t n, size_t size)
 {
@@ -132,7 +153,20 @@ static _Noreturn void broken_promise(void)
 static void watch(struct pg_scope *scope, const struct pg_instance *in, const struct pg_step_record *record)
 {
     (void)scope;
-    run.passed[in - run.in] |= 1u << record->to;
+    unsigned f = (unsigned)(in - run.in);
+    run.passed[f] |= 1u << record->to;
+    if (model_saw_cell)
+        model_saw_cell(in->machine, record->from, record->event);
+    if (++run.n_steps > MAX_STEPS) {
+        printf("%s: a turn that does not end:\n", run.model->name);
+        broken_promise();
+    }
+    const struct pg_row *row = pg_pick(in->machine, record->from, record->event, record->conditions);
+    note('s'), note(f), note(record->event), note(record->to), note(record->verdict);
+    for (unsigned n = 0; n < row->n_emit; n++) {
+        const struct pg_emit *emit = &in->machine->emits[row->emit + n];
+        note('e'), note(emit->to), note(emit->machine), note(emit->event);
+    }
     if (record->verdict != PG_NEVER)
         return;
     printf("%s: event %s comes to %s in state %s, which says never (line %u):\n", run.model->name,
@@ -172,6 +206,7 @@ static void act(void *self, unsigned action)
     const struct model *m = run.model;
     unsigned f = (unsigned)((struct pg_instance *)self - run.in);
     run.acted[f] |= UINT64_C(1) << action;
+    note('a'), note(f), note(action);
     if (run.actions)
         run.actions[f][action]++;
     for (unsigned n = 0; n < m->n_ties; n++) {
@@ -195,19 +230,19 @@ static void act(void *self, unsigned action)
 
 static void load(struct model *m, const struct config *c)
 {
-    if (!run.ready && !pg_scope_init(&run.scope, 256 * MAX_FACTORS, 256))
+    if (!run.scope.queue && !pg_scope_init(&run.scope, 256 * MAX_FACTORS, 256))
         give_up("out of memory");
     run.model = m;
     run.scope.next = sister;
     run.scope.trace = watch;
-    for (unsigned f = 0; f < m->n_factors; f++) {
-        if (run.ready)
-            pg_instance_end(&run.in[f]);
+    for (unsigned f = 0; f < run.n_ready; f++)
+        pg_instance_end(&run.in[f]);
+    for (unsigned f = 0; f < m->n_factors; f++)
         born(f);
-    }
-    run.ready = true;
+    run.n_ready = m->n_factors;
     run.lives = c->lives;
     run.entered = 0;
+    run.n_steps = 0;
     memset(run.passed, 0, sizeof run.passed);
     memset(run.acted, 0, sizeof run.acted);
     for (unsigned f = 0; f < m->n_factors; f++) {
@@ -320,7 +355,7 @@ static uint32_t add(struct model *m, const struct config *c, uint32_t turn)
 bool model_possible(const struct model *m, const struct config *c, const struct cause *cause)
 {
     if (cause->timer)
-        return c->at[cause->factor].timers >> cause->number & 1u;
+        return c->started && c->at[cause->factor].timers >> cause->number & 1u;
     bool first = false, may = true;
     for (unsigned n = 0; n < m->n_first; n++)
         first = first || m->first[n] == cause->event;
@@ -348,7 +383,7 @@ static void expand(struct model *m, uint32_t from, const struct cause *cause)
     } while (model_next_choice(&choices));
 }
 
-void model_build(struct model *m)
+struct config model_start(const struct model *m)
 {
     struct config start;
     memset(&start, 0, sizeof start);
@@ -361,6 +396,32 @@ void model_build(struct model *m)
         for (unsigned n = 0; n < m->factors[f]->n_counts; n++)
             start.at[f].count[n] = m->factors[f]->count_range[n][0];
     }
+    return start;
+}
+
+void model_each_cause(const struct model *m, void (*take)(void *context, const struct cause *), void *context)
+{
+    for (unsigned event = 0; event < m->n_events; event++)
+        take(context, &(struct cause){.event = event});
+    for (unsigned f = 0; f < m->n_factors; f++)
+        for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
+            take(context, &(struct cause){.timer = true, .factor = f, .number = t});
+}
+
+struct expansion {
+    struct model *m;
+    uint32_t from;
+};
+
+static void expand_one(void *context, const struct cause *cause)
+{
+    const struct expansion *e = context;
+    expand(e->m, e->from, cause);
+}
+
+void model_build(struct model *m)
+{
+    struct config start = model_start(m);
     m->hash = calloc(1, sizeof *m->hash);
     m->hash_room = 1;
     if (!m->hash)
@@ -369,13 +430,20 @@ void model_build(struct model *m)
     for (uint32_t from = 0; from < m->n_configs; from++) {
         m->first_turn = from % 1024 ? m->first_turn : grown(m->first_turn, from + 1026, sizeof *m->first_turn);
         m->first_turn[from] = m->n_turns;
-        for (unsigned event = 0; event < m->n_events; event++)
-            expand(m, from, &(struct cause){.event = event});
-        for (unsigned f = 0; m->configs[from].started && f < m->n_factors; f++)
-            for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
-                expand(m, from, &(struct cause){.timer = true, .factor = f, .number = t});
+        model_each_cause(m, expand_one, &(struct expansion){m, from});
         m->first_turn[from + 1] = m->n_turns;
     }
+}
+
+void model_free(struct model *m)
+{
+    free(m->configs);
+    free(m->turns);
+    free(m->reached_by);
+    free(m->first_turn);
+    free(m->hash);
+    m->configs = NULL, m->turns = NULL, m->reached_by = NULL, m->first_turn = NULL, m->hash = NULL;
+    m->n_configs = m->n_turns = m->room_configs = m->room_turns = m->hash_room = 0;
 }
 
 /* Words for people. */

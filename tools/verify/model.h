@@ -107,7 +107,23 @@ struct model {
     uint32_t *hash, hash_room;
 };
 
+/* What a run was seen to do: steps with what they came to and emitted, and actions, in order. */
+struct log {
+    uint32_t n;
+    uint8_t bytes[4096];
+};
+
+/* From a listing on standard input, up to an empty line; false when nothing is left. */
+bool model_read(struct model *);
 void model_build(struct model *);
+void model_free(struct model *);
+struct config model_start(const struct model *);
+/* Called with each cause that a product knows, possible or not. */
+void model_each_cause(const struct model *, void (*)(void *context, const struct cause *), void *context);
+/* What runs do is written there from now on; NULL: nowhere. */
+void model_log(struct log *);
+/* Called, if set, when a step of a factor looks into the cell of a state and an event. */
+extern void (*model_saw_cell)(const struct pg_machine *, unsigned state, unsigned event);
 bool model_holds(const struct condition *, const struct config *);
 bool model_possible(const struct model *, const struct config *, const struct cause *);
 /* Prints the shortest list of events to a configuration, then one more turn if given. */

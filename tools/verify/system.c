@@ -160,26 +160,25 @@ static void read_line(struct model *m, char *line)
         give_up("the listing has a line that nobody reads, or one too many: %s %s", line, at);
 }
 
-static struct model *read_and_build(void)
+bool model_read(struct model *m)
 {
-    static struct model model;
     char line[1024];
     while (fgets(line, sizeof line, stdin)) {
         line[strcspn(line, "\n")] = '\0';
-        if (*line)
-            read_line(&model, line);
+        if (!*line)
+            break;
+        read_line(m, line);
     }
-    model_build(&model);
-    return &model;
+    return m->n_factors > 0;
 }
 
-static void let_go(struct model *m)
+static struct model *read_and_build(void)
 {
-    free(m->configs);
-    free(m->turns);
-    free(m->reached_by);
-    free(m->first_turn);
-    free(m->hash);
+    static struct model model;
+    if (!model_read(&model))
+        give_up("the listing is empty");
+    model_build(&model);
+    return &model;
 }
 
 int print_vectors(void)
@@ -200,7 +199,7 @@ int print_vectors(void)
         }
         putchar('\n');
     }
-    let_go(m);
+    model_free(m);
     return 0;
 }
 
@@ -218,6 +217,6 @@ int check_system(void)
                    m->properties[n].every - m->properties[n].reached);
     if (!status)
         putchar('\n');
-    let_go(m);
+    model_free(m);
     return status;
 }

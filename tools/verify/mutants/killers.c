@@ -1,0 +1,37 @@
+/* Who may notice a mutant: the systems of spec/system with their properties, one end or two.
+ * Called by mutants.c; whatever else runs the shipped tables is added to the list at the end.
+ * Serves design section 7, points 2, 5 and 7. */
+#include "mutants.h"
+#include <stdio.h>
+
+struct systems systems;
+
+bool stands_in(const struct pg_machine *m, const struct model *model)
+{
+    for (unsigned f = 0; f < model->n_factors; f++)
+        if (model->factors[f] == m)
+            return true;
+    return false;
+}
+
+/* A step that says never, an action that steps a dead machine and a turn that does not end finish the process on the way. */
+static bool systems_kill(const struct mutant *x, char *how, size_t room)
+{
+    for (unsigned n = 0; n < systems.n; n++) {
+        struct model *m = &systems.models[n];
+        if (!stands_in(x->machine, m))
+            continue;
+        snprintf(how, room, "%s: a promise of the spec", m->name);
+        model_build(m);
+        for (unsigned p = 0; p < m->n_properties; p++) {
+            snprintf(how, room, "%s: line %u", m->name, m->properties[p].line);
+            if (property_check(m, &m->properties[p]))
+                return true;
+        }
+        model_free(m);
+    }
+    return false;
+}
+
+const struct killer killers[] = {{"systems", systems_kill}};
+const unsigned n_killers = sizeof killers / sizeof *killers;
