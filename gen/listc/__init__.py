@@ -1,7 +1,7 @@
-"""The lists: options, errors, logs, metrics, protocol ids. One row of text in, C tables and documents out."""
-from gen.listc import errors, logs, metrics, options, protocols
+"""The lists: options, errors, limits, logs, metrics, protocol ids. One row of text in, C tables and documents out."""
+from gen.listc import errors, limits, logs, metrics, options, protocols
 
-LISTS = (errors, logs, metrics, protocols, options)
+LISTS = (errors, logs, metrics, protocols, options, limits)
 
 
 def generate(spec_dir):

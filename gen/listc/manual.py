@@ -12,7 +12,8 @@ FILE = ("The file has lines of the form name = value with the names of the optio
         "is repeated adds to a list. Lines that begin with # or ; are comments. Unknown names are errors.")
 LOGS = ("PUNCHGATE_LOG, else RUST_LOG, filters the log, which goes to standard error: info, debug, cli::tunnel=debug,warn. "
         "NO_COLOR and CLICOLOR_FORCE rule its colours, which otherwise appear on terminals only.")
-TIMES = "Times are whole numbers with the unit ms, s, min or h; without a unit they are seconds."
+TIMES = ("Times are whole numbers with the unit ms, s, min or h; without a unit they are seconds. Sizes are whole numbers with "
+         "the unit KiB, MiB or GiB; without a unit they are bytes.")
 
 
 def wrapped(text, indent, width=80):

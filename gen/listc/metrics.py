@@ -1,7 +1,7 @@
 """metrics.list: id, kind, series with labels, help -> metrics.gen.h, metrics.gen.c."""
 import re
 
-from gen.listc import cwriter
+from gen.listc import cwriter, limits
 from gen.listc.reader import rows, unique
 
 LIST = "metrics.list"
@@ -35,7 +35,7 @@ def read(spec_dir):
             row.fail(f"series '{family}': kind and help are the same in all its rows")
         last = family
         found.append((name, kind, family, labels, text))
-    return found
+    return found + limits.metrics(spec_dir)
 
 
 def header(metrics):

@@ -2,7 +2,7 @@
 import dataclasses
 import re
 
-from gen.listc import cwriter, manual
+from gen.listc import cwriter, limits, manual
 from gen.listc.reader import rows, unique
 
 LIST = "options.list"
@@ -15,13 +15,14 @@ KINDS = {
     "word": ("unsigned {name}; /* enum pg_option_{name} */", True, False),
     "count": ("uint64_t {name};", True, False),
     "duration": ("uint64_t {name}_ms;", True, False),
+    "size": ("uint64_t {name};", True, False),
     "listen": ("struct pg_strings {name};", True, True),
     "bootstrap": ("struct pg_strings {name};", True, True),
     "expose": ("struct pg_strings {name};", True, True),
     "tunnel": ("struct pg_strings {name};", True, True),
     "nameserver": ("struct pg_strings {name};", True, True),
 }
-BOUNDED = ("count", "duration")
+BOUNDED = ("count", "duration", "size")
 ARGUMENTS = ("-", "ADDR", "ADDR:SERVICE")
 WORD = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 DURATION = re.compile(r"([0-9]+)(ms|s|min|h)?\Z")
@@ -49,6 +50,7 @@ class Option:
     high: int = 0
     parts: list = dataclasses.field(default_factory=list)
     most: int = 1
+    limit: str = ""  # of limits.list
 
     @property
     def field(self):
@@ -97,7 +99,7 @@ def set_attribute(row, option, key, text, commands):
         option.default = split_list(row, text, key) if option.many else [text]
     elif key in ("from", "to"):
         if option.kind not in BOUNDED or not text.isdigit():
-            row.fail(f"{key} '{text}': a whole number, for {' and '.join(BOUNDED)} only")
+            row.fail(f"{key} '{text}': a whole number, for {', '.join(BOUNDED[:-1])} and {BOUNDED[-1]} only")
         setattr(option, {"from": "low", "to": "high"}[key], int(text))
     elif key == "parts" and option.many:
         option.parts = split_list(row, text, key)
@@ -153,6 +155,13 @@ def read_option(row, commands):
     return option
 
 
+def limit_options(spec_dir):
+    """Each limit is an option of run."""
+    placeholders = {"count": "N", "size": "SIZE", "duration": "TIME"}
+    return [Option(one.option, one.kind, placeholders[one.kind], f"Limit {one.name}: {one.help}.", commands=["run"],
+                   default=[one.shown], low=one.low, high=one.high, limit=one.name) for one in limits.read(spec_dir)[0]]
+
+
 def read(spec_dir):
     commands, options, names = [], [], {}
     for row in rows(spec_dir, LIST):
@@ -168,7 +177,7 @@ def read(spec_dir):
             option = read_option(row, commands)
             unique(names, row, "option " + option.name, "row")
             options.append(option)
-    return commands, options
+    return commands, options + limit_options(spec_dir)
 
 
 def mask(commands, names):
@@ -213,6 +222,7 @@ struct pg_option_info {
     bool many, in_file;
     unsigned commands;       /* bit by enum pg_cli_command: takes it from everywhere */
     unsigned flag_only;      /* from the command line only */
+    int limit;               /* enum pg_limit, -1 for those that are none */
 };
 extern const struct pg_option_info pg_option_infos[PG_OPTIONS];
 
@@ -237,7 +247,10 @@ def name_list(options, what):
 
 
 def source(commands, options):
-    out = [cwriter.banner(LIST), '#include "options.gen.h"\n\n', name_list(options, "default"), name_list(options, "parts")]
+    limited = '#include "limits.gen.h"\n' if any(o.limit for o in options) else ""
+    out = [cwriter.banner(LIST), '#include "options.gen.h"\n\n', limited,
+           '/* --help of run is longer than the 4095 bytes that C99 promises; the compilers that build this take it. */\n'
+           '#pragma GCC diagnostic ignored "-Woverlength-strings"\n\n', name_list(options, "default"), name_list(options, "parts")]
     out.append("\nconst struct pg_option_info pg_option_infos[PG_OPTIONS] = {\n")
     for o in options:
         pairs = [("name", cwriter.literal(o.name)),
@@ -249,7 +262,8 @@ def source(commands, options):
                  ("offset", f"offsetof(struct pg_option_values, {o.member})"),
                  ("kind", f"PG_KIND_{o.kind.upper()}"),
                  ("many", "true" if o.many else "false"), ("in_file", "true" if "file" in o.sources else "false"),
-                 ("commands", hex(mask(commands, o.commands))), ("flag_only", hex(mask(commands, o.flag_only)))]
+                 ("commands", hex(mask(commands, o.commands))), ("flag_only", hex(mask(commands, o.flag_only))),
+                 ("limit", f"PG_LIMIT_{o.limit.upper()}" if o.limit else "-1")]
         out.append(f"    [PG_OPTION_{o.field.upper()}] = {{\n"
                    + "".join(f"        .{key} = {value},\n" for key, value in pairs) + "    },\n")
     out.append("};\n\nconst struct pg_cli_command_info pg_cli_command_infos[PG_CLI_COMMANDS] = {\n")

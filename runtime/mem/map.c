@@ -7,14 +7,19 @@
 
 static uint32_t home(const struct pg_map *m, uint32_t key)
 {
-    uint64_t x = (key ^ m->seed) * 0x9e3779b97f4a7c15u;
-    return (uint32_t)(x >> 32) & (m->room - 1);
+    return (uint32_t)pg_keyed_hash(&m->hash, &key, sizeof key) & (m->room - 1);
+}
+
+void pg_map_init(struct pg_map *m, uint64_t seed)
+{
+    *m = (struct pg_map){0};
+    pg_keyed_init(&m->hash, seed);
 }
 
 void pg_map_free(struct pg_map *m)
 {
     free(m->slots);
-    *m = (struct pg_map){.seed = m->seed};
+    *m = (struct pg_map){.hash = m->hash};
 }
 
 void *pg_map_get(const struct pg_map *m, uint32_t key)
@@ -29,7 +34,7 @@ void *pg_map_get(const struct pg_map *m, uint32_t key)
 
 static bool grow(struct pg_map *m)
 {
-    struct pg_map bigger = {.room = m->room ? m->room * 2 : 8, .seed = m->seed};
+    struct pg_map bigger = {.room = m->room ? m->room * 2 : 8, .hash = m->hash};
     bigger.slots = calloc(bigger.room, sizeof *bigger.slots);
     if (!bigger.slots)
         return false;

@@ -45,6 +45,7 @@ struct pg_log {
     void (*sink)(void *context, unsigned id, struct pg_bytes message_and_fields); /* id: enum pg_log_id */
     void *context;
     enum pg_log_form form;
+    uint64_t suppressed; /* lines that the sink has left out */
 };
 
 static inline bool pg_log_on(const struct pg_log *log, unsigned id)

@@ -1,6 +1,7 @@
 /* The log's last step: flood guard, time stamp, colours, write(2).
  * Set up by src/cli/main.c; called through struct pg_log by every layer. docs: promises 143 to 145, hostile row 77. */
 #include "cli/log_sink.h"
+#include "limits.gen.h"
 #include "wire/log_filter.h"
 #include <errno.h>
 #include <stdio.h>
@@ -132,9 +133,9 @@ static void sink_line(void *context, unsigned id, struct pg_bytes message_and_fi
         pg_log_sink_flush(sink);
     }
     bool asked_for = pg_log_infos[id].level > PG_LOG_LEVEL_INFO; /* whoever turned it on wants all of it */
-    if (sink->written[id] >= PG_LOG_BURST && !asked_for) {
+    if (sink->written[id] >= sink->most && !asked_for) {
         sink->suppressed[id]++;
-        sink->suppressed_ever++;
+        sink->log.suppressed++;
         sink->holding = true;
         return;
     }
@@ -195,6 +196,7 @@ void pg_log_sink_init(struct pg_log_sink *sink, int fd, struct pg_log_choice cho
     *sink = (struct pg_log_sink){.fd = fd, .wall_us = wall_us, .steady_us = steady_us};
     sink->log = (struct pg_log){.enabled = sink->enabled, .sink = sink_line, .context = sink};
     sink->log.form = choice.json ? PG_LOG_JSON : choice.colour ? PG_LOG_COLOUR : PG_LOG_PLAIN;
+    sink->most = choice.most ? choice.most : pg_limit_infos[PG_LIMIT_LOG_LINES].standard;
     sink->window_us = steady_us();
     apply_filter(sink, choice.filter);
 }

@@ -4,8 +4,6 @@
 #pragma once
 #include "logs.gen.h"
 
-#define PG_LOG_BURST 200 /* lines of one id in a second, debug and trace apart; more are counted, not written */
-
 struct pg_log_sink {
     struct pg_log log; /* what everybody else is given */
     uint8_t enabled[PG_LOGS];
@@ -14,11 +12,12 @@ struct pg_log_sink {
     uint64_t (*steady_us)(void); /* for the flood guard; never runs backwards */
     uint64_t window_us;          /* when the second began that is counted below */
     uint32_t written[PG_LOGS], suppressed[PG_LOGS];
-    uint64_t suppressed_ever;
+    uint64_t most; /* lines of one id in a second, debug and trace apart; more are counted, not written */
     bool holding; /* something in suppressed[] waits to be told */
 };
 
 struct pg_log_choice {
+    uint64_t most;      /* 0: limit log_lines as it stands in spec/ */
     const char *filter; /* NULL: info */
     bool json;
     bool colour; /* ignored for JSON */

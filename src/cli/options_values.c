@@ -89,7 +89,7 @@ static enum pg_err store_one(struct pg_reader *r, const struct pg_given *given)
         *(bool *)place = number != 0;
     } else if (option->kind == PG_KIND_WORD) {
         *(unsigned *)place = (unsigned)number;
-    } else if (option->kind == PG_KIND_COUNT || option->kind == PG_KIND_DURATION) {
+    } else if (option->kind == PG_KIND_COUNT || option->kind == PG_KIND_DURATION || option->kind == PG_KIND_SIZE) {
         *(uint64_t *)place = number;
     } else {
         *(const char **)place = given->text;

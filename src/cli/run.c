@@ -60,11 +60,27 @@ static enum pg_err load_identity(struct run *r, char *why, size_t room)
     return PG_OK;
 }
 
+/* Counts, sizes and times are all kept as 64 bits. */
+static uint64_t limit_given(const struct pg_option_values *v, enum pg_limit limit)
+{
+    for (unsigned i = 0; i < PG_OPTIONS; i++)
+        if (pg_option_infos[i].limit == (int)limit)
+            return *(const uint64_t *)((const char *)v + pg_option_infos[i].offset);
+    return pg_limit_infos[limit].standard;
+}
+
+static void configure_limits(struct run *r)
+{
+    for (unsigned i = 0; i < PG_LIMITS; i++)
+        r->config.node.limits.value[i] = limit_given(&r->options->values, (enum pg_limit)i);
+}
+
 /* All texts have been checked when the options were read; what fails here all the same is too many of something. */
 static bool configure_peer(struct run *r)
 {
     const struct pg_option_values *v = &r->options->values;
     struct pg_peer_config *c = &r->config;
+    configure_limits(r);
     if (v->listen.n > PG_MAX_LISTENS || v->bootstrap.n > PG_MAX_BOOTSTRAPS || v->expose.n > 64 || v->tunnel.n > 64)
         return false;
     for (size_t i = 0; i < v->listen.n; i++)
@@ -109,9 +125,9 @@ static bool configure_task(struct run *r)
     struct pg_peer_config *c = &r->config;
     c->task = kinds[r->options->command];
     c->node.quiet = true;
-    c->node.max_connections = 8;
-    c->node.max_streams = 256;
-    c->node.memory = (size_t)64 << 20;
+    c->node.limits.value[PG_LIMIT_CONNS] = 8;
+    c->node.limits.value[PG_LIMIT_STREAMS] = 256;
+    c->node.limits.value[PG_LIMIT_MEMORY] = (uint64_t)64 << 20;
     c->timeout_ms = r->options->values.timeout_ms;
     c->count = (uint32_t)r->options->values.count;
     c->up = r->options->values.up;
@@ -192,6 +208,7 @@ static int run_peer(struct run *r)
     r->config.node.identity = r->identity;
     r->config.node.log = &r->logs.log;
     r->config.node.seed = pg_random_u64();
+    r->config.node.hash_seed = pg_random_u64();
     r->peer = pg_peer_new(&r->config);
     if (!r->peer)
         return fail(r, PG_ERR_NO_MEMORY, "out of memory at start");
@@ -215,6 +232,8 @@ int pg_run(const struct pg_options *options)
     struct pg_log_choice choice = pg_log_choice_here(STDERR_FILENO, options->values.log_format == PG_OPTION_LOG_FORMAT_JSON);
     if (options->command != PG_CLI_RUN && !getenv("PUNCHGATE_LOG") && !getenv("RUST_LOG"))
         choice.filter = "off"; /* a command's result is its message */
+    if (options->command == PG_CLI_RUN)
+        choice.most = limit_given(&options->values, PG_LIMIT_LOG_LINES);
     pg_log_sink_init(&r->logs, STDERR_FILENO, choice);
     enum pg_err error = load_identity(r, why, sizeof why);
     int status = error == PG_OK ? run_peer(r) : fail(r, error, why[0] ? why : pg_err_text(error));

@@ -180,6 +180,23 @@ static void put_duration(struct pg_line *line, uint64_t ms)
     pg_line_put(line, units[unit].name);
 }
 
+static const struct {
+    const char *name;
+    uint64_t bytes;
+} sizes[] = {{"", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
+
+static void put_size(struct pg_line *line, uint64_t bytes)
+{
+    unsigned unit = 0;
+    for (unsigned i = 1; i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (bytes % sizes[i].bytes == 0 && bytes >= sizes[i].bytes) {
+            unit = i;
+        }
+    }
+    pg_line_u64(line, bytes / sizes[unit].bytes);
+    pg_line_put(line, sizes[unit].name);
+}
+
 /* Digits at the front of text; *rest is what follows them. False without digits, or above 10^18. */
 static bool read_digits(const char *text, uint64_t *number, const char **rest)
 {
@@ -196,15 +213,17 @@ static bool read_digits(const char *text, uint64_t *number, const char **rest)
 
 static bool in_bounds(const struct pg_option_info *option, uint64_t number, struct pg_line *why)
 {
-    bool time = option->kind == PG_KIND_DURATION;
+    void (*put)(struct pg_line *, uint64_t) = option->kind == PG_KIND_DURATION ? put_duration
+                                              : option->kind == PG_KIND_SIZE   ? put_size
+                                                                               : pg_line_u64;
     if (number >= option->low && number <= option->high) {
         return true;
     }
     pg_line_put(why, number < option->low ? "too small" : "too large");
     pg_line_put(why, "; write something from ");
-    time ? put_duration(why, option->low) : pg_line_u64(why, option->low);
+    put(why, option->low);
     pg_line_put(why, " to ");
-    time ? put_duration(why, option->high) : pg_line_u64(why, option->high);
+    put(why, option->high);
     return false;
 }
 
@@ -221,6 +240,20 @@ static bool read_duration(const struct pg_option_info *option, const char *text,
         }
     }
     return refuse(why, "not a time", "; write a whole number and ms, s, min or h, for example 10s");
+}
+
+static bool read_size(const struct pg_option_info *option, const char *text, uint64_t *bytes, struct pg_line *why)
+{
+    const char *unit;
+    if (read_digits(text, bytes, &unit)) {
+        for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            if (strcmp(unit, sizes[i].name) == 0) {
+                *bytes = *bytes > UINT64_MAX / sizes[i].bytes ? UINT64_MAX : *bytes * sizes[i].bytes;
+                return in_bounds(option, *bytes, why);
+            }
+        }
+    }
+    return refuse(why, "not a size", "; write a whole number and KiB, MiB or GiB, for example 256MiB");
 }
 
 static bool read_count(const struct pg_option_info *option, const char *text, uint64_t *number, struct pg_line *why)
@@ -278,6 +311,7 @@ bool pg_value_read(const struct pg_option_info *option, const char *text, uint64
     case PG_KIND_WORD: return read_word(option, text, number, why);
     case PG_KIND_COUNT: return read_count(option, text, number, why);
     case PG_KIND_DURATION: return read_duration(option, text, number, why);
+    case PG_KIND_SIZE: return read_size(option, text, number, why);
     case PG_KIND_LISTEN: return check_listen(pg_text(text), why);
     case PG_KIND_BOOTSTRAP: return check_dial(pg_text(text), why);
     case PG_KIND_EXPOSE: return check_expose(pg_text(text), why);

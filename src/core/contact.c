@@ -3,6 +3,8 @@
  * Source: libp2p/specs connections/README.md, "Opening New Connections"; the seed's reconnect with back-off. */
 #include "core/node_internal.h"
 
+#include "trace/line.h"
+
 #include <assert.h>
 #include <stddef.h>
 
@@ -42,10 +44,18 @@ void pg_dial_do_attempt_begin(struct pg_dial *d)
 {
     struct pg_contact *c = of_dial(d);
     const struct pg_multiaddr *addr = &c->addrs[c->next_addr++];
+    enum pg_limit limit;
     c->pending++;
-    if (!pg_session_dial(c->node, c, addr)) {
+    if (!pg_session_dial(c->node, c, addr, &limit)) {
         c->pending--;
-        c->why = PG_ERR_NO_MEMORY;
+        c->why = limit == PG_LIMITS ? PG_ERR_NO_MEMORY : PG_ERR_LIMIT_REACHED;
+        struct pg_line line;
+        pg_line_init(&line, c->reason, sizeof c->reason);
+        pg_line_put(&line, pg_err_text(c->why));
+        if (limit != PG_LIMITS) {
+            pg_line_put(&line, ": ");
+            pg_line_put(&line, pg_limit_infos[limit].option);
+        }
         pg_post(&d->in, PG_DIAL_ON_ATTEMPT_FAILED);
     }
 }

@@ -66,6 +66,7 @@ static void serve_closed(struct pg_stream *stream, enum pg_err why)
 
 const struct pg_handler pg_identify_serve = {
     .protocol = {(const uint8_t *)PG_PROTOCOL_IDENTIFY, sizeof PG_PROTOCOL_IDENTIFY - 1},
+    .housekeeping = true,
     .opened = serve_opened, .data = serve_data, .ended = nothing, .writable = nothing, .closed = serve_closed};
 
 static void push_opened(struct pg_stream *stream)
@@ -75,6 +76,7 @@ static void push_opened(struct pg_stream *stream)
 
 static const struct pg_handler push = {
     .protocol = {(const uint8_t *)PG_PROTOCOL_IDENTIFY_PUSH, sizeof PG_PROTOCOL_IDENTIFY_PUSH - 1},
+    .housekeeping = true,
     .opened = push_opened, .data = serve_data, .ended = nothing, .writable = nothing, .closed = serve_closed};
 
 void pg_identify_push(struct pg_node *n)
@@ -170,6 +172,7 @@ static void push_take_closed(struct pg_stream *stream, enum pg_err why)
 
 const struct pg_handler pg_identify_push_take = {
     .protocol = {(const uint8_t *)PG_PROTOCOL_IDENTIFY_PUSH, sizeof PG_PROTOCOL_IDENTIFY_PUSH - 1},
+    .housekeeping = true,
     .opened = push_take_opened, .data = push_take_data, .ended = push_take_ended, .writable = nothing, .closed = push_take_closed};
 
 /* Asking. */
@@ -205,6 +208,7 @@ static void ask_closed(struct pg_stream *stream, enum pg_err why)
 
 static const struct pg_handler ask = {
     .protocol = {(const uint8_t *)PG_PROTOCOL_IDENTIFY, sizeof PG_PROTOCOL_IDENTIFY - 1},
+    .housekeeping = true,
     .opened = nothing, .data = ask_data, .ended = ask_ended, .writable = nothing, .closed = ask_closed};
 
 void pg_identify_do_stream_open(struct pg_identify *i)

@@ -8,12 +8,13 @@
 
 #include <stddef.h>
 
-enum { ARENA = 1024 * 1024, COMMANDS_FIRST = 256 };
+/* LEAVING: connections that give way keep their memory until the turn is over. */
+enum { ARENA = 1024 * 1024, COMMANDS_FIRST = 256, LEAVING = 16 };
 
 void pg_node_config_default(struct pg_node_config *c)
 {
-    *c = (struct pg_node_config){.max_connections = 1024, .max_streams = 16384, .max_streams_peer = 1024,
-                                 .memory = (size_t)256 << 20};
+    *c = (struct pg_node_config){0};
+    pg_limits_standard(&c->limits);
 }
 
 /* Commands. */
@@ -416,6 +417,11 @@ static void relieved(void *self, struct pg_conn *conn)
         n->hooks.peer_up(n->hooks.context, conn->above);
 }
 
+static void refused(void *self, struct pg_conn *conn, enum pg_limit limit, const char *what)
+{
+    pg_node_refuse(self, limit, what, pg_text(((struct pg_session *)conn->above)->peer_text));
+}
+
 static const struct pg_handler *protocol(void *self, struct pg_conn *conn, struct pg_bytes offer)
 {
     struct pg_node *n = self;
@@ -436,21 +442,24 @@ bool pg_node_serve(struct pg_node *n, const struct pg_handler *h)
 
 static bool init(struct pg_node *n)
 {
-    uint32_t conns = n->config.max_connections, streams = n->config.max_streams;
+    const uint64_t *most = n->config.limits.value;
+    uint32_t conns = (uint32_t)most[PG_LIMIT_CONNS] + LEAVING, streams = (uint32_t)most[PG_LIMIT_STREAMS];
     n->transport = (struct pg_transport){.scope = &n->scope, .identity = n->config.identity, .log = n->log,
                                          .metrics = &n->metrics, .chunks = &n->chunks,
-                                         .window_budget = n->config.memory / 2,
-                                         .max_inbound_streams = n->config.max_streams_peer,
-                                         .map_seed = pg_node_random(n), .above = n, .command = command,
+                                         .window_budget = most[PG_LIMIT_MEMORY] / 2,
+                                         .limits = &n->config.limits,
+                                         .map_seed = n->config.hash_seed, .above = n, .command = command,
+                                         .emptied = pg_session_emptied, .forbids = pg_session_forbids, .refused = refused,
                                          .arrived = pg_session_arrived, .lost = pg_session_lost, .relieved = relieved, .protocol = protocol};
     n->commands = pg_heap_take(COMMANDS_FIRST * sizeof *n->commands);
     n->command_room = COMMANDS_FIRST;
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
     return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 1024,
                          /* All may end in one turn, and each tells its owner. */ conns * 4 + streams * 2 + 1024) &&
-           pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(n->config.memory / PG_CHUNK_SLOT) + 16, 64) &&
+           pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), conns + 2 * streams + 256, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&
+           pg_budget_init(&n->budget, &n->config.limits, n->config.hash_seed + 1, n->log, &n->metrics) &&
            pg_transport_init(&n->transport, conns, streams);
 }
 
@@ -467,6 +476,7 @@ struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg
         pg_node_free(n);
         return NULL;
     }
+    n->pending_end = &n->pending;
     n->scope.next = next_hearer;
     n->scope.trace = trace;
     n->scope.finished = finished;
@@ -493,6 +503,7 @@ void pg_node_free(struct pg_node *n)
     pg_pool_free(&n->links);
     pg_pool_free(&n->session_pool);
     pg_scope_free(&n->scope);
+    pg_budget_free(&n->budget);
     pg_heap_give(n->commands);
     pg_heap_give(n->arena.base);
     pg_heap_give(n);
@@ -522,6 +533,7 @@ struct pg_log *pg_node_log(struct pg_node *n)
 
 struct pg_metrics *pg_node_metrics(struct pg_node *n)
 {
+    n->metrics.value[PG_METRIC_LOG_LINES_SUPPRESSED] = n->log->suppressed;
     return &n->metrics;
 }
 
@@ -535,7 +547,18 @@ bool pg_node_stopping(const struct pg_node *n)
     return n->stopping;
 }
 
-/* splitmix64: for jitter, ping payloads and hash seeds; keys come from libsodium. */
+uint64_t pg_node_limit(const struct pg_node *n, enum pg_limit limit)
+{
+    return n->config.limits.value[limit];
+}
+
+void pg_node_refuse(struct pg_node *n, enum pg_limit limit, const char *what, struct pg_bytes from)
+{
+    pg_budget_refuse(&n->budget, limit, what, from, n->scope.now_us);
+}
+
+/* splitmix64: for jitter and ping payloads, of which one gives away all others; keys come from libsodium, hash seeds from the
+ * configuration. */
 uint64_t pg_node_random(struct pg_node *n)
 {
     uint64_t z = n->random += 0x9e3779b97f4a7c15u;

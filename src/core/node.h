@@ -4,6 +4,7 @@
 #include "crypto/keys.h"
 #include "crypto/multiaddr.h"
 #include "errors.gen.h"
+#include "limits.gen.h"
 #include "logs.gen.h"
 #include "metrics.gen.h"
 #include "port.h"
@@ -59,14 +60,12 @@ struct pg_node_config {
     uint32_t n_bootstraps;
     int nat_status;               /* -1 private, 1 public, 0 to be found out */
     uint64_t seed;                /* of everything random that is no secret */
-    uint32_t max_connections;     /* in all; a quarter of them may be in their handshake */
-    uint32_t max_streams;         /* of all connections */
-    uint32_t max_streams_peer;    /* that one connection may open to us */
-    size_t memory;                /* bytes for data in flight */
+    uint64_t hash_seed;           /* of tables whose keys peers choose; unlike all from `seed` nobody outside sees a trace of it */
+    struct pg_limits limits;
     bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */
 };
 
-/* Limits and times a peer has when nobody says otherwise. */
+/* Limits a peer has when nobody says otherwise. */
 void pg_node_config_default(struct pg_node_config *);
 
 /* NULL when memory cannot be had. The identity and the log stay the caller's. */
@@ -94,6 +93,9 @@ struct pg_metrics *pg_node_metrics(struct pg_node *);
 struct pg_transport *pg_node_transport(struct pg_node *);
 bool pg_node_stopping(const struct pg_node *);
 uint64_t pg_node_random(struct pg_node *);
+uint64_t pg_node_limit(const struct pg_node *, enum pg_limit);
+/* Counts and tells that something of `from` was turned away; what: NULL for what the limit usually turns away. */
+void pg_node_refuse(struct pg_node *, enum pg_limit, const char *what, struct pg_bytes from);
 /* Counts a listener that READY has to wait for, and tells that one has come to stand or has failed for good. */
 void pg_node_expect(struct pg_node *);
 void pg_node_stands(struct pg_node *);

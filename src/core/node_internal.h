@@ -1,5 +1,6 @@
 /* What the files of src/core share: the node's insides. */
 #pragma once
+#include "core/budget.h"
 #include "core/control.h"
 #include "core/listener.h"
 #include "core/node.h"
@@ -56,23 +57,30 @@ struct pg_session {
     struct pg_conn *conn;
     struct pg_contact *contact; /* that dials or dialled it */
     struct pg_session *next, *previous, *next_doomed;
+    struct pg_session *next_pending, **previous_pending; /* of those that others have opened and that are being set up */
+    struct pg_session *next_same;                        /* of the same peer, younger */
+    struct pg_place *place;                              /* of the peer, while the session is up */
+    struct pg_seat seat;                                 /* of one that came in */
     struct pg_identify identify;
     struct pg_ping ping;
-    uint64_t up_us, rtt_us, bytes_in, bytes_out;
+    uint64_t up_us, idle_us, rtt_us, bytes_in, bytes_out; /* idle_us: since when it carries nothing */
     struct pg_multiaddr dialled, observed;
     char peer_text[PG_PEER_ID_TEXT];
     char agent[64];
-    bool up, listed;
+    bool up, listed, dialing;
     char reason[96];
 };
 struct pg_session *pg_session_accept(struct pg_node *, struct pg_link *, const struct pg_endpoint *remote,
                                      const struct pg_endpoint *local);
-/* Starts a dial; NULL when there are too many connections. */
-struct pg_session *pg_session_dial(struct pg_node *, struct pg_contact *, const struct pg_multiaddr *);
+/* Starts a dial; NULL when the address cannot be dialled, memory is short, or a limit forbids it (*limit, else PG_LIMITS). */
+struct pg_session *pg_session_dial(struct pg_node *, struct pg_contact *, const struct pg_multiaddr *, enum pg_limit *limit);
 void pg_session_drop(struct pg_session *, enum pg_err);
 void pg_sessions_reap(struct pg_node *);
 void pg_session_arrived(void *node, struct pg_conn *);
 void pg_session_lost(void *node, struct pg_conn *, enum pg_err);
+void pg_session_emptied(void *node, struct pg_conn *);
+/* The limit that forbids one more stream of the connection's peer; PG_LIMITS: none. */
+enum pg_limit pg_session_forbids(void *node, struct pg_conn *);
 
 extern const struct pg_handler pg_identify_serve, pg_identify_push_take, pg_ping_serve;
 void pg_identify_start(struct pg_session *);
@@ -92,6 +100,7 @@ struct pg_node {
     struct pg_metrics metrics;
     struct pg_log silent;
     struct pg_log *log;
+    struct pg_budget budget;
     struct pg_pool chunks, links, session_pool;
     struct pg_command *commands; /* FIFO of this turn */
     uint32_t command_head, n_commands, command_room;
@@ -102,11 +111,11 @@ struct pg_node {
     struct pg_multiaddr addrs[64]; /* where we can be dialled */
     uint32_t n_addrs;
     struct pg_contact contacts[PG_MAX_CONTACTS];
-    struct pg_session *sessions, *last_session, *doomed_sessions;
+    struct pg_session *sessions, *last_session, *doomed_sessions, *pending, **pending_end;
     const struct pg_handler *handlers[PG_MAX_HANDLERS];
-    uint32_t n_listeners, n_handlers, n_handshakes, expected, standing, link_number;
+    uint32_t n_listeners, n_handlers, expected, standing, link_number;
     uint64_t random;
-    uint64_t stop_us;
+    uint64_t stop_us, swept_us;
     const char *nat_before; /* this turn */
     enum pg_err failure;
     char failure_text[256];

@@ -38,6 +38,7 @@ static void serve_closed(struct pg_stream *s, enum pg_err why)
 }
 
 const struct pg_handler pg_ping_serve = {.protocol = {(const uint8_t *)PG_PROTOCOL_PING, sizeof PG_PROTOCOL_PING - 1},
+                                         .housekeeping = true,
                                          .opened = serve_opened,
                                          .data = serve_data,
                                          .ended = serve_ended,
@@ -78,6 +79,7 @@ static void ask_ended(struct pg_stream *s)
 }
 
 static const struct pg_handler ask = {.protocol = {(const uint8_t *)PG_PROTOCOL_PING, sizeof PG_PROTOCOL_PING - 1},
+                                      .housekeeping = true,
                                       .opened = serve_opened,
                                       .data = ask_data,
                                       .ended = ask_ended,

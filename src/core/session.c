@@ -69,28 +69,124 @@ static struct pg_session *session_new(struct pg_node *n, struct pg_link *link, b
         n->sessions = s;
     n->last_session = s;
     s->listed = true;
-    n->n_handshakes++;
     pg_queue_init(&s->identify.text, &n->chunks);
     pg_queue_init(&s->identify.pushed_text, &n->chunks);
     link->owner = &s->owner;
     return s;
 }
 
-struct pg_session *pg_session_accept(struct pg_node *n, struct pg_link *link, const struct pg_endpoint *remote,
-                                     const struct pg_endpoint *local)
+/* Who may come in. */
+
+static void refuse_there(struct pg_node *n, enum pg_limit limit, const struct pg_endpoint *at)
 {
     struct pg_multiaddr from;
     char text[PG_MULTIADDR_TEXT];
-    struct pg_session *s = NULL;
-    if (n->n_handshakes < n->config.max_connections / 4)
-        s = session_new(n, link, false, NULL);
-    if (!s) {
-        n->metrics.value[PG_METRIC_CONNECTIONS_REFUSED]++;
-        pg_multiaddr_from_tcp(&from, remote);
-        pg_log_connection_refused(n->log, pg_bytes(text, pg_multiaddr_text(&from, text, sizeof text)), n->n_handshakes);
+    pg_multiaddr_from_tcp(&from, at);
+    pg_node_refuse(n, limit, NULL, pg_bytes(text, pg_multiaddr_text(&from, text, sizeof text)));
+}
+
+static void leave_pending(struct pg_session *s)
+{
+    struct pg_node *n = s->node;
+    if (!s->previous_pending)
+        return;
+    *s->previous_pending = s->next_pending;
+    if (s->next_pending)
+        s->next_pending->previous_pending = s->previous_pending;
+    else
+        n->pending_end = s->previous_pending;
+    s->previous_pending = NULL;
+}
+
+/* What it occupied of the budget is free for others at once. */
+static void give_way(struct pg_session *s)
+{
+    struct pg_budget *b = &s->node->budget;
+    leave_pending(s);
+    pg_budget_leave(b, &s->seat);
+    if (s->conn->dialer && s->dialing)
+        b->dials--;
+    b->conns -= s->conn->dialer;
+    s->dialing = false;
+}
+
+/* Ends it by a reset, so that nothing of it stays here and nobody waits for its end. */
+static void expel(struct pg_session *s, enum pg_err why)
+{
+    struct pg_link *link = s->conn->link;
+    pg_node_reset(s->node, &link);
+    pg_conn_link_lost(s->conn, why);
+}
+
+/* How far it has come: those who open connections to block others say nothing, or hardly anything. */
+static unsigned progress(const struct pg_session *s)
+{
+    return 2u * s->conn->upgrade.in.ctl.state + (s->bytes_in > 0);
+}
+
+static bool drop_least_advanced(struct pg_node *n)
+{
+    struct pg_session *least = n->pending;
+    for (struct pg_session *s = n->pending; s; s = s->next_pending)
+        if (progress(s) < progress(least))
+            least = s;
+    if (!least)
+        return false;
+    refuse_there(n, PG_LIMIT_PENDING, &least->conn->remote);
+    expel(least, PG_ERR_LIMIT_REACHED);
+    return true;
+}
+
+/* A connection of others that has carried nothing for longer than is promised; looked for once a second at most. */
+static bool drop_idle(struct pg_node *n)
+{
+    struct pg_session *longest = NULL;
+    uint64_t now = n->scope.now_us, kept_us = pg_node_limit(n, PG_LIMIT_CONN_IDLE) * 1000;
+    if (n->swept_us && now - n->swept_us < 1000000)
+        return false;
+    n->swept_us = now;
+    for (struct pg_session *s = n->sessions; s; s = s->next)
+        if (s->up && !s->conn->dialer && s->conn->yamux.working == 0 && now - s->idle_us >= kept_us &&
+            (!longest || s->idle_us < longest->idle_us))
+            longest = s;
+    if (!longest)
+        return false;
+    give_way(longest);
+    pg_session_drop(longest, PG_ERR_LIMIT_REACHED);
+    return true;
+}
+
+static enum pg_limit admit(struct pg_node *n, const struct pg_endpoint *remote, struct pg_seat *seat)
+{
+    if (pg_pool_crowded(&n->chunks))
+        return PG_LIMIT_MEMORY;
+    enum pg_limit limit = pg_budget_enter(&n->budget, remote, n->scope.now_us, seat);
+    bool again = ((limit == PG_LIMIT_CONNS || limit == PG_LIMIT_CONNS_INBOUND) && drop_idle(n)) ||
+                 (limit == PG_LIMIT_PENDING && drop_least_advanced(n));
+    return again ? pg_budget_enter(&n->budget, remote, n->scope.now_us, seat) : limit;
+}
+
+struct pg_session *pg_session_accept(struct pg_node *n, struct pg_link *link, const struct pg_endpoint *remote,
+                                     const struct pg_endpoint *local)
+{
+    struct pg_seat seat;
+    enum pg_limit limit = admit(n, remote, &seat);
+    if (limit != PG_LIMITS) {
+        refuse_there(n, limit, remote);
         pg_node_reset(n, &link);
         return NULL;
     }
+    struct pg_session *s = session_new(n, link, false, NULL);
+    if (!s) {
+        pg_budget_leave(&n->budget, &seat);
+        refuse_there(n, PG_LIMIT_MEMORY, remote);
+        pg_node_reset(n, &link);
+        return NULL;
+    }
+    s->seat = seat;
+    s->previous_pending = n->pending_end;
+    *n->pending_end = s;
+    n->pending_end = &s->next_pending;
     pg_conn_linked(s->conn, remote, local);
     return s;
 }
@@ -109,20 +205,29 @@ static void choose_port(struct pg_node *n, const struct pg_endpoint *to, struct 
     }
 }
 
-struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, const struct pg_multiaddr *addr)
+struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, const struct pg_multiaddr *addr, enum pg_limit *limit)
 {
+    *limit = PG_LIMITS;
     struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER};
     struct pg_peer_id named;
     char text[PG_MULTIADDR_TEXT];
     if (pg_multiaddr_tcp(addr, &dial.endpoint, &named) != PG_OK)
         return NULL;
+    *limit = pg_budget_dial(&n->budget, c->pending - 1, n->scope.now_us);
+    if (*limit != PG_LIMITS) {
+        pg_node_refuse(n, *limit, "dial", pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)));
+        return NULL;
+    }
     dial.link = pg_node_link(n, NULL);
     struct pg_session *s = dial.link ? session_new(n, dial.link, true, named.len ? &named : &c->peer) : NULL;
     if (!s) {
         if (dial.link)
             pg_pool_give(&n->links, dial.link);
+        n->budget.conns--;
+        n->budget.dials--;
         return NULL;
     }
+    s->dialing = true;
     s->contact = c;
     s->dialled = *addr;
     choose_port(n, &dial.endpoint, &dial.from);
@@ -162,15 +267,80 @@ static struct pg_bytes endpoint_text(const struct pg_session *s, char *out, size
     return pg_line_bytes(&line);
 }
 
+/* The sessions of one peer, oldest first, hang on its place in the budget. False when it has as many as it may. */
+static bool join_peer(struct pg_session *s)
+{
+    struct pg_budget *b = &s->node->budget;
+    struct pg_place *place = pg_budget_peer(b, &s->conn->peer, true);
+    if (!place)
+        return false;
+    if (place->conns > pg_node_limit(s->node, PG_LIMIT_CONNS_PEER)) {
+        pg_budget_unpeer(b, place);
+        return false;
+    }
+    s->place = place;
+    struct pg_session *last = place->first;
+    while (last && last->next_same)
+        last = last->next_same;
+    if (last)
+        last->next_same = s;
+    else
+        place->first = s;
+    return true;
+}
+
+/* Returns how many remain. */
+static uint32_t part_from_peer(struct pg_session *s)
+{
+    struct pg_place *place = s->place;
+    struct pg_session *before = place->first;
+    if (before == s) {
+        place->first = s->next_same;
+    } else {
+        while (before->next_same != s)
+            before = before->next_same;
+        before->next_same = s->next_same;
+    }
+    s->place = NULL;
+    uint32_t remaining = place->conns - 1;
+    pg_budget_unpeer(&s->node->budget, place);
+    return remaining;
+}
+
+void pg_session_emptied(void *node, struct pg_conn *conn)
+{
+    ((struct pg_session *)conn->above)->idle_us = ((struct pg_node *)node)->scope.now_us;
+}
+
+enum pg_limit pg_session_forbids(void *node, struct pg_conn *conn)
+{
+    struct pg_node *n = node;
+    struct pg_session *s = conn->above;
+    uint64_t open = 0;
+    if (pg_pool_crowded(&n->chunks))
+        return PG_LIMIT_MEMORY;
+    for (s = s->place ? s->place->first : NULL; s; s = s->next_same)
+        open += s->conn->yamux.inbound;
+    return open < pg_node_limit(n, PG_LIMIT_STREAMS_PEER) ? PG_LIMITS : PG_LIMIT_STREAMS_PEER;
+}
+
 void pg_session_arrived(void *node, struct pg_conn *conn)
 {
     struct pg_node *n = node;
     struct pg_session *s = conn->above;
     char endpoint[2 * PG_MULTIADDR_TEXT];
-    n->n_handshakes--;
-    s->up = true;
-    s->up_us = n->scope.now_us;
     pg_peer_id_text(&conn->peer, s->peer_text);
+    leave_pending(s);
+    pg_budget_settle(&n->budget, &s->seat);
+    n->budget.dials -= s->dialing;
+    s->dialing = false;
+    if (!join_peer(s)) {
+        pg_node_refuse(n, PG_LIMIT_CONNS_PEER, NULL, pg_text(s->peer_text));
+        pg_session_drop(s, PG_ERR_LIMIT_REACHED);
+        return;
+    }
+    s->up = true;
+    s->up_us = s->idle_us = n->scope.now_us;
     n->metrics.value[conn->dialer ? PG_METRIC_CONNECTIONS_OPENED_OUTBOUND : PG_METRIC_CONNECTIONS_OPENED_INBOUND]++;
     n->metrics.value[PG_METRIC_CONNECTIONS]++;
     pg_log_connection_opened(n->log, pg_text(s->peer_text), endpoint_text(s, endpoint, sizeof endpoint));
@@ -182,14 +352,6 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     }
     if (n->hooks.peer_up)
         n->hooks.peer_up(n->hooks.context, s);
-}
-
-static uint32_t connections_to(struct pg_node *n, const struct pg_peer_id *peer)
-{
-    uint32_t count = 0;
-    for (struct pg_session *s = n->sessions; s; s = s->next)
-        count += s->up && pg_peer_id_equal(&s->conn->peer, peer);
-    return count;
 }
 
 static void unlist(struct pg_session *s)
@@ -215,11 +377,10 @@ static void lost_in_handshake(struct pg_session *s, enum pg_err why)
     struct pg_bytes reason = pg_text(s->reason[0] && why != PG_ERR_TIMEOUT ? s->reason : pg_err_text(why));
     if (pg_err_class(why) == PG_CLASS_PEER)
         reason = pg_text(pg_err_text(why));
-    n->n_handshakes--;
     n->metrics.value[s->conn->dialer ? PG_METRIC_HANDSHAKES_FAILED_OUTBOUND : PG_METRIC_HANDSHAKES_FAILED_INBOUND]++;
     if (s->contact)
         pg_contact_attempt_failed(s->contact, s, why, reason);
-    else if (!s->conn->dialer && why != PG_ERR_SELF_DIAL)
+    else if (!s->conn->dialer && why != PG_ERR_SELF_DIAL && why != PG_ERR_LIMIT_REACHED)
         pg_log_connection_failed(n->log, endpoint_text(s, endpoint, sizeof endpoint), reason);
 }
 
@@ -230,6 +391,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     if (!s->listed)
         return;
     unlist(s);
+    give_way(s);
     if (pg_err_class(why) == PG_CLASS_PEER)
         n->metrics.value[PG_METRIC_PROTOCOL_ERRORS]++;
     if (!s->up) {
@@ -239,7 +401,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     s->up = false;
     pg_identify_end(s);
     pg_ping_end(&s->ping);
-    uint32_t remaining = connections_to(n, &conn->peer);
+    uint32_t remaining = part_from_peer(s);
     n->metrics.value[PG_METRIC_CONNECTIONS_CLOSED]++;
     n->metrics.value[PG_METRIC_CONNECTIONS]--;
     pg_log_connection_closed(n->log, pg_text(s->peer_text), remaining);
@@ -265,15 +427,12 @@ void pg_sessions_reap(struct pg_node *n)
 
 struct pg_session *pg_node_session(struct pg_node *n, const struct pg_peer_id *peer)
 {
-    struct pg_session *any = NULL; /* one that takes a stream now comes first */
-    for (struct pg_session *s = n->sessions; s; s = s->next) {
-        if (!s->up || !pg_peer_id_equal(&s->conn->peer, peer))
-            continue;
+    struct pg_place *place = pg_budget_peer(&n->budget, peer, false);
+    struct pg_session *first = place ? place->first : NULL;
+    for (struct pg_session *s = first; s; s = s->next_same) /* one that takes a stream now comes before all others */
         if (pg_stream_room(s->conn))
             return s;
-        any = any ? any : s;
-    }
-    return any;
+    return first;
 }
 
 struct pg_session *pg_node_sessions(struct pg_node *n)

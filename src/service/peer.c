@@ -108,7 +108,7 @@ static void on_settled(void *context)
 static bool compose(struct pg_peer *p)
 {
     const struct pg_peer_config *c = &p->config;
-    if (!pg_tunnels_init(&p->tunnels, p->node, c->node.max_streams / 2))
+    if (!pg_tunnels_init(&p->tunnels, p->node, (uint32_t)c->node.limits.value[PG_LIMIT_STREAMS] / 2))
         return false;
     p->tunnels.wait_ms = has_task(p) ? c->timeout_ms : c->tunnel_wait_ms;
     for (uint32_t i = 0; i < c->n_exposed; i++)

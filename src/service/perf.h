@@ -7,8 +7,8 @@
 #include "perf_serve.gen.h"
 #include "transport/yamux.h"
 
-#define PG_PERF_SERVED 32u     /* measurements served at once */
-#define PG_PERF_SERVED_PEER 4u /* of them for one peer */
+#define PG_PERF_SERVED PG_FIXED_PERF
+#define PG_PERF_SERVED_PEER PG_FIXED_PERF_PEER
 
 struct pg_perf {
     struct pg_instance in;

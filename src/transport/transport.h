@@ -4,6 +4,7 @@
 #include "crypto/keys.h"
 #include "crypto/noise_cipher.h"
 #include "errors.gen.h"
+#include "limits.gen.h"
 #include "logs.gen.h"
 #include "machine/machine.h"
 #include "mem/pool.h"
@@ -17,6 +18,7 @@ struct pg_stream;
  * nothing more is called for it. */
 struct pg_handler {
     struct pg_bytes protocol;
+    bool housekeeping;                                   /* its streams do not keep a connection */
     void (*opened)(struct pg_stream *);                  /* agreed on; inbound streams get their user here */
     void (*data)(struct pg_stream *, struct pg_bytes);   /* give window back with pg_stream_consumed */
     void (*ended)(struct pg_stream *);                   /* the remote writes no more */
@@ -35,7 +37,7 @@ struct pg_transport {
     struct pg_pool *chunks;
     struct pg_pool conns, streams, negotiations;
     size_t window_budget, window_used; /* bytes that receive windows may hold beyond their first size, all streams */
-    uint32_t max_inbound_streams;
+    const struct pg_limits *limits;
     uint64_t map_seed;
     struct pg_stream *doomed; /* to be freed when the turn is over */
     struct pg_conn *doomed_conns;
@@ -46,6 +48,9 @@ struct pg_transport {
     void (*arrived)(void *above, struct pg_conn *);                /* identity proven, streams may open */
     void (*lost)(void *above, struct pg_conn *, enum pg_err);      /* at any stage; the connection is gone after the turn */
     void (*relieved)(void *above, struct pg_conn *);               /* it takes streams of ours again */
+    void (*emptied)(void *above, struct pg_conn *);                /* it carries nothing any more but its own housekeeping */
+    enum pg_limit (*forbids)(void *above, struct pg_conn *);       /* one more stream of the remote; PG_LIMITS: nothing does */
+    void (*refused)(void *above, struct pg_conn *, enum pg_limit, const char *what);
     const struct pg_handler *(*protocol)(void *above, struct pg_conn *, struct pg_bytes offer); /* NULL: not spoken */
 };
 

@@ -32,7 +32,7 @@ bool pg_yamux_session_is_fresh(const struct pg_yamux_session *y)
 
 bool pg_yamux_session_is_room(const struct pg_yamux_session *y)
 {
-    return y->inbound < transport(y)->max_inbound_streams && transport(y)->streams.used < transport(y)->streams.count;
+    return y->forbidden == PG_LIMITS;
 }
 
 bool pg_yamux_session_is_solicited(const struct pg_yamux_session *y)
@@ -99,6 +99,7 @@ void pg_yamux_session_do_stream_accept(struct pg_yamux_session *y)
     y->highest_remote = y->fresh_id;
     struct pg_stream *s = pg_yamux_stream_new(y, y->fresh_id);
     if (!s) {
+        y->forbidden = PG_LIMIT_MEMORY;
         pg_yamux_session_do_stream_refuse(y);
         return;
     }
@@ -109,10 +110,8 @@ void pg_yamux_session_do_stream_accept(struct pg_yamux_session *y)
 void pg_yamux_session_do_stream_refuse(struct pg_yamux_session *y)
 {
     y->highest_remote = y->fresh_id;
-    transport(y)->metrics->value[PG_METRIC_STREAMS_REFUSED]++;
-    char peer[PG_PEER_ID_TEXT];
-    pg_log_stream_refused(transport(y)->log, pg_bytes(peer, pg_peer_id_text(&y->conn->peer, peer)),
-                          transport(y)->max_inbound_streams);
+    if (y->forbidden != PG_LIMITS)
+        transport(y)->refused(transport(y)->above, y->conn, y->forbidden, "stream");
     (void)pg_yamux_frame(y, PG_YAMUX_WINDOW, PG_YAMUX_RST, y->fresh_id, 0, PG_NONE);
 }
 
@@ -130,12 +129,43 @@ static bool is_open(const struct pg_yamux_session *y)
     return y->in.ctl.state != PG_YAMUX_SESSION_CLOSED;
 }
 
+static uint64_t most(const struct pg_yamux_session *y, enum pg_limit limit)
+{
+    return transport(y)->limits->value[limit];
+}
+
+/* What the remote has opened for nothing: that costs us work and it no stream, so only a rate can bound it. */
+static void count_waste(struct pg_yamux_session *y)
+{
+    uint64_t each_s = most(y, PG_LIMIT_RESET_RATE);
+    if (pg_rate_take(&y->resets, transport(y)->scope->now_us, each_s, 8 * each_s))
+        return;
+    transport(y)->refused(transport(y)->above, y->conn, PG_LIMIT_RESET_RATE, NULL);
+    bad_frame(y, PG_ERR_YAMUX_FLOOD);
+}
+
+static enum pg_limit forbidden(struct pg_yamux_session *y)
+{
+    struct pg_transport *t = transport(y);
+    uint64_t each_s = most(y, PG_LIMIT_STREAM_RATE);
+    if (!pg_rate_take(&y->opens, t->scope->now_us, each_s, 2 * each_s))
+        return PG_LIMIT_STREAM_RATE;
+    if (y->inbound >= most(y, PG_LIMIT_STREAMS_CONN))
+        return PG_LIMIT_STREAMS_CONN;
+    if (t->streams.used >= most(y, PG_LIMIT_STREAMS))
+        return PG_LIMIT_STREAMS;
+    return t->forbids(t->above, y->conn);
+}
+
 /* The stream a frame speaks of, after its SYN has made it; NULL for one that is gone or was refused. */
 static struct pg_stream *addressed(struct pg_yamux_session *y, const struct pg_yamux_header *h)
 {
     if (h->flags & PG_YAMUX_SYN) {
         y->fresh_id = h->stream;
+        y->forbidden = forbidden(y);
         pg_step(&y->in, PG_YAMUX_SESSION_ON_SYN_RECEIVED);
+        if (y->forbidden != PG_LIMITS && is_open(y))
+            count_waste(y);
     }
     return is_open(y) ? pg_map_get(&y->streams, h->stream) : NULL;
 }
@@ -190,6 +220,10 @@ static void take_header(struct pg_yamux_session *y)
         bad_frame(y, PG_ERR_YAMUX_BAD_FRAME);
         return;
     }
+    if (h.flags & PG_YAMUX_RST && h.type <= PG_YAMUX_WINDOW && (h.stream & 1) == (y->conn->dialer ? 0 : 1))
+        count_waste(y);
+    if (!is_open(y))
+        return;
     switch (h.type) {
     case PG_YAMUX_DATA: take_data(y, &h); return;
     case PG_YAMUX_WINDOW: take_window(y, &h); return;
@@ -236,7 +270,7 @@ void pg_yamux_received(struct pg_yamux_session *y, struct pg_bytes in)
 void pg_yamux_begin(struct pg_yamux_session *y, struct pg_conn *c)
 {
     *y = (struct pg_yamux_session){.conn = c, .next_id = c->dialer ? 1 : 2, .begun = true};
-    y->streams.seed = c->transport->map_seed;
+    pg_map_init(&y->streams, c->transport->map_seed);
     y->waiting_end = &y->waiting;
     pg_instance_init(&y->in, &pg_yamux_session_machine, &pg_yamux_session_binding, y, c->transport->scope, y->timers,
                      &c->upgrade.in, c->number);

@@ -2,6 +2,7 @@
  * Source: libp2p/specs yamux/README.md. */
 #pragma once
 #include "mem/map.h"
+#include "mem/rate.h"
 #include "stream_ack.gen.h"
 #include "stream_local.gen.h"
 #include "stream_remote.gen.h"
@@ -14,8 +15,7 @@
 #define PG_YAMUX_BODY 65507u
 #define PG_YAMUX_WINDOW_FIRST (256u * 1024u)
 #define PG_YAMUX_WINDOW_MAX (32u * 1024u * 1024u)
-#define PG_YAMUX_BACKLOG 256u  /* streams of ours that the remote has not acknowledged */
-#define PG_YAMUX_OUTBOUND 500u /* streams of ours at once: rust-libp2p ends the connection at its 513th */
+#define PG_YAMUX_HOUSEKEEPING 4u /* streams of ours beyond the limit: ping and identify do not compete with tunnels */
 
 struct pg_stream_local {
     struct pg_instance in;
@@ -50,7 +50,7 @@ struct pg_stream {
     uint32_t to_grant;     /* consumed and not yet given back */
     uint16_t flags_due;    /* for the next frame */
     enum pg_err why;
-    bool waiting, said, end_told;
+    bool waiting, said, end_told, works;
 };
 
 struct pg_yamux_session {
@@ -65,6 +65,9 @@ struct pg_yamux_session {
     uint64_t ping_us, measured_us; /* when the ping under way left; when rtt_us was measured */
     uint32_t ping_value, rtt_us, samples;
     uint32_t next_id, highest_remote, inbound, outbound, unacknowledged;
+    uint32_t working; /* streams that are no housekeeping */
+    struct pg_rate opens, resets;
+    enum pg_limit forbidden; /* what forbids the SYN in hand; PG_LIMITS: nothing */
     uint32_t body_left;
     uint16_t body_flags;
     uint8_t header[12], header_used;
@@ -76,7 +79,7 @@ struct pg_yamux_session {
 /* Opens a stream and proposes the handler's protocol on it; data may be written at once. NULL when the connection is
  * not up, says farewell, or the backlog is full (*why says which). */
 struct pg_stream *pg_stream_open(struct pg_conn *, const struct pg_handler *, void *user, enum pg_err *why);
-/* Whether pg_stream_open would find room. */
+/* Whether pg_stream_open would find room for a stream that is no housekeeping. */
 bool pg_stream_room(const struct pg_conn *);
 /* Bytes that pg_stream_write takes now. */
 size_t pg_stream_credit(const struct pg_stream *);

@@ -68,7 +68,7 @@ static void forget(struct pg_stream *s)
         y->body_of = NULL;
     bool relieved = false;
     if ((s->id & 1) == (s->conn->dialer ? 1 : 0))
-        relieved = y->outbound-- == PG_YAMUX_OUTBOUND;
+        relieved = y->outbound-- == t->limits->value[PG_LIMIT_STREAMS_OUTBOUND];
     else
         y->inbound--;
     t->window_used -= s->recv_size - PG_YAMUX_WINDOW_FIRST;
@@ -80,6 +80,8 @@ static void forget(struct pg_stream *s)
     t->doomed = s;
     if (!y->first)
         pg_post(&y->in, PG_YAMUX_SESSION_ON_STREAM_GONE);
+    if (s->works && --y->working == 0)
+        t->emptied(t->above, s->conn);
     if (relieved && pg_conn_is_up(s->conn))
         t->relieved(t->above, s->conn);
 }
@@ -145,7 +147,7 @@ void pg_stream_ack_do_backlog_grow(struct pg_stream_ack *a)
 void pg_stream_ack_do_backlog_shrink(struct pg_stream_ack *a)
 {
     struct pg_stream *s = STREAM_OF(ack, a);
-    if (session(s)->unacknowledged-- == PG_YAMUX_BACKLOG)
+    if (session(s)->unacknowledged-- == PG_FIXED_BACKLOG)
         s->conn->transport->relieved(s->conn->transport->above, s->conn);
 }
 
@@ -343,11 +345,20 @@ void pg_stream_consumed(struct pg_stream *s, size_t n)
 
 /* Negotiation of the protocol. */
 
+/* From now on the stream keeps its connection. */
+static void begin_work(struct pg_stream *s)
+{
+    s->works = !s->handler->housekeeping;
+    session(s)->working += s->works;
+}
+
 void pg_substream_do_protocol_open(struct pg_substream *sub)
 {
     struct pg_stream *s = STREAM_OF(substream, sub);
-    if (!s->handler)
+    if (!s->handler) {
         s->handler = s->conn->transport->protocol(s->conn->transport->above, s->conn, s->negotiation->protocol);
+        begin_work(s);
+    }
     s->handler->opened(s);
 }
 
@@ -441,18 +452,23 @@ void pg_yamux_stream_accepted(struct pg_stream *s)
     pg_negotiation_listen(s->negotiation, s->conn->transport->scope, &s->substream.in);
 }
 
-bool pg_stream_room(const struct pg_conn *c)
+static bool room_for(const struct pg_conn *c, uint64_t beyond)
 {
     const struct pg_yamux_session *y = &c->yamux;
-    return pg_conn_is_up(c) && y->in.ctl.state == PG_YAMUX_SESSION_OPEN && y->unacknowledged < PG_YAMUX_BACKLOG &&
-           y->outbound < PG_YAMUX_OUTBOUND && y->next_id < UINT32_MAX - 2;
+    return pg_conn_is_up(c) && y->in.ctl.state == PG_YAMUX_SESSION_OPEN && y->unacknowledged < PG_FIXED_BACKLOG &&
+           y->outbound < c->transport->limits->value[PG_LIMIT_STREAMS_OUTBOUND] + beyond && y->next_id < UINT32_MAX - 2;
+}
+
+bool pg_stream_room(const struct pg_conn *c)
+{
+    return room_for(c, 0);
 }
 
 struct pg_stream *pg_stream_open(struct pg_conn *c, const struct pg_handler *handler, void *user, enum pg_err *why)
 {
     struct pg_yamux_session *y = &c->yamux;
     *why = pg_conn_is_up(c) ? PG_ERR_STREAM_LIMIT : PG_ERR_CLOSED;
-    if (!pg_stream_room(c))
+    if (!room_for(c, handler->housekeeping ? PG_YAMUX_HOUSEKEEPING : 0))
         return NULL;
     struct pg_stream *s = pg_yamux_stream_new(y, y->next_id);
     if (!s)
@@ -462,6 +478,7 @@ struct pg_stream *pg_stream_open(struct pg_conn *c, const struct pg_handler *han
     c->transport->metrics->value[PG_METRIC_STREAMS_OPENED_OUTBOUND]++;
     s->handler = handler;
     s->user = user;
+    begin_work(s);
     pg_step(&s->ack.in, PG_STREAM_ACK_ON_OPENED);
     if (!negotiate(s)) {
         pg_stream_reset(s);

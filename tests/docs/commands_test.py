@@ -1,7 +1,7 @@
 """README and docs say what is so: every sh block is run, every table that has a source is compared with it.
 
     commands_test.py           the test
-    commands_test.py --write   writes the tables of README.md anew from spec/
+    commands_test.py --write   writes the tables in README.md and docs/ anew from spec/
 
 A block `sh` must end with status 0. `sh keeps-running` is started and ended with its page. `sh no-test: REASON` is left out.
 The blocks of a page run in a folder of their own, in order, with free ports instead of those that stand there.
@@ -55,7 +55,11 @@ def logs_table():
         m for n, level, _, m, _ in logs.read(ROOT / "spec") if level == "debug" and "{" not in m and not n.startswith(NOT_YET)) + ".\n"
 
 
-TABLES = {"options": options_table, "logs": logs_table}
+def limits_table():
+    return (BUILD / "gen/limits.md").read_text()
+
+
+TABLES = {"options": options_table, "logs": logs_table, "limits": limits_table}
 
 
 def with_tables(text):
@@ -169,10 +173,12 @@ def folders(text):
 def main():
     readme = ROOT / "README.md"
     if sys.argv[1:] == ["--write"]:
-        readme.write_text(with_tables(readme.read_text()))
+        for path in PAGES:
+            path.write_text(with_tables(path.read_text()))
         return 0
-    check(readme.read_text() == with_tables(readme.read_text()),
-          "README.md has the options and log events of spec/ (else: python3 tests/docs/commands_test.py --write)")
+    for path in PAGES:
+        check(path.read_text() == with_tables(path.read_text()),
+              f"{path.relative_to(ROOT)} has the tables of spec/ (else: python3 tests/docs/commands_test.py --write)")
     folders(readme.read_text())
     for path in PAGES:
         text = path.read_text()

@@ -199,7 +199,7 @@ def more_half_open_connections_than_are_allowed_are_refused_and_the_tunnel_lives
             crowd.append(scene.stranger())
         except ConnectionError:
             pass
-    scene.provider.saw("connection refused, too many are being set up")
+    scene.provider.saw("limit reached, connection refused", limit="pending", option="--max-pending")
     scene.lives()
     for client in crowd:
         client.close()

@@ -40,6 +40,8 @@ def the_counters_know_every_metric(bed):
     peer = bed.peer("peer")
     listed = {line.split()[0] for line in (ROOT / "spec/metrics.list").read_text().splitlines()
               if line.strip() and not line.startswith("#")}
+    listed |= {"refused_" + line.split()[1] for line in (ROOT / "spec/limits.list").read_text().splitlines()
+               if line.startswith("limit ") and "refuses=" in line}
     same(set(status(bed, peer)["counters"]), listed)
 
 

@@ -282,7 +282,7 @@ def a_flood_of_streams_is_refused_beyond_the_limit(bed):
         dialer.frame(DATA, SYN, dialer.next_id, 0)
         dialer.next_id += 2
     dialer.frame(PING, SYN, 0, 99)
-    scene.provider.saw("stream refused, too many on this connection", peer=dialer.key.peer_id)
+    scene.provider.saw("limit reached, stream refused", limit="streams_conn", option="--max-streams-per-conn")
     dialer.close()
     scene.provider.saw("connection closed", peer=dialer.key.peer_id)
     scene.lives()

@@ -5,6 +5,7 @@
 #include "mem/arena.h"
 #include "mem/map.h"
 #include "mem/queue.h"
+#include "mem/rate.h"
 
 static uint64_t random_state;
 
@@ -203,7 +204,8 @@ static void check_map(const struct pg_map *m, const uint32_t *keys, void *const 
 
 static void random_map(uint64_t seed, uint32_t step)
 {
-    struct pg_map m = {.seed = seed};
+    struct pg_map m;
+    pg_map_init(&m, seed);
     static uint32_t keys[KEYS];
     static void *values[KEYS];
     memset(values, 0, sizeof values);
@@ -227,7 +229,9 @@ static void random_map(uint64_t seed, uint32_t step)
     CU_ASSERT_EQUAL(m.used, 0);
     CU_ASSERT(m.room <= 8192);
     pg_map_free(&m);
-    CU_ASSERT_EQUAL(m.seed, seed);
+    struct pg_map again;
+    pg_map_init(&again, seed);
+    CU_ASSERT_EQUAL(memcmp(&m, &again, sizeof m), 0);
     CU_ASSERT_PTR_NULL(pg_map_get(&m, 1));
 }
 
@@ -242,7 +246,9 @@ static void a_map_answers_like_a_list_whatever_the_order(void)
 
 static void a_maps_home_depends_on_the_seed(void)
 {
-    struct pg_map a = {.seed = 1}, b = {.seed = 2};
+    struct pg_map a, b;
+    pg_map_init(&a, 1);
+    pg_map_init(&b, 2);
     unsigned same = 0;
     for (uint32_t key = 2; key < 400; key += 2) {
         CU_ASSERT_FATAL(pg_map_put(&a, key, &a) && pg_map_put(&b, key, &b));
@@ -270,12 +276,55 @@ static void a_maps_runs_stay_short_for_keys_that_a_peer_chooses(void)
 {
     static const uint32_t steps[] = {1, 2, 1024, 65536, 1u << 20};
     for (unsigned s = 0; s < sizeof steps / sizeof *steps; s++) {
-        struct pg_map m = {.seed = 0x5eed5eed5eed5eedu};
+        struct pg_map m;
+        pg_map_init(&m, 0x5eed5eed5eed5eedu);
         for (uint32_t i = 0; i < 3000; i++)
             CU_ASSERT_FATAL(pg_map_get(&m, i * steps[s] + 1) == &m || pg_map_put(&m, i * steps[s] + 1, &m));
         CU_ASSERT(longest_run(&m) < 400);
         pg_map_free(&m);
     }
+}
+
+/* Keys that all meet for one who knows the seed are nothing special to a map with another. Hostile row 84. */
+static void keys_chosen_to_meet_under_one_seed_do_not_meet_under_another(void)
+{
+    enum { CHOSEN = 1000, ROOM = 2048 };
+    static uint32_t keys[CHOSEN];
+    struct pg_map known, ours;
+    struct pg_keyed hash;
+    pg_keyed_init(&hash, 1);
+    pg_map_init(&known, 1);
+    pg_map_init(&ours, 2);
+    for (uint32_t n = 0, key = 1; n < CHOSEN; key += 2)
+        if ((pg_keyed_hash(&hash, &key, sizeof key) & (ROOM - 1)) < 8)
+            keys[n++] = key;
+    for (unsigned i = 0; i < CHOSEN; i++)
+        CU_ASSERT_FATAL(pg_map_put(&known, keys[i], &known) && pg_map_put(&ours, keys[i], &ours));
+    CU_ASSERT(known.room == ROOM && ours.room == ROOM);
+    CU_ASSERT(longest_run(&known) >= CHOSEN - 8);
+    CU_ASSERT(longest_run(&ours) < 100);
+    pg_map_free(&known);
+    pg_map_free(&ours);
+}
+
+/* What a rate lets through: as many at once as its burst, then so many in each second, whatever came before. */
+static void a_rate_lets_a_burst_pass_and_then_its_number_in_each_second(void)
+{
+    struct pg_rate r = {0};
+    unsigned passed = 0;
+    for (unsigned i = 0; i < 1000; i++)
+        passed += pg_rate_take(&r, 5000000, 50, 100);
+    CU_ASSERT_EQUAL(passed, 100);
+    passed = 0;
+    for (uint64_t us = 5000000; us < 15000000; us += 1000)
+        passed += pg_rate_take(&r, us, 50, 100);
+    CU_ASSERT(passed >= 499 && passed <= 500);
+    CU_ASSERT_FALSE(pg_rate_calm(&r, 15000000));
+    CU_ASSERT(pg_rate_calm(&r, 17000000));
+    passed = 0;
+    for (unsigned i = 0; i < 1000; i++)
+        passed += pg_rate_take(&r, 60000000, 50, 100);
+    CU_ASSERT_EQUAL(passed, 100);
 }
 
 /* Arena. */
@@ -319,6 +368,8 @@ int main(void)
         {"a map answers like a list, whatever the order", a_map_answers_like_a_list_whatever_the_order},
         {"a map's home depends on the seed", a_maps_home_depends_on_the_seed},
         {"a map's runs stay short for keys that a peer chooses", a_maps_runs_stay_short_for_keys_that_a_peer_chooses},
+        {"keys chosen to meet under one seed do not meet under another", keys_chosen_to_meet_under_one_seed_do_not_meet_under_another},
+        {"a rate lets a burst pass and then its number in each second", a_rate_lets_a_burst_pass_and_then_its_number_in_each_second},
         {"an arena gives aligned pieces until it is full", an_arena_gives_aligned_pieces_until_it_is_full},
     };
     return RUN_SUITE("memory", all);

@@ -160,6 +160,26 @@ static void relieved(void *above, struct pg_conn *c)
     ((struct pair_end *)above)->n_relieved++;
 }
 
+static void emptied(void *above, struct pg_conn *c)
+{
+    (void)c;
+    ((struct pair_end *)above)->n_emptied++;
+}
+
+static enum pg_limit forbids(void *above, struct pg_conn *c)
+{
+    (void)above;
+    (void)c;
+    return PG_LIMITS;
+}
+
+static void refused(void *above, struct pg_conn *c, enum pg_limit limit, const char *what)
+{
+    (void)c;
+    (void)what;
+    ((struct pair_end *)above)->n_refused[limit]++;
+}
+
 static const struct pg_handler *protocol(void *above, struct pg_conn *c, struct pg_bytes offer)
 {
     (void)c;
@@ -175,9 +195,13 @@ static void end_init(struct pair *p, struct pair_end *e, const struct pair_optio
     e->pair = p;
     e->speaks = true;
     e->identity = pg_identity_from_seed(seed);
+    pg_limits_standard(&e->limits);
+    if (o->max_inbound)
+        e->limits.value[PG_LIMIT_STREAMS_CONN] = o->max_inbound;
+    e->limits.value[PG_LIMIT_STREAMS] = streams;
     e->transport = (struct pg_transport){.scope = &e->scope, .identity = e->identity, .log = &e->log, .metrics = &e->metrics,
                                          .chunks = &e->chunks, .window_budget = memory / 2,
-                                         .max_inbound_streams = o->max_inbound ? o->max_inbound : 1024,
+                                         .limits = &e->limits, .emptied = emptied, .forbids = forbids, .refused = refused,
                                          .map_seed = 0x1234567, .above = e, .command = command, .arrived = arrived,
                                          .lost = lost, .relieved = relieved, .protocol = protocol};
     if (!e->identity || !pg_scope_init(&e->scope, CONNS * 8 + streams * 4, 4096) ||

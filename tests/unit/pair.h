@@ -38,6 +38,8 @@ struct pair_end {
     struct pg_metrics metrics;
     struct pg_log log;
     struct pg_transport transport;
+    struct pg_limits limits;
+    unsigned n_refused[PG_LIMITS + 1], n_emptied;
     struct pg_link link;
     struct pg_conn *conn;       /* NULL once it is lost */
     unsigned n_arrived, n_lost, n_relieved;
@@ -67,7 +69,7 @@ struct pair {
 extern const struct pg_handler pair_handler;
 
 struct pair_options {
-    uint32_t max_streams, max_inbound; /* 0: 4096 and 1024 */
+    uint32_t max_streams, max_inbound; /* 0: 4096, and as spec/limits.list has it */
     size_t memory;                     /* chunk pool and window budget; 0: 64 MiB */
     const struct pg_peer_id *expected; /* of the dialling end */
     bool early_muxer_off;              /* our payloads name no muxer */

@@ -7,7 +7,7 @@
 #define HELLO "\x13/multistream/1.0.0\n"
 #define PAIR "\x08/pair/1\n"
 #define OPENING PG_LIT(HELLO PAIR)
-enum { OPENING_LEN = 29, SYN = PG_YAMUX_SYN, ACK = PG_YAMUX_ACK, FIN = PG_YAMUX_FIN, RST = PG_YAMUX_RST };
+enum { OUTBOUND = 500 /* limit streams_outbound */, OPENING_LEN = 29, SYN = PG_YAMUX_SYN, ACK = PG_YAMUX_ACK, FIN = PG_YAMUX_FIN, RST = PG_YAMUX_RST };
 
 /* Two honest ends. */
 
@@ -184,9 +184,9 @@ static void windows_that_grow_on_both_sides_do_not_deadlock(void)
 static void a_thousand_streams_run_at_once(void)
 {
     struct pair *p = pair_up(NULL);
-    static struct pair_stream s[2][PG_YAMUX_OUTBOUND + 1];
+    static struct pair_stream s[2][OUTBOUND + 1];
     memset(s, 0, sizeof s);
-    for (unsigned i = 0; i < PG_YAMUX_OUTBOUND; i++)
+    for (unsigned i = 0; i < OUTBOUND; i++)
         for (unsigned e = 0; e < 2; e++) {
             if (!pair_open(&p->ends[e], &s[e][i])) {
                 pair_run(p);
@@ -196,9 +196,9 @@ static void a_thousand_streams_run_at_once(void)
         }
     pair_run(p);
     for (unsigned e = 0; e < 2; e++) {
-        CU_ASSERT_FALSE(pair_open(&p->ends[e], &s[e][PG_YAMUX_OUTBOUND]));
-        CU_ASSERT_EQUAL_FATAL(p->ends[!e].n_inbound, PG_YAMUX_OUTBOUND);
-        for (unsigned i = 0; i < PG_YAMUX_OUTBOUND; i++) {
+        CU_ASSERT_FALSE(pair_open(&p->ends[e], &s[e][OUTBOUND]));
+        CU_ASSERT_EQUAL_FATAL(p->ends[!e].n_inbound, OUTBOUND);
+        for (unsigned i = 0; i < OUTBOUND; i++) {
             CU_ASSERT_EQUAL(p->ends[!e].inbound[i].received, 1 + i);
             CU_ASSERT_EQUAL(p->ends[!e].inbound[i].sum_received, s[e][i].sum_sent);
         }
@@ -213,7 +213,7 @@ static void a_thousand_streams_run_at_once(void)
     pg_conn_close(p->ends[0].conn, PG_ERR_SHUTTING_DOWN);
     pair_settle(&p->ends[0]);
     pair_run(p);
-    for (unsigned i = 0; i < PG_YAMUX_OUTBOUND; i++) {
+    for (unsigned i = 0; i < OUTBOUND; i++) {
         CU_ASSERT(s[0][i].n_closed == 1 && s[0][i].why == PG_ERR_SHUTTING_DOWN);
         CU_ASSERT(s[1][i].n_closed == 1 && s[1][i].why == PG_ERR_YAMUX_GOAWAY);
         CU_ASSERT(p->ends[0].inbound[i].n_closed == 1 && p->ends[1].inbound[i].n_closed == 1);
@@ -225,19 +225,19 @@ static void a_thousand_streams_run_at_once(void)
 static void no_more_than_the_backlog_is_opened_unacknowledged(void)
 {
     struct pair *p = pair_up(NULL);
-    static struct pair_stream s[PG_YAMUX_BACKLOG + 2];
+    static struct pair_stream s[PG_FIXED_BACKLOG + 2];
     memset(s, 0, sizeof s);
-    for (unsigned i = 0; i < PG_YAMUX_BACKLOG; i++)
+    for (unsigned i = 0; i < PG_FIXED_BACKLOG; i++)
         CU_ASSERT_FATAL(pair_open(&p->ends[0], &s[i]));
-    CU_ASSERT_FALSE(pair_open(&p->ends[0], &s[PG_YAMUX_BACKLOG]));
+    CU_ASSERT_FALSE(pair_open(&p->ends[0], &s[PG_FIXED_BACKLOG]));
     enum pg_err why = PG_OK;
     CU_ASSERT_PTR_NULL(pg_stream_open(p->ends[0].conn, &pair_handler, NULL, &why));
     CU_ASSERT_EQUAL(why, PG_ERR_STREAM_LIMIT);
     pair_run(p);
     CU_ASSERT(p->ends[0].n_relieved > 0);
-    CU_ASSERT(pair_open(&p->ends[0], &s[PG_YAMUX_BACKLOG]));
+    CU_ASSERT(pair_open(&p->ends[0], &s[PG_FIXED_BACKLOG]));
     pair_run(p);
-    CU_ASSERT_EQUAL(p->ends[1].n_inbound, PG_YAMUX_BACKLOG + 1);
+    CU_ASSERT_EQUAL(p->ends[1].n_inbound, PG_FIXED_BACKLOG + 1);
     pair_free(p);
 }
 
@@ -518,7 +518,7 @@ static void streams_over_the_limit_are_reset_and_the_others_live(void)
     for (uint32_t id = 1; id < 2 * 80; id += 2)
         raw_open(p, id);
     CU_ASSERT_EQUAL(p->ends[1].n_inbound, 50);
-    CU_ASSERT_EQUAL(p->ends[1].metrics.value[PG_METRIC_STREAMS_REFUSED], 30);
+    CU_ASSERT_EQUAL(p->ends[1].n_refused[PG_LIMIT_STREAMS_CONN], 30);
     CU_ASSERT_EQUAL(pair_raw_count(&p->ends[0], PG_YAMUX_WINDOW, RST), 30);
     send_frame(p, PG_YAMUX_WINDOW, RST, 1, 0, PG_NONE);
     CU_ASSERT_EQUAL(p->ends[1].inbound[0].why, PG_ERR_STREAM_RESET);
