@@ -37,7 +37,9 @@ bench: build/build.ninja
 	$(PYTHON) tools/bench/bench.py build
 fuzz: build-fuzz/build.ninja
 	cmake --build build-fuzz
-	for target in build-fuzz/fuzz/fuzz_*; do echo $$target && $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; done
+	$(PYTHON) tests/fuzz/corpus.py expand build-fuzz/corpus
+	for target in build-fuzz/fuzz/fuzz_*; do own=build-fuzz/corpus/$$(basename $$target); mkdir -p $$own && echo $$target && \
+	    $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -artifact_prefix=build-fuzz/ $$own || exit 1; done
 lint:
 	$(PYTHON) tools/lint/lint.py
 # A page for each machine with its drawing, made from the tables; docs/machines is a copy to look at, and is not committed.

@@ -132,6 +132,13 @@ static bool take_message(struct pg_session *s, struct pg_queue *from, bool *good
     return true;
 }
 
+/* What came of a message that will not be whole any more is no reason to keep its memory. */
+static void forget_push(struct pg_identify *i)
+{
+    i->pushed = NULL;
+    pg_queue_clear(&i->pushed_text);
+}
+
 static void push_take_opened(struct pg_stream *stream)
 {
     struct pg_identify *i = &((struct pg_session *)stream->conn->above)->identify;
@@ -153,7 +160,7 @@ static void push_take_data(struct pg_stream *stream, struct pg_bytes data)
         (void)take_message(s, text, &good);
     if (!good) {
         pg_stream_reset(stream);
-        s->identify.pushed = NULL;
+        forget_push(&s->identify);
     }
 }
 
@@ -167,7 +174,7 @@ static void push_take_closed(struct pg_stream *stream, enum pg_err why)
     struct pg_identify *i = &((struct pg_session *)stream->conn->above)->identify;
     (void)why;
     if (i->pushed == stream)
-        i->pushed = NULL;
+        forget_push(i);
 }
 
 const struct pg_handler pg_identify_push_take = {

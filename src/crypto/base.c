@@ -74,7 +74,8 @@ static bool radix_read(const struct base *b, struct pg_bytes text, uint8_t *out,
         if (carry)
             number[n++] = (uint8_t)carry;
     }
-    if (text.len == 0 || zeros > room || n > room - zeros)
+    size_t most = room < PG_BASE_RADIX_MAX ? room : PG_BASE_RADIX_MAX; /* what is read can be written */
+    if (text.len == 0 || zeros > most || n > most - zeros)
         return false;
     memset(out, 0, zeros);
     for (size_t i = 0; i < n; i++)

@@ -1,6 +1,7 @@
 /* Runs a fuzz target without libFuzzer: a bounded number of seconds of mutated cases, so that any compiler can do it.
- * Linked with one target; called by ctest as `fuzz_X [-seconds=N] [-seed=N] [-runs=N] CASES.md … INPUT …`.
- * The inputs of the Markdown cases (tests/wire/README.md) are what it starts from; other files are taken as they are. */
+ * Linked with one target; called by ctest as `fuzz_X [-seconds=N] [-seed=N] [-runs=N] CORPUS.hex … CASES.md … INPUT …`.
+ * It starts from the lines of its corpus (tests/fuzz/README.md), chosen more often than the inputs of the Markdown cases
+ * (tests/wire/README.md); other files are taken as they are. */
 #include "../wire/case_reader.h"
 #include "fuzz.h"
 #include <signal.h>
@@ -11,7 +12,7 @@
 #define LONGEST (2 * LONGEST_SEED)
 
 static struct pg_bytes seeds[MOST_SEEDS];
-static size_t n_seeds;
+static size_t n_seeds, n_own; /* the target's own corpus comes first */
 static uint64_t state = 0x9e3779b97f4a7c15u;
 static uint8_t input[LONGEST];
 static size_t input_len;
@@ -66,6 +67,32 @@ static void add_cases(const char *name)
     fclose(r.file);
     free(c.input.at);
     free(c.expected.at);
+}
+
+/* A line of a corpus: hex, then perhaps a comment. */
+static void add_corpus(const char *name)
+{
+    FILE *f = fopen(name, "r");
+    char *line = NULL;
+    size_t room = 0;
+    if (!f) {
+        fprintf(stderr, "%s: cannot be opened\n", name);
+        exit(2);
+    }
+    while (getline(&line, &room, f) > 0) {
+        struct heap bytes = {0};
+        heap_clear(&bytes);
+        if (!decode_hex(&bytes, line)) {
+            fprintf(stderr, "%s: not hex: %s", name, line);
+            exit(2);
+        }
+        if (bytes.len > 0)
+            add_seed(bytes.at, bytes.len);
+        free(bytes.at);
+    }
+    free(line);
+    fclose(f);
+    n_own = n_seeds;
 }
 
 static void add_file(const char *name)
@@ -147,6 +174,8 @@ int main(int argc, char **argv)
             state ^= strtoull(argv[i] + 6, NULL, 10) << 1;
         else if (strncmp(argv[i], "-runs=", 6) == 0)
             most = strtoul(argv[i] + 6, NULL, 10);
+        else if (dot && strcmp(dot, ".hex") == 0)
+            add_corpus(argv[i]);
         else if (dot && strcmp(dot, ".md") == 0)
             add_cases(argv[i]);
         else
@@ -160,7 +189,7 @@ int main(int argc, char **argv)
         try_one();
     }
     while (runs < most && (double)clock() / CLOCKS_PER_SEC < seconds) {
-        take_seed((size_t)any(n_seeds));
+        take_seed((size_t)any(n_own > 1 && any(4) ? n_own : n_seeds));
         for (uint64_t n = 1 + any(6); n > 0; n--)
             mutate();
         try_one();

@@ -56,6 +56,10 @@ struct held {
 /* Both cores started and connected. */
 struct world *world_new(void);
 void world_free(struct world *);
+/* The same where either may fail: NULL when a core cannot be made, and perhaps no session; world_dial tries for one again. */
+struct world *world_try(void);
+void world_dial(struct world *);
+void world_drop(struct world *);
 /* Until nothing moves any more; and letting time pass. */
 void world_settle(struct world *);
 void world_pass(struct world *, uint64_t ms);
