@@ -33,8 +33,8 @@ static void start(void)
     struct pg_peer_config c = {.tunnel_wait_ms = 1000, .control = PG_LIT("control.sock"), .control_needed = true};
     pg_node_config_default(&c.node);
     c.node.identity = pg_identity_from_seed((const uint8_t[32]){1});
-    c.node.max_connections = 8;
-    c.node.max_streams = 64;
+    c.node.limits.value[PG_LIMIT_CONNS] = 8;
+    c.node.limits.value[PG_LIMIT_STREAMS] = 64;
     core = pg_peer_core(pg_peer_new(&c));
     input((struct pg_input){.kind = PG_INPUT_START});
     run();
