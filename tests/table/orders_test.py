@@ -1,0 +1,91 @@
+"""The exploration of orders must be able to fail: every fact is made to lie, every action left out or exchanged for every
+other one of its machine, and each of these must be found. What cannot be told from the right one is named with its reason."""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from spec_lab import ROOT, Score, smc
+
+import core_orders
+from gen.smc import system
+
+BUILD = pathlib.Path(os.environ.get("PG_BUILD") or ROOT / "build").resolve()
+
+# subject of tools/orders -> its machines, and how deep is deep enough
+SUBJECTS = {"plane": (("phase", "nat", "relay"), "6")}
+# (machine, fact or action, in its place or "") -> why nobody can tell
+SAME = {}
+
+
+def plants(machine):
+    for fact in machine.facts:
+        yield "--lie", fact, ""
+    for action in machine.actions:
+        yield "--skip", action, ""
+        for other in machine.actions:
+            if other != action:
+                yield "--swap", action, other
+
+
+def explore(*options):
+    done = subprocess.run([str(BUILD / "orders"), *options], capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def shortest(score, allowed):
+    """What is printed is the shortest list of events."""
+    status, said = explore("--allowed", allowed, "--depth", "5", "--lie", "phase.alone", "plane")
+    score.check(status == 1 and "phase.alone answers 0, and it is 1" in said and len(said.splitlines()) == 4 and
+                said.splitlines()[-1] == "  peer.lost first", f"a fact that lies: status {status}, said\n{said}")
+    status, said = explore("--allowed", allowed, "--depth", "3", "plane", "alone")
+    score.check(status == 0 and said.count("every order of 3 events") == 2, f"the core as it is: status {status}, said\n{said}")
+
+
+def models_matter(score, allowed, folder):
+    """A model that reaches less than the core, and one that gives less: both are noticed."""
+    text = pathlib.Path(allowed).read_text()
+    lines = text.splitlines(keepends=True)
+    begin, end = lines.index("system node\n"), next(n for n, line in enumerate(lines) if n > lines.index("system node\n") and line.startswith("system"))
+    vectors = [n for n in range(begin, end) if lines[n].startswith("vector 1")]
+    smaller = pathlib.Path(folder) / "smaller.txt"
+    smaller.write_text("".join(line for n, line in enumerate(lines) if n not in vectors[3:]))
+    status, said = explore("--allowed", str(smaller), "--depth", "4", "plane")
+    score.check(status == 1 and "the model of node never comes to" in said, f"vectors left out: {said}")
+    smaller.write_text("".join(line.replace("given 2 0 1 1 0 0 1 0", "given 2 0 1 1 0 0 1 1") for line in lines))
+    status, said = explore("--allowed", str(smaller), "--depth", "4", "plane")
+    score.check(smaller.read_text() != text and status == 1 and "where `given` of node says that it cannot be" in said, f"a given that is narrower: {said}")
+    smaller.write_text(text + "")
+    smaller.write_text(text.replace("commute mdns.discovered hop.accepted", "commute nat.found_public nat.found_private"))
+    status, said = explore("--allowed", str(smaller), "--depth", "4", "plane")
+    score.check(smaller.read_text() != text and status == 1 and "the last two events commute by the spec" in said, f"what does not commute: {said}")
+    smaller.write_text(text.replace("apart hop.accepted phase\n", "apart hop.accepted relay\n"))
+    status, said = explore("--allowed", str(smaller), "--depth", "4", "plane")
+    score.check(smaller.read_text() != text and status == 1 and "hop.accepted moves relay" in said, f"what is not apart: {said}")
+
+
+def planted(score, machines, allowed):
+    for subject, (names, depth) in SUBJECTS.items():
+        for machine in (machines[name] for name in names):
+            for kind, name, other in plants(machine):
+                what = f"{machine.name}.{name}" + (f"={other}" if other else "")
+                status, said = explore("--quiet", "--allowed", allowed, "--depth", depth, kind, what, subject)
+                expected = 0 if (machine.name, name, other) in SAME else 1
+                score.check(status == expected, f"{kind} {what}: status {status}, expected {expected}: {said}")
+
+
+def main():
+    score = Score()
+    machines = {c.machine.name: c.machine for c in smc.load(ROOT / "spec")}
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "allowed.txt"
+        path.write_text(core_orders.allowed(BUILD, system.load(ROOT / "spec", machines)))
+        shortest(score, str(path))
+        models_matter(score, str(path), folder)
+        planted(score, machines, str(path))
+    score.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
