@@ -196,33 +196,32 @@ void pg_bootstrap_do_loss_tell(struct pg_bootstrap *b)
 
 /* The list. */
 
-void pg_contacts_init(struct pg_node *n)
+/* Contacts are made in order and stay: behind the first that is not used there is none. */
+static void contact_init(struct pg_node *n, struct pg_contact *c, const struct pg_peer_id *peer)
 {
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++) {
-        struct pg_contact *c = &n->contacts[i];
-        c->node = n;
-        c->backoff_ms = BACKOFF_FIRST_MS;
-        pg_instance_init(&c->bootstrap.in, &pg_bootstrap_machine, &pg_bootstrap_binding, &c->bootstrap, &n->scope,
-                         c->bootstrap.timers, NULL, i);
-        pg_instance_init(&c->dial.in, &pg_dial_machine, &pg_dial_binding, &c->dial, &n->scope, c->dial.timers,
-                         &c->bootstrap.in, i);
-        choose_delay(c);
-    }
+    uint32_t number = (uint32_t)(c - n->contacts);
+    c->used = true;
+    c->peer = *peer;
+    c->node = n;
+    c->backoff_ms = BACKOFF_FIRST_MS;
+    pg_instance_init(&c->bootstrap.in, &pg_bootstrap_machine, &pg_bootstrap_binding, &c->bootstrap, &n->scope,
+                     c->bootstrap.timers, NULL, number);
+    pg_instance_init(&c->dial.in, &pg_dial_machine, &pg_dial_binding, &c->dial, &n->scope, c->dial.timers, &c->bootstrap.in, number);
+    choose_delay(c);
 }
 
 void pg_contacts_go(struct pg_node *n)
 {
     n->may_dial = true;
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++)
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
         if (n->contacts[i].started)
             pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_START);
 }
 
 void pg_contacts_stop(struct pg_node *n)
 {
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++)
-        if (n->contacts[i].used)
-            pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_STOP);
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
+        pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_STOP);
 }
 
 struct pg_contact *pg_node_contact(struct pg_node *n, const struct pg_peer_id *peer)
@@ -232,8 +231,7 @@ struct pg_contact *pg_node_contact(struct pg_node *n, const struct pg_peer_id *p
         if (c->used && peer->len && pg_peer_id_equal(&c->peer, peer))
             return c;
         if (!c->used) {
-            c->used = true;
-            c->peer = *peer;
+            contact_init(n, c, peer);
             return c;
         }
     }

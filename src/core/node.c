@@ -482,7 +482,6 @@ struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg
     n->scope.finished = finished;
     pg_instance_init(&n->shutdown.in, &pg_shutdown_machine, &pg_shutdown_binding, &n->shutdown, &n->scope, n->shutdown.timers,
                      NULL, 0);
-    pg_contacts_init(n);
     (void)pg_node_serve(n, &pg_ping_serve);
     (void)pg_node_serve(n, &pg_identify_serve);
     (void)pg_node_serve(n, &pg_identify_push_take);

@@ -37,7 +37,6 @@ struct pg_contact {
     char reason[96];
     bool used, started, is_bootstrap, for_ever, tried, failing;
 };
-void pg_contacts_init(struct pg_node *);
 /* The listeners stand, or there are none: dials may leave from their ports. */
 void pg_contacts_go(struct pg_node *);
 void pg_contacts_stop(struct pg_node *);

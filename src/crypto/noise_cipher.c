@@ -8,6 +8,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "crypto/libcrypto.h"
 #include "crypto/noise_split.h"
 
 struct pg_noise_cipher {
@@ -22,6 +23,7 @@ struct pg_noise_cipher *pg_noise_cipher_new(const uint8_t key[PG_NOISE_KEY], boo
     struct pg_noise_cipher *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
+    pg_libcrypto_start();
     c->ctx = EVP_CIPHER_CTX_new();
     if (!c->ctx || EVP_CipherInit_ex(c->ctx, EVP_chacha20_poly1305(), NULL, key, NULL, encrypts) != 1) {
         pg_noise_cipher_free(c);

@@ -8,6 +8,8 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "crypto/libcrypto.h"
+
 #define RSA_BITS_LEAST 2048 /* go-libp2p's MinRsaKeyBits and maxRsaKeyBits, core/crypto/rsa_common.go; rust's ring the same */
 #define RSA_BITS_MOST 8192
 #define EXPONENT_BITS_MOST 31 /* as Go's crypto/rsa: a longer one makes every verification dear */
@@ -95,6 +97,7 @@ bool pg_pkix_verify(struct pg_bytes der, struct pg_bytes message, struct pg_byte
     assert(der.len <= PG_PKIX_MAX);
     if (signature.len == 0)
         return false;
+    pg_libcrypto_start();
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)der.len);
     EVP_MD_CTX *ctx = key ? EVP_MD_CTX_new() : NULL;
     bool good = ctx && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
