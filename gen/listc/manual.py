@@ -35,7 +35,7 @@ def of_command(command, options):
 
 def usage_line(command):
     argument = "" if command.argument == "-" else " " + command.argument
-    return f"punchgate {'[run]' if command.name == 'run' else command.name}{argument} [OPTION]..."
+    return f"punchgate {'[run]' if command.name == 'run' else command.shown}{argument} [OPTION]..."
 
 
 def help_text(command, commands, options):
@@ -46,7 +46,7 @@ def help_text(command, commands, options):
     if command.name == "run":
         out.append("\nCommands:\n")
         for c in commands:
-            out.append(f"  {c.name}\n" + wrapped(c.help, "        "))
+            out.append(f"  {c.shown}\n" + wrapped(c.help, "        "))
     out.append("\nOptions:\n" if command.name != "run" else "\nOptions of run:\n")
     for option in of_command(command, options):
         default = default_text(option) if command.name in option.commands else ""
@@ -57,6 +57,18 @@ def help_text(command, commands, options):
     if command.name == "run":
         out.append(wrapped("punchgate COMMAND --help tells about a command; punchgate(1) about files and variables.", ""))
     return "".join(out)
+
+
+def group_text(commands):
+    """What `punchgate key --help` says."""
+    out = [("Usage: " if n == 0 else "       ") + usage_line(c) + "\n" for n, c in enumerate(commands)]
+    out.extend(f"\n  {c.shown}\n" + wrapped(c.help, "        ") for c in commands)
+    return "".join(out) + "\n" + wrapped("punchgate COMMAND --help tells about a command.", "")
+
+
+def takers(option):
+    """The commands that take an option, as users write them."""
+    return ", ".join(n.replace(".", " ") for n in option.commands + option.flag_only)
 
 
 def roff(text):
@@ -79,9 +91,9 @@ def man_page(commands, options):
     out.append(man_section("DESCRIPTION", "Every punchgate is a peer. It offers services of its machine to other peers, makes "
                            "services of other peers reachable on its machine, or both. Peers prove who they are by their keys "
                            "and speak libp2p: TCP, Noise, yamux."))
-    out.append(".SH COMMANDS\n" + man_items([(c.name + ("" if c.argument == "-" else " " + c.argument), c.help) for c in commands]))
+    out.append(".SH COMMANDS\n" + man_items([(c.shown + ("" if c.argument == "-" else " " + c.argument), c.help) for c in commands]))
     out.append(".SH OPTIONS\n" + roff(TIMES) + "\n" + man_items(
-        [(flag_text(o), o.help + default_text(o) + " For: " + ", ".join(o.commands + o.flag_only) + ".") for o in options]))
+        [(flag_text(o), o.help + default_text(o) + " For: " + takers(o) + ".") for o in options]))
     out.append(man_section("CONFIGURATION FILE", ORDER, FILE))
     out.append(man_section("ENVIRONMENT", VARIABLES, LOGS))
     out.append(".SH EXIT STATUS\n" + man_items([(str(n), t[0].upper() + t[1:] + ".") for n, t in EXITS]))
@@ -105,6 +117,6 @@ def markdown(commands, options):
     out.append("| option | for | default | what it does |\n| --- | --- | --- | --- |\n")
     for o in options:
         default = ", ".join(f"`{d}`" for d in o.default)
-        out.append(f"| `{cell(flag_text(o))}` | {', '.join(o.commands + o.flag_only)} | {default} | {cell(o.help)} |\n")
+        out.append(f"| `{cell(flag_text(o))}` | {takers(o)} | {default} | {cell(o.help)} |\n")
     out.append("\n| exit status | meaning |\n| --- | --- |\n" + "".join(f"| {n} | {t} |\n" for n, t in EXITS))
     return "".join(out)

@@ -23,7 +23,8 @@ KINDS = {
     "nameserver": ("struct pg_strings {name};", True, True),
 }
 BOUNDED = ("count", "duration", "size")
-ARGUMENTS = ("-", "ADDR", "ADDR:SERVICE")
+ARGUMENTS = ("-", "ADDR", "ADDR:SERVICE", "FILE")
+COMMAND = re.compile(r"[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)?\Z")
 WORD = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 DURATION = re.compile(r"([0-9]+)(ms|s|min|h)?\Z")
 UNIT_MS = {None: 1000, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
@@ -31,9 +32,21 @@ UNIT_MS = {None: 1000, "ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 
 @dataclasses.dataclass
 class Command:
-    name: str
+    name: str       # key.new is written "key new" by users: a word of a group
     argument: str
     help: str
+
+    @property
+    def shown(self):
+        return self.name.replace(".", " ")
+
+    @property
+    def group(self):
+        return self.name.partition(".")[0] if "." in self.name else None
+
+    @property
+    def symbol(self):
+        return "PG_CLI_" + self.name.replace(".", "_").upper()
 
 
 @dataclasses.dataclass
@@ -86,7 +99,7 @@ def split_list(row, text, what):
 
 def set_attribute(row, option, key, text, commands):
     if key == "for":
-        for word in split_list(row, text, key):
+        for word in [c.name for c in commands] if text == "all" else split_list(row, text, key):
             name = word.rstrip("!")
             if name not in [c.name for c in commands]:
                 row.fail(f"for '{name}': no such command above")
@@ -162,13 +175,31 @@ def limit_options(spec_dir):
                    default=[one.shown], low=one.low, high=one.high, limit=one.name) for one in limits.read(spec_dir)[0]]
 
 
+def read_command(row, commands):
+    command = Command(row.word(1, "the command's name"), row.choice(2, "argument", ARGUMENTS), row.text(3, "help"))
+    row.ends_at(4)
+    if not COMMAND.match(command.name):
+        row.fail(f"command '{command.name}': small letters and digits only, a letter first; a dot after the name of its group")
+    if command.name in [c.group for c in commands] or command.group in [c.name for c in commands]:
+        row.fail(f"command '{command.name}': {command.group or command.name} cannot be a command and a group")
+    return command
+
+
+def groups(commands):
+    """Names of the groups, each with its commands."""
+    found = {}
+    for command in commands:
+        if command.group:
+            found.setdefault(command.group, []).append(command)
+    return found
+
+
 def read(spec_dir):
     commands, options, names = [], [], {}
     for row in rows(spec_dir, LIST):
         kind = row.choice(0, "the row's first word", ("command", "option"))
         if kind == "command":
-            command = Command(row.name(1, "the command's name"), row.choice(2, "argument", ARGUMENTS), row.text(3, "help"))
-            row.ends_at(4)
+            command = read_command(row, commands)
             unique(names, row, "command " + command.name, "row")
             if not commands and command.name != "run":
                 row.fail(f"command '{command.name}': the first is run, which happens without a command")
@@ -186,7 +217,7 @@ def mask(commands, names):
 
 def header(commands, options):
     out = [cwriter.banner(LIST), "#pragma once\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n\n"]
-    out.append(cwriter.enum("pg_cli_command", [f"PG_CLI_{c.name.upper()}" for c in commands]))
+    out.append(cwriter.enum("pg_cli_command", [c.symbol for c in commands]))
     out.append(f"#define PG_CLI_COMMANDS {len(commands)}\n\n")
     out.append(cwriter.enum("pg_option", [f"PG_OPTION_{o.field.upper()}" for o in options]))
     out.append(f"#define PG_OPTIONS {len(options)}\n\n")
@@ -227,11 +258,18 @@ struct pg_option_info {
 extern const struct pg_option_info pg_option_infos[PG_OPTIONS];
 
 struct pg_cli_command_info {
-    const char *name;
+    const char *name;     /* one word, or two: key new */
     const char *argument; /* NULL: none */
     const char *help;     /* what `punchgate NAME --help` prints */
 };
 extern const struct pg_cli_command_info pg_cli_command_infos[PG_CLI_COMMANDS];
+
+/* First words that several commands share. */
+struct pg_cli_group_info {
+    const char *name; /* NULL after the last */
+    const char *help; /* what `punchgate NAME --help` prints */
+};
+extern const struct pg_cli_group_info pg_cli_group_infos[];
 """)
     return "".join(out)
 
@@ -270,8 +308,12 @@ def source(commands, options):
     for c in commands:
         argument = "NULL" if c.argument == "-" else cwriter.literal(c.argument)
         text = cwriter.long_literal(manual.help_text(c, commands, options), "        ")
-        out.append(f"    [PG_CLI_{c.name.upper()}] = {{\n        {cwriter.literal(c.name)}, {argument},\n        {text},\n    }},\n")
-    return "".join(out) + "};\n"
+        out.append(f"    [{c.symbol}] = {{\n        {cwriter.literal(c.shown)}, {argument},\n        {text},\n    }},\n")
+    out.append("};\n\nconst struct pg_cli_group_info pg_cli_group_infos[] = {\n")
+    for name, members in groups(commands).items():
+        text = cwriter.long_literal(manual.group_text(members), "     ")
+        out.append(f"    {{{cwriter.literal(name)},\n{text}}},\n")
+    return "".join(out) + "    {NULL, NULL},\n};\n"
 
 
 def generate(spec_dir):

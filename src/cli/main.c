@@ -1,4 +1,4 @@
-/* The program. Reads options and hands over to run.c or status.c. */
+/* The program. Reads options and hands over to run.c, status.c or key.c. */
 #include "cli/run.h"
 
 #include <fcntl.h>
@@ -20,6 +20,8 @@ int main(int argc, char *argv[])
         status = pg_run_id(&options);
     } else if (options.command == PG_CLI_STATUS) {
         status = pg_run_status(&options);
+    } else if (options.command >= PG_CLI_KEY_NEW && options.command <= PG_CLI_KEY_EXPORT) {
+        status = pg_run_key(&options);
     } else {
         status = pg_run(&options);
     }

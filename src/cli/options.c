@@ -166,7 +166,7 @@ int pg_options_start(struct pg_options *options, int argc, char *const argv[], c
     } else if (options->values.help || options->values.version) {
         char text[128];
         snprintf(text, sizeof text, "punchgate %s\n", version);
-        const char *help = pg_cli_command_infos[options->command].help;
+        const char *help = options->group_help ? options->group_help : pg_cli_command_infos[options->command].help;
         status = pg_out_write(STDOUT_FILENO, pg_text(options->values.help ? help : text)) ? 0 : pg_err_exit(PG_ERR_IO);
     }
     if (status >= 0) {

@@ -18,6 +18,8 @@ struct pg_options {
     struct pg_option_values values; /* control: NULL when it is off */
     const char *address;            /* argument of ping, identify, perf and pipe */
     const char *service;            /* of pipe */
+    const char *input;              /* argument of key show, import and export: a file */
+    const char *group_help;         /* --help was asked of a group of commands; values.help is set then */
     const char *file;               /* configuration file that was read, or NULL */
     const char *warning;            /* for the log: a variable that looks misspelt, or NULL */
     struct pg_origin origin[PG_OPTIONS];

@@ -21,8 +21,8 @@ struct pg_reader {
     char *const *envp;
     struct pg_given *given;
     size_t n, room;
-    const char *words[3]; /* command, argument, one too many */
-    unsigned n_words;
+    const char *words[4]; /* command (two words at most), argument, one too many */
+    unsigned n_words, n_command; /* n_command of them name the command */
     bool no_memory;
 };
 

@@ -150,6 +150,9 @@ enum pg_err pg_reader_file(struct pg_reader *r)
 {
     enum pg_source source;
     char found[PG_CONFIG_PATH];
+    if (!pg_option_taken_by(&pg_option_infos[PG_OPTION_CONFIG], r->out->command, false)) {
+        return PG_OK;
+    }
     const char *path = pg_reader_strongest(r, PG_OPTION_CONFIG, &source);
     if (!path && pg_config_find(pg_reader_variable(r->envp, "XDG_CONFIG_HOME"), pg_reader_variable(r->envp, "HOME"), found)) {
         path = pg_reader_keep_text(r, found, strlen(found));

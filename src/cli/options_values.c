@@ -165,10 +165,14 @@ static enum pg_err settle_control(struct pg_reader *r)
 static enum pg_err check_argument(struct pg_reader *r)
 {
     struct pg_options *out = r->out;
-    const char *word = r->words[1], *colon = NULL;
+    const char *word = r->words[r->n_command], *colon = NULL;
     char reason[PG_OPTION_WHY];
     struct pg_line why;
     if (!pg_cli_command_infos[out->command].argument) {
+        return PG_OK;
+    }
+    if (strcmp(pg_cli_command_infos[out->command].argument, "FILE") == 0) {
+        out->input = word;
         return PG_OK;
     }
     pg_line_init(&why, reason, sizeof reason);

@@ -42,7 +42,7 @@ static bool bad_flag(struct pg_reader *r, int code, const char *word)
 
 static void add_word(struct pg_reader *r, const char *word)
 {
-    if (r->n_words < 3) {
+    if (r->n_words < sizeof r->words / sizeof *r->words) {
         r->words[r->n_words++] = word;
     }
 }
@@ -75,22 +75,69 @@ bool pg_reader_flags(struct pg_reader *r, int argc, char *const argv[])
     return true;
 }
 
+/* How many words of the command line are the command's name; 0 when it is another one. */
+static unsigned name_words(const struct pg_reader *r, const char *name)
+{
+    unsigned n = 0;
+    for (;;) {
+        size_t len = strcspn(name, " ");
+        if (n == r->n_words || strlen(r->words[n]) != len || strncmp(r->words[n], name, len) != 0) {
+            return 0;
+        }
+        n++;
+        if (!name[len]) {
+            return n;
+        }
+        name += len + 1;
+    }
+}
+
+static const struct pg_cli_group_info *find_group(const char *word)
+{
+    for (const struct pg_cli_group_info *group = pg_cli_group_infos; group->name; group++) {
+        if (strcmp(group->name, word) == 0) {
+            return group;
+        }
+    }
+    return NULL;
+}
+
+static bool in_group(const char *command, const char *group)
+{
+    size_t n = strlen(group);
+    return strncmp(command, group, n) == 0 && command[n] == ' ';
+}
+
 bool pg_reader_command(struct pg_reader *r)
 {
+    const char *separator = "";
     if (r->n_words == 0) {
         return true; /* run */
     }
     for (unsigned c = 0; c < PG_CLI_COMMANDS; c++) {
-        if (strcmp(r->words[0], pg_cli_command_infos[c].name) == 0) {
+        r->n_command = name_words(r, pg_cli_command_infos[c].name);
+        if (r->n_command) {
             r->out->command = (enum pg_cli_command)c;
             return true;
         }
     }
+    const struct pg_cli_group_info *group = find_group(r->words[0]);
+    if (group && r->n_words == 1 && pg_reader_flag_given(r, PG_OPTION_HELP)) {
+        r->out->group_help = group->help;
+        return true;
+    }
     pg_put_value(r->why, r->words[0]);
-    pg_line_put(r->why, " is no command; there are");
+    if (group && r->n_words > 1) {
+        pg_line_put(r->why, " ");
+        pg_put_value(r->why, r->words[1]);
+    }
+    pg_line_put(r->why, " is no command; there are ");
     for (unsigned c = 0; c < PG_CLI_COMMANDS; c++) {
-        pg_line_put(r->why, c ? ", " : " ");
-        pg_line_put(r->why, pg_cli_command_infos[c].name);
+        if (!group || in_group(pg_cli_command_infos[c].name, group->name)) {
+            pg_line_put(r->why, separator);
+            pg_line_put(r->why, pg_cli_command_infos[c].name);
+            separator = ", ";
+        }
     }
     return false;
 }
@@ -128,7 +175,7 @@ bool pg_reader_check_flags(struct pg_reader *r)
 bool pg_reader_check_words(struct pg_reader *r)
 {
     const struct pg_cli_command_info *command = &pg_cli_command_infos[r->out->command];
-    unsigned wanted = command->argument ? 2 : 1;
+    unsigned n = r->n_command, wanted = command->argument ? n + 1 : n;
     if (r->n_words > wanted) {
         pg_put_value(r->why, r->words[wanted]);
         pg_line_put(r->why, " is one word too many; punchgate ");
@@ -136,7 +183,7 @@ bool pg_reader_check_words(struct pg_reader *r)
         pg_line_put(r->why, " --help shows what belongs there");
         return false;
     }
-    if (command->argument && r->n_words < 2) {
+    if (command->argument && r->n_words < wanted) {
         pg_line_put(r->why, command->argument);
         pg_line_put(r->why, " is missing; write punchgate ");
         pg_line_put(r->why, command->name);

@@ -31,6 +31,15 @@ static int fail(const struct run *r, enum pg_err err, const char *reason)
     return pg_out_failure(r->options->values.json, err, pg_text(reason));
 }
 
+/* --identity-out: the identity that is in use, for later. */
+static enum pg_err write_copy(struct run *r, char *why, size_t room)
+{
+    enum pg_err error = pg_identity_copy(r->identity, r->options->values.identity_out, why, room);
+    if (error == PG_OK && why[0])
+        pg_log_identity_warning(&r->logs.log, pg_text(why));
+    return error;
+}
+
 /* The peer's own key from its file; a passing one for commands, unless a file is named. */
 static enum pg_err load_identity(struct run *r, char *why, size_t room)
 {
@@ -41,7 +50,9 @@ static enum pg_err load_identity(struct run *r, char *why, size_t room)
         r->identity = pg_identity_new();
         return r->identity ? PG_OK : PG_ERR_NO_MEMORY;
     }
-    enum pg_err error = pg_identity_load(&r->identity, v->identity, run, why, room, &created);
+    enum pg_key_type type = v->identity_type == PG_OPTION_IDENTITY_TYPE_SECP256K1 ? PG_KEY_SECP256K1 : PG_KEY_ED25519;
+    enum pg_err error = run ? pg_identity_load_or_make(&r->identity, v->identity, type, why, room, &created)
+                            : pg_identity_load(&r->identity, v->identity, why, room);
     if (error != PG_OK)
         return error;
     if (r->options->warning)
@@ -56,8 +67,10 @@ static enum pg_err load_identity(struct run *r, char *why, size_t room)
             pg_log_identity_generated(&r->logs.log, id);
         else
             pg_log_identity_loaded(&r->logs.log, id);
+        if (r->options->origin[PG_OPTION_IDENTITY_TYPE].source > PG_FROM_DEFAULT && pg_identity_public(r->identity)->type != type)
+            pg_log_identity_warning(&r->logs.log, PG_LIT("--identity-type is for new keys: the identity file has one of another type"));
     }
-    return PG_OK;
+    return run && v->identity_out ? write_copy(r, why, room) : PG_OK;
 }
 
 /* Counts, sizes and times are all kept as 64 bits. */
@@ -247,7 +260,7 @@ int pg_run_id(const struct pg_options *options)
 {
     struct pg_identity *identity = NULL;
     char why[PG_IDENTITY_WHY] = "", peer[PG_PEER_ID_TEXT], text[256];
-    enum pg_err error = pg_identity_load(&identity, options->values.identity, false, why, sizeof why, NULL);
+    enum pg_err error = pg_identity_load(&identity, options->values.identity, why, sizeof why);
     if (error != PG_OK)
         return pg_out_failure(options->values.json, error, pg_text(why[0] ? why : pg_err_text(error)));
     pg_peer_id_text(pg_identity_peer_id(identity), peer);

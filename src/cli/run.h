@@ -7,3 +7,4 @@ int pg_run(const struct pg_options *);
 /* The commands that need no loop. */
 int pg_run_id(const struct pg_options *);
 int pg_run_status(const struct pg_options *);
+int pg_run_key(const struct pg_options *); /* key new, show, import, export */

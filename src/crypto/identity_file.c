@@ -1,5 +1,5 @@
-/* The identity file: read with every doubt spoken out, or made once by temporary file, sync and rename.
- * Called by src/cli at start. Holds the PrivateKey message of libp2p/specs peer-ids/peer-ids.md, "Keys". */
+/* Files with private keys: read with every doubt spoken out, or made once by temporary file, sync and rename.
+ * Called by src/cli. Holds the PrivateKey message of libp2p/specs peer-ids/peer-ids.md, "Keys". */
 #include "crypto/identity_file.h"
 
 #include <errno.h>
@@ -12,22 +12,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_MAX 8192 /* the private key of the longest RSA that libp2p allows fits */
+#define FILE_MAX PG_KEY_FILE_MAX
 
 /* The file in question, and where the reason of a refusal goes. */
 struct attempt {
+    const char *what; /* it is to the user */
     const char *path;
     char *why;
     size_t room;
 };
 
+static const char identity_file[] = "identity file";
+
+/* A format that begins with a space goes on after the file's name. */
 __attribute__((format(printf, 3, 4))) static enum pg_err say(const struct attempt *a, enum pg_err err, const char *format, ...)
 {
     va_list list;
+    int n = 0;
     if (!a->room)
         return err;
+    if (format[0] == ' ')
+        n = snprintf(a->why, a->room, "%s \"%s\"", a->what, a->path);
+    if (n < 0 || (size_t)n >= a->room)
+        return err;
     va_start(list, format);
-    vsnprintf(a->why, a->room, format, list);
+    vsnprintf(a->why + n, a->room - (size_t)n, format, list);
     va_end(list);
     return err;
 }
@@ -38,14 +47,15 @@ static enum pg_err say_open(const struct attempt *a, int reason)
     /* Only a link counts: a file may have come into being since we looked, and making one finds it then. */
     if (reason == ENOENT && lstat(a->path, &st) == 0 && S_ISLNK(st.st_mode))
         return say(a, PG_ERR_IDENTITY_BAD,
-                   "identity file \"%s\" is a symbolic link to nothing: make what it points to, or remove it", a->path);
+                   " is a symbolic link to nothing: make what it points to, or remove it");
     if (reason == ENOENT)
         return say(a, PG_ERR_IDENTITY_MISSING,
-                   "there is no identity file \"%s\": name another one, or run a peer once to make it", a->path);
+                   "there is no %s \"%s\": name another one%s", a->what, a->path,
+                   a->what == identity_file ? ", or run a peer once to make it" : "");
     if (reason == EACCES)
         return say(a, PG_ERR_IDENTITY_BAD,
-                   "identity file \"%s\" may not be read by this user: give it to the user who runs punchgate", a->path);
-    return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" cannot be opened (%s): mend its place or name another file", a->path,
+                   " may not be read by this user: give it to the user who runs punchgate");
+    return say(a, PG_ERR_IDENTITY_BAD, " cannot be opened (%s): mend its place or name another file",
                strerror(reason));
 }
 
@@ -54,22 +64,20 @@ static enum pg_err look_at(const struct attempt *a, const struct stat *st)
 {
     unsigned mode = st->st_mode & 07777u;
     if (S_ISDIR(st->st_mode))
-        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" is a folder: name a file, for example \"%s/identity.key\"",
-                   a->path, a->path);
+        return say(a, PG_ERR_IDENTITY_BAD, " is a folder: name a file, for example \"%s/identity.key\"", a->path);
     if (!S_ISREG(st->st_mode))
-        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" is no regular file: name one that is", a->path);
+        return say(a, PG_ERR_IDENTITY_BAD, " is no regular file: name one that is");
     if (st->st_size == 0)
         return say(a, PG_ERR_IDENTITY_BAD,
-                   "identity file \"%s\" is empty: bring it back from a copy, or remove it to become a new peer", a->path);
+                   " is empty: bring it back from a copy, or remove it to become a new peer");
     if (st->st_size > FILE_MAX)
-        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" is too long for a key (%lld bytes): name the right file",
-                   a->path, (long long)st->st_size);
+        return say(a, PG_ERR_IDENTITY_BAD, " is too long for a key (%lld bytes): name the right file", (long long)st->st_size);
     if (mode & S_IWOTH)
         return say(a, PG_ERR_IDENTITY_BAD,
-                   "identity file \"%s\" may be written by everybody (mode %04o): check it and run chmod 600 \"%s\"", a->path,
+                   " may be written by everybody (mode %04o): check it and run chmod 600 \"%s\"",
                    mode, a->path);
     if (mode & 077)
-        return say(a, PG_OK, "identity file \"%s\" is open to other users (mode %04o): run chmod 600 \"%s\"", a->path, mode,
+        return say(a, PG_OK, " is open to other users (mode %04o): run chmod 600 \"%s\"", mode,
                    a->path);
     return PG_OK;
 }
@@ -83,22 +91,19 @@ static size_t expected_len(struct pg_bytes file)
 static enum pg_err say_key(const struct attempt *a, enum pg_err err, struct pg_bytes file)
 {
     if (err == PG_ERR_NO_MEMORY)
-        return say(a, err, "out of memory for the key in identity file \"%s\": free some", a->path);
+        return say(a, err, "out of memory for the key in %s \"%s\": free some", a->what, a->path);
     if (err == PG_ERR_KEY_UNSUPPORTED)
-        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" holds a key of a type that is not supported: "
-                   "only ed25519 and secp256k1 are",
-                   a->path);
+        return say(a, PG_ERR_IDENTITY_BAD, " holds a key of a type that is not supported: "
+                   "only ed25519 and secp256k1 are");
     if (pg_bytes_equal(pg_bytes_head(file, 11), PG_LIT("-----BEGIN ")))
-        return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" is in PEM form: "
-                   "make it a libp2p protobuf with punchgate key import \"%s\" --out FILE", a->path, a->path);
+        return say(a, PG_ERR_IDENTITY_BAD, " is in PEM form: "
+                   "make it a libp2p protobuf with punchgate key import \"%s\" --out FILE", a->path);
     if (file.len < expected_len(file) && file.at[0] == 0x08)
         return say(
             a, PG_ERR_IDENTITY_BAD,
-            "identity file \"%s\" is cut off (%zu of %zu bytes): bring it back from a copy, or remove it to become a new peer",
-            a->path, file.len, expected_len(file));
+            " is cut off (%zu of %zu bytes): bring it back from a copy, or remove it to become a new peer", file.len, expected_len(file));
     return say(a, PG_ERR_IDENTITY_BAD,
-               "identity file \"%s\" is not a libp2p private key: name the right file, or remove it to become a new peer",
-               a->path);
+               " is not a libp2p private key: name the right file, or remove it to become a new peer");
 }
 
 /* As many bytes as there are, at most room; -1 with errno. */
@@ -124,9 +129,9 @@ static enum pg_err read_key(struct pg_identity **identity, const struct attempt 
     ssize_t n = read_all(fd, file, sizeof file);
     enum pg_err err;
     if (n < 0)
-        err = say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" cannot be read (%s): check the disk", a->path, strerror(errno));
+        err = say(a, PG_ERR_IDENTITY_BAD, " cannot be read (%s): check the disk", strerror(errno));
     else if (n == 0) /* emptied since we looked */
-        err = say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" is empty: bring it back from a copy", a->path);
+        err = say(a, PG_ERR_IDENTITY_BAD, " is empty: bring it back from a copy");
     else {
         err = pg_identity_read(identity, pg_bytes(file, (size_t)n));
         if (err != PG_OK)
@@ -199,20 +204,18 @@ static bool publish(const char *temporary, const char *path)
     return errno != EEXIST && rename(temporary, path) == 0;
 }
 
-/* The key into fd and down to the disk; closes fd. */
-static bool write_key(int fd, const struct pg_identity *identity)
+/* The text into fd and down to the disk; closes fd. */
+static bool write_text(int fd, struct pg_bytes text)
 {
-    uint8_t file[PG_PRIVATE_PROTO_MAX];
-    size_t len = pg_identity_protobuf(identity, file), done = 0;
+    size_t done = 0;
     int reason = 0;
-    while (done < len && !reason) {
-        ssize_t n = write(fd, file + done, len - done);
+    while (done < text.len && !reason) {
+        ssize_t n = write(fd, text.at + done, text.len - done);
         if (n > 0)
             done += (size_t)n;
         else if (n == 0 || errno != EINTR)
             reason = n ? errno : ENOSPC;
     }
-    sodium_memzero(file, sizeof file);
     if (!reason && fsync(fd) != 0)
         reason = errno;
     if (close(fd) != 0 && !reason)
@@ -222,7 +225,7 @@ static bool write_key(int fd, const struct pg_identity *identity)
 }
 
 /* False with errno; nothing is left behind then. */
-static bool make_file(const char *path, const struct pg_identity *identity)
+static bool make_file(const char *path, struct pg_bytes text)
 {
     char temporary[PATH_MAX];
     int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
@@ -235,7 +238,7 @@ static bool make_file(const char *path, const struct pg_identity *identity)
     int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
     if (fd < 0)
         return false;
-    if (write_key(fd, identity) && publish(temporary, path)) {
+    if (write_text(fd, text) && publish(temporary, path)) {
         sync_folder(path);
         return true;
     }
@@ -245,39 +248,101 @@ static bool make_file(const char *path, const struct pg_identity *identity)
     return false;
 }
 
-static enum pg_err make(struct pg_identity **identity, const struct attempt *a, bool *created)
+static bool make_protobuf(const char *path, const struct pg_identity *identity)
 {
-    struct pg_identity *fresh = pg_identity_new();
+    uint8_t file[PG_PRIVATE_PROTO_MAX];
+    bool made = make_file(path, pg_bytes(file, pg_identity_protobuf(identity, file)));
+    int reason = errno;
+    sodium_memzero(file, sizeof file);
+    errno = reason;
+    return made;
+}
+
+static enum pg_err say_unmade(const struct attempt *a, int reason)
+{
+    return say(a, PG_ERR_IDENTITY_BAD, " cannot be made (%s): mend that, or name a file in another place", strerror(reason));
+}
+
+static enum pg_err make(struct pg_identity **identity, enum pg_key_type type, const struct attempt *a, bool *created)
+{
+    struct pg_identity *fresh = pg_identity_new_of(type);
     if (!fresh)
         return say(a, PG_ERR_NO_MEMORY, "out of memory for a new key: free some");
-    if (make_file(a->path, fresh)) {
+    if (make_protobuf(a->path, fresh)) {
         *identity = fresh;
         *created = true;
         return PG_OK;
     }
     int reason = errno;
     pg_identity_free(fresh);
-    if (reason == EEXIST)
-        return load(identity, a);
-    return say(a, PG_ERR_IDENTITY_BAD, "identity file \"%s\" cannot be made (%s): mend that, or name a file in another place",
-               a->path, strerror(reason));
+    return reason == EEXIST ? load(identity, a) : say_unmade(a, reason);
 }
 
-enum pg_err pg_identity_load(struct pg_identity **identity, const char *path, bool create, char *why, size_t why_room,
-                             bool *created)
+static struct attempt attempt_new(const char *what, const char *path, char *why, size_t room)
 {
-    struct attempt a = {path, why, why_room};
-    bool made = false;
-    *identity = NULL;
-    if (why_room)
+    if (room)
         why[0] = 0;
+    return (struct attempt){what, path, why, room};
+}
+
+enum pg_err pg_identity_load(struct pg_identity **identity, const char *path, char *why, size_t why_room)
+{
+    struct attempt a = attempt_new(identity_file, path, why, why_room);
+    *identity = NULL;
+    return load(identity, &a);
+}
+
+enum pg_err pg_identity_load_or_make(struct pg_identity **identity, const char *path, enum pg_key_type type, char *why,
+                                     size_t why_room, bool *created)
+{
+    struct attempt a = attempt_new(identity_file, path, why, why_room);
+    *identity = NULL;
+    *created = false;
     enum pg_err err = load(identity, &a);
-    if (err == PG_ERR_IDENTITY_MISSING && create) {
-        if (why_room)
-            why[0] = 0;
-        err = make(identity, &a, &made);
-    }
-    if (created)
-        *created = made;
+    if (err != PG_ERR_IDENTITY_MISSING)
+        return err;
+    a = attempt_new(identity_file, path, why, why_room);
+    return make(identity, type, &a, created);
+}
+
+enum pg_err pg_identity_copy(const struct pg_identity *identity, const char *path, char *why, size_t why_room)
+{
+    struct attempt a = attempt_new(identity_file, path, why, why_room);
+    struct pg_identity *there;
+    if (make_protobuf(path, identity))
+        return PG_OK;
+    if (errno != EEXIST)
+        return say_unmade(&a, errno);
+    TRY(load(&there, &a)); /* may leave a warning */
+    bool same = pg_peer_id_equal(pg_identity_peer_id(there), pg_identity_peer_id(identity));
+    pg_identity_free(there);
+    return same ? PG_OK : say(&a, PG_ERR_IDENTITY_BAD, " holds another key: remove it, or name another file");
+}
+
+enum pg_err pg_key_file_make(const char *path, struct pg_bytes text, char *why, size_t why_room)
+{
+    struct attempt a = attempt_new("key file", path, why, why_room);
+    if (make_file(path, text))
+        return PG_OK;
+    if (errno == EEXIST)
+        return say(&a, PG_ERR_IDENTITY_BAD, " is there already, and keys are never written over: name a new file with --out FILE");
+    return say_unmade(&a, errno);
+}
+
+enum pg_err pg_key_file_read(const char *path, uint8_t out[PG_KEY_FILE_MAX], size_t *len, char *why, size_t why_room)
+{
+    struct attempt a = attempt_new("key file", path, why, why_room);
+    struct stat st;
+    *len = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return say_open(&a, errno);
+    enum pg_err err = fstat(fd, &st) == 0 ? look_at(&a, &st) : say_open(&a, errno);
+    ssize_t n = err == PG_OK ? read_all(fd, out, PG_KEY_FILE_MAX) : 0;
+    if (n < 0)
+        err = say(&a, PG_ERR_IDENTITY_BAD, " cannot be read (%s): check the disk", strerror(errno));
+    else
+        *len = (size_t)n;
+    close(fd);
     return err;
 }

@@ -44,7 +44,9 @@ static enum pg_err load(bool create)
 {
     pg_identity_free(identity);
     memset(why, 'x', sizeof why);
-    return pg_identity_load(&identity, file, create, why, sizeof why, &created);
+    created = false;
+    return create ? pg_identity_load_or_make(&identity, file, PG_KEY_ED25519, why, sizeof why, &created)
+                  : pg_identity_load(&identity, file, why, sizeof why);
 }
 
 /* Refused, nothing made, and told: the file's name, these words, and something to do after the colon. */
@@ -363,7 +365,7 @@ static void a_short_place_for_the_reason_is_not_overrun(void)
         if (!small)
             abort();
         small[room] = 'x';
-        CU_ASSERT_EQUAL(pg_identity_load(&identity, file, true, small, room, NULL), PG_ERR_IDENTITY_BAD);
+        CU_ASSERT_EQUAL(pg_identity_load_or_make(&identity, file, PG_KEY_ED25519, small, room, &created), PG_ERR_IDENTITY_BAD);
         CU_ASSERT_TRUE(small[room] == 'x' && (room == 0 || strlen(small) < room));
         free(small);
     }
