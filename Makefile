@@ -3,6 +3,8 @@ PREFIX ?= /usr/local
 PYTHON ?= python3
 # of each target
 FUZZ_SECONDS ?= 20
+SEED ?= 1
+COUNT ?= 10000
 
 all: build/build.ninja
 	cmake --build build --target punchgate tables
@@ -29,6 +31,11 @@ mutants: build/build.ninja
 	$(PYTHON) tools/verify/mutants.py build $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 interop: all
 	$(PYTHON) tests/interop/run.py --punchgate build/punchgate
+
+# Seeded scenarios over a simulated network; a failure prints its seed. SEED and COUNT choose which.
+sim: build/build.ninja
+	cmake --build build --target sim
+	build/sim --seed $(SEED) --count $(COUNT) --jobs 2
 
 golden:
 	$(PYTHON) -m gen golden
@@ -61,4 +68,4 @@ build/build.ninja:
 build-%/build.ninja:
 	cmake --preset $*
 
-.PHONY: all demo test unit e2e dev verify mutants interop golden bench fuzz lint docs format install clean
+.PHONY: all demo test unit e2e dev verify mutants interop sim golden bench fuzz lint docs format install clean

@@ -103,6 +103,7 @@ static void input(struct pg_node *n, const struct pg_seed_event *event)
 {
     if (n->config.quiet)
         return; /* a command does its one thing and has no life of its own */
+    pg_node_control_settle(n); /* a timer may have stepped the plane in this turn before something else came in */
     n->nat_before = pg_control_plane_nat(&n->control);
     pg_control_plane_input(&n->control, event);
     carry_out(n, event->kind);

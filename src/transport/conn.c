@@ -299,6 +299,8 @@ void pg_conn_received(struct pg_conn *c, uint8_t *data, size_t len)
     }
     if (c->upgrade.in.ctl.state != PG_UPGRADE_ENDED && len > 0 && !pg_queue_put(&c->rest, pg_bytes(data, len)))
         pg_conn_close(c, PG_ERR_NO_MEMORY);
+    if (c->negotiation && pg_conn_is_up(c))
+        end_negotiation(c); /* not where it ended, for it was being fed there */
     if (c->link && c->link->tx.bytes > PG_CONN_DEAF)
         c->link->credit = 0;
 }

@@ -1,0 +1,412 @@
+/* The simulated network as the systems of its hosts see it: connections, bytes under way, ends, resets, refusals.
+ * Called by process.c for cores and by script.c for clients and services. Behaves as TCP on Linux does where a program
+ * could tell: order, half-closes, a reset for who closes with bytes unread or writes to a closed end. */
+#include "sim/sim_internal.h"
+
+#include "errors.gen.h"
+
+#include <assert.h>
+
+enum { MOST_PIECES = 3, SIM_SENT_AGAIN_US = 2000000 };
+
+struct pg_sim_path *sim_path(struct pg_sim *s, const struct pg_sim_socket *k)
+{
+    return pg_sim_path(s, k->host, k->other ? k->other->host : k->host);
+}
+
+static void news(struct pg_sim_socket *k, enum pg_sim_news what)
+{
+    if (k->closed)
+        return;
+    if (k->process)
+        sim_process_news(k, what);
+    else if (k->listening)
+        sim_script_arrival(k);
+    else if (k->user)
+        k->user->news(k->context, k, what);
+}
+
+struct pg_sim_socket *sim_socket(struct pg_sim *s, unsigned host)
+{
+    struct pg_sim_socket *k = sim_take(sizeof *k);
+    k->sim = s;
+    k->host = host;
+    k->number = ++s->n_sockets;
+    k->room = s->rules.buffer;
+    k->next = s->sockets;
+    s->sockets = k;
+    return k;
+}
+
+static bool is_loopback(const struct pg_endpoint *e)
+{
+    return e->family == 4 && e->ip[0] == 127;
+}
+
+/* The host of an address; PG_SIM_HOSTS: none has it. */
+static unsigned host_of(const struct pg_endpoint *e, unsigned asking)
+{
+    if (is_loopback(e))
+        return asking;
+    if (e->family != 4 || e->ip[0] != 10 || e->ip[3] == 0 || e->ip[3] > PG_SIM_HOSTS)
+        return PG_SIM_HOSTS;
+    return e->ip[3] - 1u;
+}
+
+static bool same_place(const struct pg_endpoint *a, const struct pg_endpoint *b)
+{
+    return a->port == b->port && memcmp(a->ip, b->ip, 4) == 0;
+}
+
+/* Listening. */
+
+static struct pg_sim_socket *listener_at(struct pg_sim *s, unsigned host, const struct pg_endpoint *at)
+{
+    for (struct pg_sim_socket *k = s->sockets; k; k = k->next)
+        if (k->listening && !k->closed && k->host == host && same_place(&k->local, at))
+            return k;
+    return NULL;
+}
+
+bool sim_listen(struct pg_sim_socket *k, const struct pg_endpoint *at)
+{
+    struct pg_sim *s = k->sim;
+    k->local = *at;
+    if (k->local.port == 0)
+        k->local.port = s->next_port++;
+    if (listener_at(s, k->host, &k->local))
+        return false;
+    k->listening = true;
+    return true;
+}
+
+struct pg_sim_socket *sim_accept(struct pg_sim_socket *listener)
+{
+    struct pg_sim_socket *k = listener->backlog;
+    if (k)
+        listener->backlog = k->next_backlog;
+    return k;
+}
+
+/* Bytes under way. */
+
+/* Its machine is off; what runs on that machine alone is not looked at. */
+static bool is_down(const struct pg_sim_socket *k)
+{
+    return k->sim->host_down[k->host] && k->other && k->other->host != k->host;
+}
+
+static void tell_reset(void *context, uint64_t argument)
+{
+    struct pg_sim_socket *k = context;
+    (void)argument;
+    if (k->reset || k->severed || is_down(k))
+        return;
+    k->reset = true;
+    k->open = k->connecting = false;
+    if (k->sim->rules.reset_discards)
+        k->taken = k->arrived;
+    news(k, PG_SIM_LOST);
+}
+
+/* A reset from this end, behind what this end has sent already. */
+static void send_reset(struct pg_sim_socket *k)
+{
+    struct pg_sim_socket *to = k->other;
+    uint64_t at = k->sim->now_us + sim_path(k->sim, k)->latency_us;
+    if (to && !k->severed)
+        pg_sim_at(k->sim, at > to->last_arrival_us ? at : to->last_arrival_us, tell_reset, to, 0);
+}
+
+static bool held_up(struct pg_sim_socket *k, void (*again)(void *, uint64_t), uint64_t argument)
+{
+    uint64_t until = sim_path(k->sim, k)->stalled_until_us;
+    if (is_down(k))
+        until = k->sim->now_us + SIM_SENT_AGAIN_US;
+    if (until <= k->sim->now_us)
+        return false;
+    pg_sim_at(k->sim, until, again, k, argument); /* in the order they came: events of one time keep theirs */
+    return true;
+}
+
+static void arrive(void *context, uint64_t n)
+{
+    struct pg_sim_socket *k = context;
+    if (k->severed || k->reset || held_up(k, arrive, n))
+        return;
+    k->arrived += n;
+    k->moved_us = k->sim->now_us;
+    if (k->closed) {
+        k->taken = k->arrived;
+        send_reset(k); /* nobody reads here any more */
+        return;
+    }
+    if (!k->listening && !k->connecting)
+        news(k, PG_SIM_READABLE);
+}
+
+static void arrive_end(void *context, uint64_t argument)
+{
+    struct pg_sim_socket *k = context;
+    if (k->severed || k->reset || held_up(k, arrive_end, argument))
+        return;
+    k->fin_arrived = true;
+    news(k, PG_SIM_READABLE);
+}
+
+/* The system gives a connection up when nothing answers for long. */
+static void check_answered(void *context, uint64_t written)
+{
+    struct pg_sim_socket *k = context; /* the one that was written to */
+    struct pg_sim_socket *writer = k->other;
+    if (k->arrived >= written || !writer || writer->closed || writer->reset)
+        return;
+    writer->reset = true;
+    writer->open = false;
+    writer->failure = PG_ERR_TIMEOUT;
+    k->severed = true;
+    news(writer, PG_SIM_LOST);
+}
+
+/* One moment on the wire: when what is sent now arrives. */
+static uint64_t arrival(struct pg_sim_socket *to, size_t n)
+{
+    struct pg_sim *s = to->sim;
+    const struct pg_sim_path *path = sim_path(s, to);
+    uint64_t at = s->now_us > to->wire_free_us ? s->now_us : to->wire_free_us;
+    if (path->bytes_per_s)
+        at += n * 1000000 / path->bytes_per_s;
+    to->wire_free_us = at;
+    at += path->latency_us + pg_sim_below(s, (uint32_t)path->jitter_us);
+    if (at < to->last_arrival_us)
+        at = to->last_arrival_us;
+    return to->last_arrival_us = at;
+}
+
+static void room_again(void *context, uint64_t argument)
+{
+    struct pg_sim_socket *k = context;
+    (void)argument;
+    if (k->open)
+        news(k, PG_SIM_WRITABLE);
+}
+
+/* Nothing was taken: the writer hears when that changes. */
+static void writer_waits(struct pg_sim_socket *k)
+{
+    struct pg_sim *s = k->sim;
+    if (k->other->written - k->other->taken < k->other->room)
+        pg_sim_at(s, s->now_us + 1 + pg_sim_below(s, 2000), room_again, k, 0); /* it was for a moment only */
+    else
+        k->other->writer_waits = true;
+}
+
+size_t sim_write(struct pg_sim_socket *k, const uint8_t *bytes, size_t n)
+{
+    struct pg_sim *s = k->sim;
+    struct pg_sim_socket *to = k->other;
+    assert(k->open && to && !to->fin_written);
+    size_t room = to->room - (size_t)(to->written - to->taken);
+    if (pg_sim_chance(s, s->rules.early_again))
+        room = pg_sim_below(s, 2) ? 0 : room / 2;
+    if (n > room)
+        n = room;
+    if (n > 1 && pg_sim_chance(s, s->rules.tiny_reads)) {
+        size_t few = 1 + pg_sim_below(s, 7);
+        n = few < n ? few : n;
+    }
+    if (n == 0) {
+        writer_waits(k);
+        return 0;
+    }
+    if (!to->ring)
+        to->ring = sim_take(to->room);
+    size_t at = (size_t)(to->written % to->room), first = to->room - at < n ? to->room - at : n;
+    memcpy(to->ring + at, bytes, first);
+    memcpy(to->ring, bytes + first, n - first);
+    to->written += n;
+    for (size_t left = n, piece; left > 0; left -= piece) {
+        piece = left > 1 && pg_sim_below(s, MOST_PIECES) > 0 ? 1 + pg_sim_below(s, (uint32_t)left) : left;
+        pg_sim_at(s, arrival(to, piece), arrive, to, piece);
+    }
+    if (to->severed || is_down(to) || sim_path(s, to)->stalled_until_us > s->now_us + SIM_UNANSWERED_US)
+        pg_sim_at(s, s->now_us + SIM_UNANSWERED_US, check_answered, to, to->written);
+    return n;
+}
+
+size_t sim_readable(const struct pg_sim_socket *k)
+{
+    return (size_t)(k->arrived - k->taken);
+}
+
+size_t sim_read(struct pg_sim_socket *k, uint8_t *out, size_t n)
+{
+    struct pg_sim *s = k->sim;
+    size_t there = sim_readable(k);
+    if (n > there)
+        n = there;
+    if (n > 1 && pg_sim_chance(s, s->rules.tiny_reads)) {
+        size_t few = 1 + pg_sim_below(s, 7);
+        n = few < n ? few : n;
+    }
+    if (n == 0)
+        return 0;
+    size_t at = (size_t)(k->taken % k->room), first = k->room - at < n ? k->room - at : n;
+    memcpy(out, k->ring + at, first);
+    memcpy(out + first, k->ring, n - first);
+    k->taken += n;
+    if (k->writer_waits && k->other && !k->severed) {
+        k->writer_waits = false;
+        pg_sim_at(s, s->now_us + sim_path(s, k)->latency_us, room_again, k->other, 0);
+    }
+    return n;
+}
+
+void sim_shut(struct pg_sim_socket *k)
+{
+    struct pg_sim_socket *to = k->other;
+    if (!to || to->fin_written || k->reset)
+        return;
+    to->fin_written = true;
+    pg_sim_at(k->sim, arrival(to, 0), arrive_end, to, 0);
+}
+
+void sim_release(struct pg_sim_socket *k, bool hard)
+{
+    if (k->closed)
+        return;
+    bool unread = sim_readable(k) > 0, stands = k->open || (k->connecting && k->other);
+    k->closed = true;
+    for (struct pg_sim_socket *left; (left = sim_accept(k)) != NULL;)
+        sim_release(left, true); /* connections that nobody has accepted end with the listener */
+    if (stands && (hard || unread || k->connecting))
+        send_reset(k);
+    else if (stands)
+        sim_shut(k);
+    k->open = k->connecting = false;
+    k->taken = k->arrived;
+    if (k->ring && k->written == k->arrived) {
+        free(k->ring);
+        k->ring = NULL;
+    }
+}
+
+/* Connecting: SYN, then what the other host says. */
+
+static void connect_fails(void *context, uint64_t failure)
+{
+    struct pg_sim_socket *k = context;
+    if (k->closed || !k->connecting)
+        return;
+    k->connecting = false;
+    k->failure = (int)failure;
+    news(k, PG_SIM_LOST);
+}
+
+static void connect_done(void *context, uint64_t argument)
+{
+    struct pg_sim_socket *k = context;
+    (void)argument;
+    if (k->closed || k->reset)
+        return;
+    k->connecting = false;
+    k->open = true;
+    news(k, PG_SIM_CONNECTED);
+    if (sim_readable(k) > 0 || k->fin_arrived)
+        news(k, PG_SIM_READABLE);
+}
+
+static void syn_arrives(void *context, uint64_t argument)
+{
+    struct pg_sim_socket *k = context;
+    struct pg_sim *s = k->sim;
+    unsigned to = (unsigned)argument;
+    const struct pg_sim_path *path = pg_sim_path(s, k->host, to);
+    if (k->closed)
+        return;
+    if (path->dials == PG_SIM_SILENT || (s->host_down[to] && to != k->host)) {
+        pg_sim_at(s, s->now_us + SIM_DIAL_GIVES_UP_US, connect_fails, k, PG_ERR_TIMEOUT);
+        return;
+    }
+    if (path->stalled_until_us > s->now_us) {
+        pg_sim_at(s, path->stalled_until_us, syn_arrives, k, argument);
+        return;
+    }
+    struct pg_sim_socket *listener = path->dials == PG_SIM_OPEN ? listener_at(s, to, &k->remote) : NULL;
+    if (!listener) {
+        pg_sim_at(s, s->now_us + path->latency_us, connect_fails, k, PG_ERR_UNREACHABLE);
+        return;
+    }
+    struct pg_sim_socket *there = sim_socket(s, to);
+    there->local = k->remote;
+    there->remote = k->local;
+    there->other = k;
+    k->other = there;
+    there->open = true;
+    struct pg_sim_socket **end = &listener->backlog;
+    while (*end)
+        end = &(*end)->next_backlog;
+    *end = there;
+    pg_sim_at(s, s->now_us + path->latency_us, connect_done, k, 0);
+    news(listener, PG_SIM_READABLE);
+}
+
+/* Whether a connection between these two places stands already. */
+static bool pair_is_taken(struct pg_sim *s, const struct pg_endpoint *local, const struct pg_endpoint *remote)
+{
+    for (struct pg_sim_socket *k = s->sockets; k; k = k->next)
+        if ((k->open || k->connecting) && same_place(&k->local, local) && same_place(&k->remote, remote))
+            return true;
+    return false;
+}
+
+void sim_connect(struct pg_sim_socket *k, const struct pg_endpoint *to, const struct pg_endpoint *from)
+{
+    struct pg_sim *s = k->sim;
+    unsigned host = host_of(to, k->host);
+    k->remote = *to;
+    k->local = is_loopback(to) ? pg_sim_loopback(0) : pg_sim_endpoint(k->host, 0);
+    k->local.port = from->family == 4 ? from->port : 0;
+    if (k->local.port == 0 || pair_is_taken(s, &k->local, &k->remote)) {
+        k->local.port = s->next_port++;
+        if (s->next_port < SIM_PORTS_FROM)
+            s->next_port = SIM_PORTS_FROM;
+    }
+    k->connecting = true;
+    if (host == PG_SIM_HOSTS || pg_sim_path(s, k->host, host)->dials == PG_SIM_UNREACHABLE)
+        pg_sim_at(s, s->now_us + 1, connect_fails, k, PG_ERR_UNREACHABLE);
+    else if (same_place(&k->local, &k->remote))
+        pg_sim_at(s, s->now_us + 1, connect_fails, k, PG_ERR_SELF_DIAL);
+    else
+        pg_sim_at(s, s->now_us + pg_sim_path(s, k->host, host)->latency_us, syn_arrives, k, host);
+}
+
+/* Breaking. */
+
+static void sever(struct pg_sim_socket *k)
+{
+    k->severed = true;
+    if (k->written > k->arrived)
+        pg_sim_at(k->sim, k->sim->now_us + SIM_UNANSWERED_US, check_answered, k, k->written);
+}
+
+unsigned pg_sim_break(struct pg_sim *s, unsigned a, unsigned b, enum pg_sim_break how)
+{
+    unsigned n = 0;
+    for (struct pg_sim_socket *k = s->sockets; k; k = k->next) {
+        struct pg_sim_socket *o = k->other;
+        if (!o || o->number > k->number || k->severed || k->reset || o->reset)
+            continue; /* each connection once: by the end that accepted, which is the later one */
+        if (!(k->host == a && o->host == b) && !(k->host == b && o->host == a))
+            continue;
+        n++;
+        if (how == PG_SIM_BREAK_SILENT) {
+            sever(k);
+            sever(o);
+        } else {
+            tell_reset(k, 0);
+            tell_reset(o, 0);
+        }
+    }
+    return n;
+}

@@ -1,0 +1,96 @@
+/* A simulated world: seeded network, fake time, cores in processes, and scripts that play local clients and services.
+ * Does for several cores what runtime/loop does for one, through the same runtime/port.h, and knows no protocol.
+ * Called by tests/sim. Everything that happens follows from the seed and from the calls made. */
+#pragma once
+#include "port.h"
+
+struct pg_sim;
+struct pg_sim_process;
+struct pg_sim_socket;
+
+/* The world's randomness: for the network and for whoever plans what happens in it. */
+struct pg_sim *pg_sim_new(uint64_t seed); /* NULL: memory is short */
+void pg_sim_free(struct pg_sim *);
+uint64_t pg_sim_random(struct pg_sim *);
+uint32_t pg_sim_below(struct pg_sim *, uint32_t bound); /* 0 when bound is */
+bool pg_sim_chance(struct pg_sim *, uint32_t of_thousand);
+
+/* Time in microseconds since the world began. */
+uint64_t pg_sim_now(const struct pg_sim *);
+void pg_sim_at(struct pg_sim *, uint64_t at_us, void (*run)(void *context, uint64_t argument), void *context, uint64_t argument);
+/* Everything that happens until then. False when the world has come to no rest within one moment: something spins. */
+bool pg_sim_run(struct pg_sim *, uint64_t until_us);
+/* A hash over every input, command and byte of every core so far: the same seed gives the same one. */
+uint64_t pg_sim_trace(const struct pg_sim *);
+/* Prints every input and command to a file descriptor; -1: nothing. */
+void pg_sim_tell(struct pg_sim *, int fd);
+
+/* The network. Hosts are numbered from 0; their address is 10.0.0.(n + 1), and 127.0.0.1 is the host itself. */
+#define PG_SIM_HOSTS 8u
+struct pg_endpoint pg_sim_endpoint(unsigned host, uint16_t port);
+struct pg_endpoint pg_sim_loopback(uint16_t port);
+
+struct pg_sim_path {            /* between two hosts, both ways; a host with itself is its loopback */
+    uint64_t latency_us, jitter_us;
+    uint64_t bytes_per_s;       /* 0: no limit */
+    uint64_t stalled_until_us;  /* nothing arrives before */
+    enum { PG_SIM_OPEN, PG_SIM_REFUSES, PG_SIM_UNREACHABLE, PG_SIM_SILENT } dials; /* what becomes of new connections */
+};
+struct pg_sim_path *pg_sim_path(struct pg_sim *, unsigned a, unsigned b);
+
+struct pg_sim_rules {
+    uint32_t buffer;            /* bytes under way and unread in one direction of a connection */
+    uint32_t tiny_reads;        /* of a thousand reads or writes: moves a few bytes only */
+    uint32_t early_again;       /* of a thousand writes: the socket takes nothing for a moment */
+    uint32_t names_fail;        /* of a thousand questions about names: no answer, or a late one */
+    bool reset_discards;        /* what had not been read when a reset comes is gone */
+};
+struct pg_sim_rules *pg_sim_rules(struct pg_sim *);
+
+enum pg_sim_break {
+    PG_SIM_BREAK_RESET,  /* both ends hear a reset */
+    PG_SIM_BREAK_SILENT, /* neither hears anything, ever: a box between has forgotten the connection */
+};
+/* All connections between two hosts, or of one of them to itself. Returns how many. */
+unsigned pg_sim_break(struct pg_sim *, unsigned a, unsigned b, enum pg_sim_break);
+
+/* Processes: a core on a host. */
+struct pg_sim_hooks {
+    void (*ready)(void *context);
+    void (*report)(void *context, struct pg_bytes text);
+    void (*stopped)(void *context, int status); /* the loop has ended: the core may be freed after this call returns */
+    void *context;
+};
+struct pg_sim_process *pg_sim_join(struct pg_sim *, unsigned host, const struct pg_core *, struct pg_sim_hooks);
+void pg_sim_start(struct pg_sim_process *);
+/* SIGTERM. */
+void pg_sim_signal(struct pg_sim_process *);
+/* Ends at once without a word to the core, which may be freed then: by kill -9, where the system closes the sockets, or by
+ * loss of power, where nobody hears of it before the host answers again. */
+enum pg_sim_death { PG_SIM_KILLED, PG_SIM_POWER_LOST };
+void pg_sim_kill(struct pg_sim_process *, enum pg_sim_death);
+/* The process does not run for that long; its clock does, or stands still as Linux lets it do in suspend. */
+void pg_sim_freeze(struct pg_sim_process *, uint64_t for_us, bool clock_runs);
+/* Its monotonic clock from now on, ahead of the world's. */
+void pg_sim_clock(struct pg_sim_process *, uint64_t ahead_us);
+/* No descriptors for accepted connections until then. */
+void pg_sim_starve(struct pg_sim_process *, uint64_t until_us);
+bool pg_sim_is_running(const struct pg_sim_process *);
+uint64_t pg_sim_ticks(const struct pg_sim_process *); /* times that its deadline has woken it */
+unsigned pg_sim_sockets(const struct pg_sim_process *);
+
+/* Sockets of scripts. */
+enum pg_sim_news { PG_SIM_CONNECTED, PG_SIM_READABLE, PG_SIM_WRITABLE, PG_SIM_LOST };
+struct pg_sim_user {
+    void (*accepted)(void *context, struct pg_sim_socket *fresh); /* of a listener; set its user with pg_sim_use */
+    void (*news)(void *context, struct pg_sim_socket *, enum pg_sim_news);
+};
+struct pg_sim_socket *pg_sim_listen(struct pg_sim *, unsigned host, uint16_t port, const struct pg_sim_user *, void *context);
+struct pg_sim_socket *pg_sim_dial(struct pg_sim *, unsigned host, struct pg_endpoint to, const struct pg_sim_user *, void *context);
+void pg_sim_use(struct pg_sim_socket *, const struct pg_sim_user *, void *context);
+size_t pg_sim_send(struct pg_sim_socket *, const void *, size_t); /* how many it took; news of PG_SIM_WRITABLE follow when not all */
+size_t pg_sim_receive(struct pg_sim_socket *, void *, size_t);    /* 0: nothing now; see pg_sim_ended */
+bool pg_sim_ended(const struct pg_sim_socket *);                  /* all was read, and the other end writes no more */
+void pg_sim_finish(struct pg_sim_socket *);                       /* half-close */
+void pg_sim_close(struct pg_sim_socket *);                        /* as close(2): a reset when something is left unread */
+void pg_sim_abort(struct pg_sim_socket *);                        /* a reset */

@@ -1,0 +1,114 @@
+/* What the files of runtime/sim share: the world, its events, both sides of a socket. */
+#pragma once
+#include "sim/sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIM_PORTS_FROM = 32768, SIM_DIAL_GIVES_UP_US = 127000000 };
+/* Linux gives a connection up when what was sent stays unanswered that long (tcp_retries2). */
+#define SIM_UNANSWERED_US 924600000u
+
+struct sim_event {
+    uint64_t at_us, number; /* equal times happen in the order they were asked for */
+    void (*run)(void *context, uint64_t argument);
+    void *context;
+    uint64_t argument;
+};
+
+/* One end of a connection, or a listener. Its memory stays until the world ends, so that what is under way to it finds it. */
+struct pg_sim_socket {
+    struct pg_sim *sim;
+    struct pg_sim_socket *other, *next;
+    unsigned host, number;
+    struct pg_endpoint local, remote;
+    /* Coming in: a ring of what the other end has written; everything counts from the connection's first byte. */
+    uint8_t *ring;
+    uint32_t room;
+    uint64_t written, arrived, taken;
+    uint64_t last_arrival_us, wire_free_us, moved_us;
+    bool fin_written, fin_arrived, reset, severed; /* severed: nothing arrives any more */
+    bool listening, connecting, open, closed;      /* closed: the owner has given it up */
+    bool writer_waits;                             /* the other end found no room */
+    int failure;                                   /* of connecting, or of a connection given up: enum pg_err */
+    struct pg_sim_socket *backlog, *next_backlog;  /* accepted by the system, not by the owner */
+    /* The owner: a script, */
+    const struct pg_sim_user *user;
+    void *context;
+    /* or a process; the rest is what a loop keeps for a link. */
+    struct pg_sim_process *process;
+    struct pg_link *link;
+    struct pg_sim_socket *next_ready, *next_dirty;
+    uint64_t linger_until_us;
+    uint8_t mode;
+    bool armed, want_write, writable, ready, dirty, lingers, dials; /* dials: the core has not heard yet how it went */
+    bool end_asked, end_done, close_asked, flushed, saw_end;
+};
+
+enum { SIM_QUESTIONS = 256 };
+struct sim_question {
+    uint64_t asked; /* its number in the process's life */
+    uint32_t number;
+    unsigned host;  /* PG_SIM_HOSTS: nobody has that name */
+    bool open;
+};
+
+struct pg_sim_process {
+    struct pg_sim *sim;
+    struct pg_sim_process *next;
+    struct pg_core core;
+    struct pg_sim_hooks hooks;
+    unsigned host, number;
+    uint64_t ahead_us;       /* of its monotonic clock */
+    uint64_t frozen_until_us, starved_until_us, stop_until_us;
+    uint64_t deadline_us, deadline_number; /* what the core waits for, in its time; a newer number makes the event void */
+    uint64_t ticks, asked;
+    struct sim_question questions[SIM_QUESTIONS];
+    struct pg_sim_socket *ready, *dirty; /* something to read, write, accept; bytes to be written when the drain ends */
+    unsigned n_ready, n_links;
+    bool running, draining, stopping, stop_seen, wake_due;
+    int status;
+};
+
+struct pg_sim {
+    uint64_t now_us, random, trace, events;
+    struct sim_event *heap; /* from index 1 */
+    size_t n_heap, heap_room;
+    struct pg_sim_socket *sockets;
+    struct pg_sim_process *processes;
+    struct pg_sim_path paths[PG_SIM_HOSTS][PG_SIM_HOSTS];
+    struct pg_sim_rules rules;
+    unsigned n_sockets, n_processes;
+    bool host_down[PG_SIM_HOSTS];
+    uint16_t next_port;
+    int tell_fd;
+};
+
+/* world.c */
+void sim_mix(struct pg_sim *, const void *, size_t);
+void sim_mix_number(struct pg_sim *, uint64_t);
+void *sim_take(size_t); /* zeroed; a simulator without memory is at its end */
+
+/* network.c: what the system does for both kinds of owners. */
+struct pg_sim_socket *sim_socket(struct pg_sim *, unsigned host);
+bool sim_listen(struct pg_sim_socket *, const struct pg_endpoint *); /* false: the port is taken */
+void sim_connect(struct pg_sim_socket *, const struct pg_endpoint *to, const struct pg_endpoint *from);
+size_t sim_write(struct pg_sim_socket *, const uint8_t *, size_t);
+size_t sim_read(struct pg_sim_socket *, uint8_t *, size_t);
+size_t sim_readable(const struct pg_sim_socket *);
+void sim_shut(struct pg_sim_socket *);             /* no more is written */
+void sim_release(struct pg_sim_socket *, bool hard); /* the owner's close */
+struct pg_sim_socket *sim_accept(struct pg_sim_socket *listener);
+struct pg_sim_path *sim_path(struct pg_sim *, const struct pg_sim_socket *);
+
+/* process.c: a socket of a core can do something. */
+void sim_process_news(struct pg_sim_socket *, enum pg_sim_news);
+
+void sim_process_feed(struct pg_sim_process *, const struct pg_input *);
+
+/* names.c */
+void sim_resolve(struct pg_sim_process *, uint32_t number, uint8_t kind, struct pg_bytes name);
+void sim_forget(struct pg_sim_process *, uint32_t number);
+
+/* script.c: a connection has come to a script's listener. */
+void sim_script_arrival(struct pg_sim_socket *listener);

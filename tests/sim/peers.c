@@ -1,0 +1,168 @@
+/* The peers of a scenario: configured from the seed, started, killed, started anew with the same identity.
+ * Called by scenario.c and faults.c. */
+#include "scene.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+struct pg_core (*scene_wrap)(struct pg_core);
+
+void scene_fail(struct scene *sc, const char *format, ...)
+{
+    va_list list;
+    if (sc->failure[0])
+        return;
+    int n = snprintf(sc->failure, sizeof sc->failure, "at %.3f s, ", (double)pg_sim_now(sc->sim) / 1e6);
+    va_start(list, format);
+    vsnprintf(sc->failure + n, sizeof sc->failure - (size_t)n, format, list);
+    va_end(list);
+}
+
+void scene_note(struct scene *sc, const char *format, ...)
+{
+    va_list list;
+    size_t used = strlen(sc->story);
+    if (used + 2 >= sizeof sc->story)
+        return;
+    va_start(list, format);
+    vsnprintf(sc->story + used, sizeof sc->story - used, format, list);
+    va_end(list);
+}
+
+/* Names are the same in every scenario, so that configurations may borrow them. */
+static const char *const service_names[SERVICES] = {"files", "shell"};
+
+static void address(struct pg_multiaddr *out, unsigned host)
+{
+    struct pg_endpoint at = pg_sim_endpoint(host, PEER_PORT);
+    pg_multiaddr_from_tcp(out, &at);
+}
+
+static void log_line(void *context, unsigned id, struct pg_bytes text)
+{
+    const struct peer *p = context;
+    if (pg_log_infos[id].level <= PG_LOG_LEVEL_DEBUG)
+        dprintf(p->scene->tell_fd, "%14.6f peer %u %.*s\n", (double)pg_sim_now(p->scene->sim) / 1e6, p->number, (int)text.len, (const char *)text.at);
+}
+
+static void configure(struct peer *p)
+{
+    struct scene *sc = p->scene;
+    struct pg_sim *s = sc->sim;
+    struct pg_peer_config *c = &p->config;
+    uint8_t key[32] = {(uint8_t)(p->number + 1), 0x51};
+    pg_node_config_default(&c->node);
+    p->identity = pg_identity_from_seed(key);
+    c->node.identity = p->identity;
+    p->log = (struct pg_log){.sink = sc->tell_fd < 0 ? NULL : log_line, .context = p};
+    c->node.log = &p->log;
+    c->node.max_connections = 64;
+    c->node.max_streams = 1024;
+    c->node.memory = pg_sim_chance(s, 100) ? (size_t)2 << 20 : (size_t)32 << 20;
+    address(&c->node.listens[c->node.n_listens++], p->number);
+    for (unsigned i = 0; i < SERVICES; i++)
+        p->exposed[c->n_exposed++] = (struct pg_peer_expose){pg_text(service_names[i]), PG_LIT("127.0.0.1"), (uint16_t)(SERVICE_PORT + i)};
+    c->exposed = p->exposed;
+    c->forwards = p->tunnels;
+    c->tunnel_wait_ms = 1000u * (5 + pg_sim_below(s, 30));
+}
+
+/* A tunnel to a service of another peer: its address stands in the tunnel, or it is a bootstrap peer. */
+static void add_forward(struct peer *p, unsigned to)
+{
+    struct pg_sim *s = p->scene->sim;
+    struct pg_peer_config *c = &p->config;
+    unsigned service = pg_sim_below(s, SERVICES);
+    struct pg_peer_forward *f = &p->tunnels[c->n_forwards];
+    struct pg_multiaddr at;
+    address(&at, to);
+    *f = (struct pg_peer_forward){.peer = *pg_identity_peer_id(p->scene->peers[to].identity), .service = pg_text(service_names[service]),
+                                  .host = PG_LIT("127.0.0.1"), .port = (uint16_t)(FORWARD_PORT + c->n_forwards)};
+    if (pg_sim_chance(s, 700)) {
+        f->addr = at;
+        (void)pg_multiaddr_append_p2p(&f->addr, &f->peer);
+    } else {
+        if (pg_sim_chance(s, 500))
+            (void)pg_multiaddr_append_p2p(&at, &f->peer);
+        c->node.bootstraps[c->node.n_bootstraps++] = at;
+    }
+    p->forwards[c->n_forwards++] = (struct forward){to, service, f->addr.len == 0};
+}
+
+void peers_make(struct scene *sc)
+{
+    struct pg_sim *s = sc->sim;
+    for (unsigned i = 0; i < sc->n_peers; i++) {
+        sc->peers[i] = (struct peer){.scene = sc, .number = i};
+        configure(&sc->peers[i]);
+    }
+    for (unsigned i = 0; i < sc->n_peers; i++) {
+        unsigned n = i == 0 ? 1 + pg_sim_below(s, FORWARDS_MOST) : pg_sim_below(s, FORWARDS_MOST);
+        while (n-- > 0)
+            add_forward(&sc->peers[i], (i + 1 + pg_sim_below(s, sc->n_peers - 1)) % sc->n_peers);
+    }
+}
+
+static void ready(void *context)
+{
+    ((struct peer *)context)->ready = true;
+}
+
+static void stopped(void *context, int status)
+{
+    struct peer *p = context;
+    p->stopped = true;
+    p->status = status;
+}
+
+void peer_start(struct peer *p)
+{
+    struct pg_sim *s = p->scene->sim;
+    /* Where signed arithmetic, 32 bits of microseconds or milliseconds, or the digits of a double would come to their end. */
+    static const uint64_t edges[] = {1, (uint64_t)1 << 32, ((uint64_t)1 << 32) * 1000, (uint64_t)1 << 53, (uint64_t)1 << 63, UINT64_MAX - 4 * 86400 * SECONDS};
+    uint64_t edge = edges[pg_sim_below(s, sizeof edges / sizeof *edges)];
+    p->config.node.seed = pg_sim_random(s);
+    p->peer = pg_peer_new(&p->config);
+    if (!p->peer) {
+        scene_fail(p->scene, "peer %u cannot start", p->number);
+        return;
+    }
+    p->core = pg_peer_core(p->peer);
+    if (scene_wrap)
+        p->core = scene_wrap(p->core);
+    p->ready = p->stopped = false;
+    p->process = pg_sim_join(s, p->number, &p->core, (struct pg_sim_hooks){.ready = ready, .stopped = stopped, .context = p});
+    pg_sim_clock(p->process, edge > 20 * SECONDS ? edge - pg_sim_below(s, 20000000) - pg_sim_now(s) : edge);
+    pg_sim_start(p->process);
+}
+
+void peer_free(struct peer *p)
+{
+    pg_peer_free(p->peer);
+    p->peer = NULL;
+}
+
+void peers_end(struct scene *sc)
+{
+    for (unsigned i = 0; i < sc->n_peers; i++) {
+        struct peer *p = &sc->peers[i];
+        if (p->peer && pg_sim_is_running(p->process))
+            pg_sim_kill(p->process, PG_SIM_KILLED);
+        peer_free(p);
+        pg_identity_free(p->identity);
+    }
+}
+
+struct held peer_held(const struct peer *p)
+{
+    struct pg_node *n = pg_peer_node(p->peer);
+    const struct pg_tunnels *t = n->hooks.context; /* a peer begins with its tunnels: pg_session_services relies on it, too */
+    return (struct held){.links = n->links.used, .conns = n->transport.conns.used, .streams = n->transport.streams.used,
+                         .negotiations = n->transport.negotiations.used, .chunks = n->chunks.used, .consumers = t->consumers.used,
+                         .providers = t->providers.used, .timers = n->scope.timers.used, .pending = n->scope.queue_used};
+}
+
+bool peer_has_session(const struct peer *p, unsigned other)
+{
+    return p->peer && pg_node_session(pg_peer_node(p->peer), pg_identity_peer_id(p->scene->peers[other].identity)) != NULL;
+}

@@ -1,0 +1,138 @@
+/* One scenario of the simulator: peers, tunnels, clients and services that check every byte, faults, and what must hold.
+ * Everything is drawn from one seed. Used by the files of tests/sim. */
+#pragma once
+#include "core/node_internal.h"
+#include "service/peer.h"
+#include "service/tunnel.h"
+#include "sim/sim.h"
+
+#include <stdio.h>
+
+enum { PEERS_MOST = 4, SERVICES = 2, TALKS_MOST = 96, FORWARDS_MOST = 4, PEER_PORT = 4001, SERVICE_PORT = 7000, FORWARD_PORT = 9000, FAULTS_MOST = 6 };
+#define SECONDS ((uint64_t)1000000)
+
+/* How a client and its service talk. */
+enum style {
+    ASKS,         /* the client sends all and ends; then the service answers and ends */
+    BOTH,         /* both at once, each ends when it is done */
+    SERVED_FIRST, /* the service sends all and ends; then the client */
+    PAUSES,       /* as BOTH, but one of them does not read for a while */
+    LEAVES,       /* the client closes somewhere on the way */
+    ABORTS,       /* the client resets somewhere on the way */
+    SERVICE_ABORTS,
+    STYLES
+};
+
+struct scene;
+struct talk;
+
+/* The client's or the service's end. */
+struct side {
+    struct talk *talk;
+    struct scene *scene;
+    struct pg_sim_socket *socket;
+    bool is_service, connected, fin_sent, ended, lost, gone, paused, excused;
+    uint64_t sent, got, paused_at;
+    uint8_t head[8]; /* of a service that does not know yet who calls */
+};
+
+struct talk {
+    struct side client, service;
+    uint32_t id;
+    unsigned from, to;     /* peers */
+    unsigned forward;      /* of the former */
+    enum style style;
+    uint64_t up, down;     /* bytes, the head of 8 among the former */
+    uint64_t turn_at;      /* byte at which somebody leaves, aborts or pauses */
+    uint64_t pause_us;
+    bool slow_service;     /* it is the service that pauses */
+    bool strict;           /* nothing is broken: it has to complete */
+};
+
+struct forward {
+    unsigned to, service;
+    bool by_bootstrap; /* the address of its peer stands in --bootstrap */
+};
+
+struct peer {
+    struct scene *scene;
+    unsigned number;
+    struct pg_identity *identity;
+    struct pg_peer *peer;
+    struct pg_core core;                 /* what the world sees: perhaps with a planted fault */
+    struct pg_sim_process *process;
+    struct pg_peer_config config;
+    struct pg_peer_expose exposed[SERVICES];
+    struct pg_peer_forward tunnels[FORWARDS_MOST];
+    struct forward forwards[FORWARDS_MOST];
+    struct pg_sim_socket *listeners[SERVICES];
+    struct side *fresh;                  /* services that do not know yet who calls */
+    struct pg_log log;
+    bool ready, stopped, down; /* down: by a fault, and somebody will start it anew */
+    int status;
+};
+
+struct fault {
+    struct scene *scene;
+    unsigned kind, a, b;
+    uint64_t at_us, for_us;
+    bool flag;
+    const struct pg_sim_process *process; /* that was told to stop */
+};
+
+struct scene {
+    struct pg_sim *sim;
+    int tell_fd; /* for logs; -1: nowhere */
+    struct fault faults[FAULTS_MOST];
+    uint64_t seed, heal_us;
+    struct peer peers[PEERS_MOST];
+    struct talk talks[TALKS_MOST];
+    struct side unknown[TALKS_MOST * 8];
+    unsigned n_peers, n_talks, n_unknown, n_faults, round;
+    bool stopping, heavy; /* heavy: much at once in both directions, so that windows grow and credit runs out */
+    char failure[400];
+    char story[1200]; /* the faults, for whoever reads of the failure */
+};
+
+/* What a peer holds. */
+struct held {
+    uint32_t links, conns, streams, negotiations, chunks, consumers, providers, timers, pending;
+};
+
+/* Says what does not hold; the first one stays. */
+void scene_fail(struct scene *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void scene_note(struct scene *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* peers.c */
+void peers_make(struct scene *);
+void peer_start(struct peer *);
+void peer_free(struct peer *); /* the core only: the same identity may start anew */
+void peers_end(struct scene *);
+struct held peer_held(const struct peer *);
+bool peer_has_session(const struct peer *, unsigned other);
+
+/* talks.c */
+void services_open(struct scene *, unsigned peer);
+void services_close(struct scene *, unsigned peer, bool connections); /* connections: those that stand are reset, too */
+void talk_plan(struct scene *, bool strict);
+void talk_begin(struct scene *, struct talk *);
+/* Whoever sees an end before all bytes may not blame the peer: it was killed, or told to stop. */
+void talks_excuse(struct scene *, unsigned peer, bool stopped);
+void talks_check(struct scene *);
+bool talks_over(const struct scene *);
+
+/* faults.c */
+void faults_plan(struct scene *);
+void faults_heal(struct scene *); /* whatever is still broken; paths, services and peers are as at the start then */
+
+/* scenario.c: true when all held. */
+struct scene_result {
+    uint64_t trace, bytes;
+    unsigned peers, talks, completed, faults;
+    char failure[400], story[1200];
+};
+bool scene_run(uint64_t seed, int tell_fd, struct scene_result *);
+
+
+/* The core as the world sees it: itself, or with a planted fault. */
+extern struct pg_core (*scene_wrap)(struct pg_core);
