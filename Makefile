@@ -12,8 +12,10 @@ all: build/build.ninja
 demo: all
 	$(PYTHON) tools/demo/demo.py --punchgate build/punchgate
 
-# Tests: the two groups under sanitizers, then the model checks, then the other implementations.
-test: unit e2e verify interop
+# Tests: the two groups under sanitizers, then the model checks, simulated worlds, then the other implementations.
+test: unit e2e verify
+	$(MAKE) sim COUNT=1000
+	$(MAKE) interop
 
 unit: dev
 	ctest --test-dir build-dev -E '^tests/(e2e|docs)/' -j2 --output-on-failure

@@ -40,7 +40,7 @@ static bool here(enum plant which)
 /* The same for what somebody else would mend at the next opportunity: every one after the first few. */
 static bool from_here_on(enum plant which)
 {
-    return planted == which && ++chances > 10;
+    return planted == which && ++chances > 3;
 }
 
 const char *plant_names(void)

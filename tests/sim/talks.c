@@ -11,8 +11,10 @@ static const uint8_t magic[4] = "PGSM";
 static uint8_t content(const struct side *sender, uint64_t place)
 {
     const struct talk *t = sender->talk;
+    if (!sender->is_service && place < sizeof magic)
+        return magic[place];
     if (!sender->is_service && place < HEAD)
-        return place < 4 ? magic[place] : (uint8_t)(t->id >> 8 * (place - 4));
+        return (uint8_t)(t->id >> 8 * (place - sizeof magic));
     uint64_t z = (place >> 3) * 0x9e3779b97f4a7c15u ^ ((uint64_t)t->id << 1 | sender->is_service) * 0xd1342543de82ef95u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z ^= z >> 27;
