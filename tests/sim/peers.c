@@ -45,6 +45,27 @@ static void log_line(void *context, unsigned id, struct pg_bytes text)
         dprintf(p->scene->tell_fd, "%14.6f peer %u %.*s\n", (double)pg_sim_now(p->scene->sim) / 1e6, p->number, (int)text.len, (const char *)text.at);
 }
 
+/* Enough for all that comes, or in one peer of ten too little of something. */
+static void draw_limits(struct peer *p)
+{
+    static const struct { enum pg_limit which; uint64_t least, spread; } tight[] = {
+        {PG_LIMIT_MEMORY, 2 << 20, 4 << 20}, {PG_LIMIT_STREAMS, 16, 20}, {PG_LIMIT_STREAMS_CONN, 8, 8}, {PG_LIMIT_STREAMS_PEER, 8, 8},
+        {PG_LIMIT_STREAMS_OUTBOUND, 4, 6}, {PG_LIMIT_CONNS, 6, 4}, {PG_LIMIT_PENDING, 1, 2}, {PG_LIMIT_STREAM_RATE, 10, 5},
+        {PG_LIMIT_DIALS, 1, 2}};
+    struct pg_sim *s = p->scene->sim;
+    uint64_t *value = p->config.node.limits.value;
+    value[PG_LIMIT_MEMORY] = (uint64_t)32 << 20;
+    value[PG_LIMIT_CONNS] = 64;
+    value[PG_LIMIT_STREAMS] = 1024;
+    p->tight = pg_sim_chance(s, 100);
+    if (!p->tight)
+        return;
+    unsigned i = pg_sim_below(s, sizeof tight / sizeof *tight);
+    value[tight[i].which] = tight[i].least + pg_sim_below(s, (uint32_t)tight[i].spread);
+    scene_note(p->scene, "%speer %u is short of limit %u: %llu", p->scene->story[0] ? "; " : "", p->number, (unsigned)tight[i].which,
+               (unsigned long long)value[tight[i].which]);
+}
+
 static void configure(struct peer *p)
 {
     struct scene *sc = p->scene;
@@ -56,9 +77,7 @@ static void configure(struct peer *p)
     c->node.identity = p->identity;
     p->log = (struct pg_log){.sink = sc->tell_fd < 0 ? NULL : log_line, .context = p};
     c->node.log = &p->log;
-    c->node.max_connections = 64;
-    c->node.max_streams = 1024;
-    c->node.memory = pg_sim_chance(s, 100) ? (size_t)2 << 20 : (size_t)32 << 20;
+    draw_limits(p);
     address(&c->node.listens[c->node.n_listens++], p->number);
     for (unsigned i = 0; i < SERVICES; i++)
         p->exposed[c->n_exposed++] = (struct pg_peer_expose){pg_text(service_names[i]), PG_LIT("127.0.0.1"), (uint16_t)(SERVICE_PORT + i)};
@@ -122,6 +141,7 @@ void peer_start(struct peer *p)
     static const uint64_t edges[] = {1, (uint64_t)1 << 32, ((uint64_t)1 << 32) * 1000, (uint64_t)1 << 53, (uint64_t)1 << 63, UINT64_MAX - 4 * 86400 * SECONDS};
     uint64_t edge = edges[pg_sim_below(s, sizeof edges / sizeof *edges)];
     p->config.node.seed = pg_sim_random(s);
+    p->config.node.hash_seed = pg_sim_random(s);
     p->peer = pg_peer_new(&p->config);
     if (!p->peer) {
         scene_fail(p->scene, "peer %u cannot start", p->number);

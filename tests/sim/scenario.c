@@ -46,7 +46,7 @@ static void on_start(void *context, uint64_t argument)
 static bool is_calm(const struct scene *sc)
 {
     for (unsigned i = 0; i < sc->n_peers; i++)
-        if (sc->peers[i].config.node.memory < (size_t)32 << 20)
+        if (sc->peers[i].tight)
             return false;
     return sc->n_faults == 0 || sc->round > 1;
 }

@@ -68,6 +68,7 @@ struct peer {
     struct pg_sim_socket *listeners[SERVICES];
     struct side *fresh;                  /* services that do not know yet who calls */
     struct pg_log log;
+    bool tight; /* a limit is so low that refusals are right */
     bool ready, stopped, down; /* down: by a fault, and somebody will start it anew */
     int status;
 };
