@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 /* The first wait doubles with each try, so a server that never answers costs 1.5 + 3 + 6 s. */
@@ -285,6 +286,24 @@ static bool with_zone(struct pg_resolution *r, char *host)
     return true;
 }
 
+/* RFC 6761 section 6.3: what ends in localhost is this machine, and nobody is asked. Both families of the bare name are left to
+ * c-ares and /etc/hosts; for one family, c-ares 1.18.1 leaks a copy of the name when that file has the other one only. */
+static bool is_localhost(struct pg_resolution *r, const char *host)
+{
+    static const struct pg_endpoint loopback[2] = {{.family = 6, .ip = {[15] = 1}}, {.family = 4, .ip = {127, 0, 0, 1}}};
+    size_t n = strlen(host), tail = sizeof "localhost" - 1;
+    n -= n > 0 && host[n - 1] == '.';
+    if (r->kind == PG_RESOLVE_TEXTS || n < tail || strncasecmp(host + n - tail, "localhost", tail) != 0 ||
+        (n == tail ? r->kind == PG_RESOLVE_ADDRESSES : host[n - tail - 1] != '.'))
+        return false;
+    r->found = calloc(2, sizeof *r->found);
+    for (unsigned i = 0; r->found && i < 2; i++)
+        if (r->kind == PG_RESOLVE_ADDRESSES || (loopback[i].family == 4) == (r->kind == PG_RESOLVE_IP4))
+            r->found[r->n_found++] = loopback[i];
+    answer(r, r->n_found ? PG_OK : PG_ERR_NO_MEMORY, r->n_found ? NULL : "out of memory");
+    return true;
+}
+
 static void ask(struct pg_resolution *r, struct pg_bytes name)
 {
     static const int families[] = {[PG_RESOLVE_ADDRESSES] = AF_UNSPEC, [PG_RESOLVE_IP4] = AF_INET, [PG_RESOLVE_IP6] = AF_INET6};
@@ -296,7 +315,7 @@ static void ask(struct pg_resolution *r, struct pg_bytes name)
     }
     memcpy(host, name.at, name.len);
     host[name.len] = 0;
-    if (with_zone(r, host))
+    if (with_zone(r, host) || is_localhost(r, host))
         return;
     if (!open_channel(l)) {
         answer(r, PG_ERR_IO, "the resolver cannot be started");

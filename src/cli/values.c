@@ -2,6 +2,7 @@
  * Called by options_values.c. A refusal says why and what to write instead, and repeats no value: the caller does. */
 #include "cli/values.h"
 #include "cli/addresses.h"
+#include "crypto/dnsaddr.h"
 #include "crypto/keys.h"
 #include "crypto/multiaddr.h"
 #include "wire/spec_text.h"
@@ -10,7 +11,7 @@
 #include <strings.h>
 
 #define WRITE_LISTEN "; write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT"
-#define WRITE_DIAL "; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6"
+#define WRITE_DIAL "; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6, /dns4/NAME or /dnsaddr/NAME"
 #define WRITE_EXPOSE "; write NAME=HOST:PORT, for example ssh=127.0.0.1:22"
 #define WRITE_TUNNEL "; write PEER:SERVICE@HOST:PORT, for example 12D3Koo...:ssh@127.0.0.1:2222"
 #define WRITE_PIPE "; write ADDR:SERVICE, for example /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo...:ssh"
@@ -29,13 +30,6 @@ static bool refuse_err(struct pg_line *why, enum pg_err err, const char *instead
 
 /* --- addresses --- */
 
-static uint32_t first_code(const struct pg_multiaddr *addr)
-{
-    struct pg_ma_part part = {0};
-    size_t offset = 0;
-    return pg_multiaddr_next(addr, &offset, &part) ? part.code : 0;
-}
-
 static bool has_code(const struct pg_multiaddr *addr, enum pg_ma_code code)
 {
     struct pg_ma_part part;
@@ -48,22 +42,17 @@ static bool has_code(const struct pg_multiaddr *addr, enum pg_ma_code code)
     return false;
 }
 
-static bool begins_with_name(const struct pg_multiaddr *addr)
-{
-    uint32_t code = first_code(addr);
-    return code == PG_MA_DNS || code == PG_MA_DNS4 || code == PG_MA_DNS6 || code == PG_MA_DNSADDR;
-}
-
 static bool check_listen(struct pg_bytes text, struct pg_line *why)
 {
     struct pg_multiaddr addr;
     struct pg_endpoint endpoint;
+    struct pg_named named;
     struct pg_peer_id id;
     enum pg_err err = pg_multiaddr_parse(&addr, text);
     if (err != PG_OK) {
         return refuse_err(why, err, WRITE_LISTEN);
     }
-    if (begins_with_name(&addr)) {
+    if (pg_named_take(&addr, &named)) {
         return refuse(why, "one listens on a numeric address, not on a name", WRITE_LISTEN);
     }
     if (pg_multiaddr_tcp(&addr, &endpoint, &id) != PG_OK) {
@@ -76,15 +65,25 @@ static bool check_dial(struct pg_bytes text, struct pg_line *why)
 {
     struct pg_multiaddr addr;
     struct pg_endpoint endpoint;
+    struct pg_named named;
     enum pg_err err = pg_multiaddr_parse(&addr, text);
     if (err != PG_OK) {
         return refuse_err(why, err, WRITE_DIAL);
     }
-    if (begins_with_name(&addr)) {
-        return refuse(why, "names in addresses are not resolved so far", WRITE_DIAL);
-    }
     if (has_code(&addr, PG_MA_P2P_CIRCUIT)) {
         return refuse(why, "relay circuits are not dialled so far", WRITE_DIAL);
+    }
+    if (pg_named_take(&addr, &named)) {
+        err = pg_named_check(&named);
+        if (err == PG_ERR_ADDR_NAME_BAD) {
+            return refuse_err(why, err, "");
+        }
+        if (err == PG_OK && named.code == PG_MA_DNSADDR) {
+            return true; /* its records say the rest */
+        }
+        if (err == PG_OK && !pg_named_at(&named, &(struct pg_endpoint){.family = 6}, &addr)) {
+            return refuse_err(why, PG_ERR_ADDR_TOO_LONG, WRITE_DIAL);
+        }
     }
     if (pg_multiaddr_tcp(&addr, &endpoint, NULL) != PG_OK) {
         return refuse(why, "only TCP is spoken so far", WRITE_DIAL);

@@ -32,7 +32,7 @@ static struct pg_bytes name(const struct pg_contact *c, char out[PG_MULTIADDR_TE
 
 bool pg_dial_is_more(const struct pg_dial *d)
 {
-    return of_dial(d)->next_addr < of_dial(d)->n_addrs;
+    return of_dial(d)->next_target < of_dial(d)->n_targets;
 }
 
 bool pg_dial_is_pending(const struct pg_dial *d)
@@ -40,10 +40,15 @@ bool pg_dial_is_pending(const struct pg_dial *d)
     return of_dial(d)->pending > 0;
 }
 
+bool pg_dial_is_asking(const struct pg_dial *d)
+{
+    return of_dial(d)->asking > 0;
+}
+
 void pg_dial_do_attempt_begin(struct pg_dial *d)
 {
     struct pg_contact *c = of_dial(d);
-    const struct pg_multiaddr *addr = &c->addrs[c->next_addr++];
+    const struct pg_multiaddr *addr = &c->targets[c->next_target++];
     enum pg_limit limit;
     c->pending++;
     if (!pg_session_dial(c->node, c, addr, &limit)) {
@@ -60,7 +65,7 @@ void pg_dial_do_attempt_begin(struct pg_dial *d)
     }
 }
 
-/* Every attempt of this contact that is not up yet. */
+/* Every attempt of this contact that is not up yet, and every name whose answer has not come. */
 void pg_dial_do_rest_drop(struct pg_dial *d)
 {
     struct pg_contact *c = of_dial(d);
@@ -72,6 +77,9 @@ void pg_dial_do_rest_drop(struct pg_dial *d)
         }
     }
     c->pending = 0;
+    if (c->asking > 0 && !c->reason[0])
+        pg_bytes_text(c->reason, sizeof c->reason, PG_LIT("no name server answered in time"));
+    pg_names_drop(c);
 }
 
 void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum pg_err why, struct pg_bytes reason)
@@ -141,13 +149,15 @@ void pg_bootstrap_do_backoff_reset(struct pg_bootstrap *b)
 void pg_bootstrap_do_dial_begin(struct pg_bootstrap *b)
 {
     struct pg_contact *c = of_bootstrap(b);
-    c->next_addr = 0;
+    c->why = PG_OK;
+    c->reason[0] = 0;
     if (!c->tried && c->is_bootstrap) {
         char addr[PG_MULTIADDR_TEXT];
         pg_log_dialing_bootstrap(c->node->log, pg_bytes(addr, pg_multiaddr_text(&c->addrs[0], addr, sizeof addr)));
     }
     c->tried = true;
     c->tried_us = c->node->scope.now_us;
+    pg_names_begin(c);
     pg_step(&c->dial.in, PG_DIAL_ON_START);
 }
 

@@ -373,6 +373,8 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
             pg_step(&n->shutdown.in, PG_SHUTDOWN_ON_STOP); /* a second request ends the draining */
         else
             pg_node_control_stop(n);
+    } else if (in->kind == PG_INPUT_RESOLVED) {
+        pg_names_answered(n, in);
     } else {
         to_owner(n, in);
     }

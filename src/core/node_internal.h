@@ -13,6 +13,9 @@
 #include "transport/conn.h"
 
 #define PG_MAX_HANDLERS 16u
+#define PG_MAX_LOOKUPS 256u       /* questions about names, of all contacts */
+#define PG_CONTACT_QUESTIONS 32u  /* that one round may ask */
+#define PG_CONTACT_TARGETS 32u    /* addresses that one round may dial */
 #define PG_SESSION_PROTOCOLS 64u
 #define HOST_OF(type, member, p) ((struct type *)((char *)(uintptr_t)(p) - offsetof(struct type, member)))
 
@@ -30,13 +33,27 @@ struct pg_contact {
     struct pg_node *node;
     struct pg_peer_id peer; /* empty until known */
     struct pg_multiaddr addrs[PG_CONTACT_ADDRS];
-    uint32_t n_addrs, next_addr, pending;
+    uint32_t n_addrs, pending;
     uint32_t backoff_ms, delay_ms;
     uint64_t tried_us, hurried_until_us;
     enum pg_err why;
     char reason[96];
     bool used, started, is_bootstrap, for_ever, tried, failing;
+    /* names.c: what this round may dial, and the questions it has asked; the last, for most contacts never touch it */
+    uint32_t n_targets, next_target, n_asked, asking;
+    uint64_t asked[PG_CONTACT_QUESTIONS];
+    struct pg_multiaddr targets[PG_CONTACT_TARGETS];
 };
+/* A question about a name that is open; its number is its place. */
+struct pg_lookup {
+    struct pg_contact *contact; /* NULL: a free place */
+    struct pg_multiaddr addr;
+    uint8_t depth;              /* records that led to it */
+};
+void pg_names_begin(struct pg_contact *);
+void pg_names_drop(struct pg_contact *); /* no answer of this round is wanted any more */
+void pg_names_answered(struct pg_node *, const struct pg_input *);
+
 /* The listeners stand, or there are none: dials may leave from their ports. */
 void pg_contacts_go(struct pg_node *);
 void pg_contacts_stop(struct pg_node *);
@@ -110,6 +127,7 @@ struct pg_node {
     struct pg_multiaddr addrs[64]; /* where we can be dialled */
     uint32_t n_addrs;
     struct pg_contact contacts[PG_MAX_CONTACTS];
+    struct pg_lookup lookups[PG_MAX_LOOKUPS];
     struct pg_session *sessions, *last_session, *doomed_sessions, *pending, **pending_end;
     const struct pg_handler *handlers[PG_MAX_HANDLERS];
     uint32_t n_listeners, n_handlers, expected, standing, link_number;

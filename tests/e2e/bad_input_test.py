@@ -89,7 +89,7 @@ FLAGS = (
     (["--listen", f"/ip4/0.0.0.0/tcp/0/p2p/{PEER}"], "names no peer; leave out /p2p"),
     (["--listen", "/ip4/0.0.0.0/tcp/0"] * 17, "--listen: 17 of them; at most 16 are possible"),
     (["--bootstrap", "example.org:4001"], "not a multiaddr; write /ip4/ADDRESS/tcp/PORT/p2p/ID"),
-    (["--bootstrap", "/dns4/example.org/tcp/4001"], "names in addresses are not resolved so far"),
+    (["--bootstrap", "/dns4/example..org/tcp/4001"], "a name in the multiaddr is none that DNS knows"),
     (["--bootstrap", "/ip4/192.0.2.1/tcp/0"], "port 0 cannot be dialled"),
     (["--bootstrap", f"/ip4/192.0.2.1/tcp/1/p2p/{PEER}/p2p-circuit/p2p/{PEER}"], "so far"),
     (["--bootstrap", "/ip4/192.0.2.1/tcp/1/p2p/rubbish"], "a value in the multiaddr does not fit its protocol"),

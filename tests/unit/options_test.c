@@ -180,7 +180,7 @@ static void wrong_flags_are_named(void)
 static void wrong_values_are_named_with_reason_and_remedy(void)
 {
     static const char listen[] = "; write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT";
-    static const char dial[] = "; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6";
+    static const char dial[] = "; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6, /dns4/NAME or /dnsaddr/NAME";
     static const struct {
         const char *flag, *value, *reason, *remedy;
     } wrong[] = {
@@ -191,7 +191,10 @@ static void wrong_values_are_named_with_reason_and_remedy(void)
         {"--listen", "/ip4/1.2.3.400/tcp/0", "a value in the multiaddr does not fit its protocol", listen},
         {"--listen", "/ipx/1/tcp/0", "the multiaddr names a protocol that is not known", listen},
         {"--bootstrap", "/ip4/1.2.3.4/udp/1/quic-v1/p2p/" PEER, "only TCP is spoken so far", dial},
-        {"--bootstrap", "/dns4/example.org/tcp/1/p2p/" PEER, "names in addresses are not resolved so far", dial},
+        {"--bootstrap", "/dns4/example.org/udp/1/quic-v1/p2p/" PEER, "only TCP is spoken so far", dial},
+        {"--bootstrap", "/dns4/example..org/tcp/1", "a name in the multiaddr is none that DNS knows: letters, digits, - and _, "
+         "labels of at most 63 bytes, 253 in all", ""},
+        {"--bootstrap", "/dns/example.org/tcp/0", "port 0 cannot be dialled", "; name the port that the peer listens on"},
         {"--bootstrap", "/ip4/1.2.3.4/tcp/0", "port 0 cannot be dialled", "; name the port that the peer listens on"},
         {"--bootstrap", "/ip4/1.2.3.4/tcp/1/p2p/12D3", "a value in the multiaddr does not fit its protocol", dial},
         {"--expose", "x", "not of the form NAME=HOST:PORT, an IPv6 address in brackets",
@@ -215,7 +218,7 @@ static void wrong_values_are_named_with_reason_and_remedy(void)
     refuses("--identity=", "--identity \"\": empty; write FILE");
     refuses("ping /ip4/1.2.3.4/tcp/1 --count 0", "--count \"0\": too small; write something from 1 to 1000000000");
     refuses("ping /ip4/1.2.3.4/tcp/1 --count x", "--count \"x\": not a whole number; write digits only");
-    refuses("ping nowhere", "\"nowhere\": not a multiaddr; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6");
+    refuses("ping nowhere", "\"nowhere\": not a multiaddr; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6, /dns4/NAME or /dnsaddr/NAME");
     refuses_in("PUNCHGATE_READY_JSON=maybe", "", "PUNCHGATE_READY_JSON \"maybe\": neither yes nor no; write 1 or 0");
 }
 

@@ -1,0 +1,167 @@
+/* What a round of dials may try: the addresses of a contact, with what its names stand for as the answers come.
+ * Called by contact.c and node.c. Names are asked for anew in each round, and everything that an answer can make us do is
+ * bounded here: how deep records lead, how many questions and addresses there are, and that no question comes twice.
+ * Serves multiformats/multiaddr protocols/DNSADDR.md, and libp2p/specs addressing/README.md, "dnsaddr". */
+#include "core/node_internal.h"
+
+#include "crypto/dnsaddr.h"
+#include "trace/line.h"
+
+#include <assert.h>
+
+/* go-libp2p p2p/net/swarm/swarm_dial.go follows 4 records in a row as well, and takes 100 addresses. */
+enum { DEPTH_MOST = 4 };
+
+/* What was asked, so that nothing is asked twice in a round. Two names in one place of a hash cost one address. */
+static uint64_t key_of(const struct pg_node *n, const struct pg_multiaddr *addr)
+{
+    uint64_t h = n->config.seed ^ 0xcbf29ce484222325u;
+    for (uint32_t i = 0; i < addr->len; i++)
+        h = (h ^ addr->at[i]) * 0x100000001b3u;
+    return h;
+}
+
+static void note_failure(struct pg_contact *c, const struct pg_multiaddr *addr, enum pg_err why, struct pg_bytes reason)
+{
+    char text[PG_MULTIADDR_TEXT];
+    struct pg_line line;
+    c->why = why;
+    pg_line_init(&line, c->reason, sizeof c->reason);
+    pg_line_raw(&line, reason);
+    pg_log_dial_failed(c->node->log, pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)), pg_text(c->reason));
+}
+
+/* False when it cannot be dialled, or is none of this contact's. */
+static bool add_target(struct pg_contact *c, const struct pg_multiaddr *addr)
+{
+    struct pg_endpoint at;
+    struct pg_peer_id named;
+    if (pg_multiaddr_tcp(addr, &at, &named) != PG_OK || at.port == 0)
+        return false;
+    if (named.len && pg_peer_id_equal(&named, pg_identity_peer_id(c->node->config.identity))) {
+        c->why = PG_ERR_SELF_DIAL; /* a list that many share may name us, too */
+        return false;
+    }
+    if (named.len && c->peer.len && !pg_peer_id_equal(&named, &c->peer))
+        return false;
+    for (uint32_t i = 0; i < c->n_targets; i++)
+        if (pg_multiaddr_equal(&c->targets[i], addr))
+            return true;
+    if (c->n_targets == PG_CONTACT_TARGETS)
+        return false;
+    c->targets[c->n_targets++] = *addr;
+    return true;
+}
+
+static struct pg_lookup *free_lookup(struct pg_node *n)
+{
+    for (uint32_t i = 0; i < PG_MAX_LOOKUPS; i++)
+        if (!n->lookups[i].contact)
+            return &n->lookups[i];
+    return NULL;
+}
+
+/* The text of the question, in the turn's arena. */
+static struct pg_bytes question(struct pg_node *n, const struct pg_named *named)
+{
+    size_t prefix = named->code == PG_MA_DNSADDR ? sizeof PG_DNSADDR_PREFIX - 1 : 0;
+    uint8_t *text = pg_node_scratch(n, prefix + named->name.len);
+    if (!text)
+        return PG_NONE;
+    memcpy(text, PG_DNSADDR_PREFIX, prefix);
+    memcpy(text + prefix, named->name.at, named->name.len);
+    return pg_bytes(text, prefix + named->name.len);
+}
+
+static enum pg_resolve_kind kind_of(enum pg_ma_code code)
+{
+    return code == PG_MA_DNSADDR ? PG_RESOLVE_TEXTS : code == PG_MA_DNS4 ? PG_RESOLVE_IP4 : code == PG_MA_DNS6 ? PG_RESOLVE_IP6
+                                                                                                              : PG_RESOLVE_ADDRESSES;
+}
+
+static bool ask(struct pg_contact *c, const struct pg_multiaddr *addr, const struct pg_named *named, uint8_t depth)
+{
+    struct pg_node *n = c->node;
+    uint64_t key = key_of(n, addr);
+    for (uint32_t i = 0; i < c->n_asked; i++)
+        if (c->asked[i] == key)
+            return true;
+    struct pg_lookup *l = free_lookup(n);
+    struct pg_bytes host = l ? question(n, named) : PG_NONE;
+    if (!host.len || c->n_asked == PG_CONTACT_QUESTIONS) {
+        note_failure(c, addr, PG_ERR_NO_MEMORY, PG_LIT("too many names are being resolved"));
+        return false;
+    }
+    *l = (struct pg_lookup){.contact = c, .addr = *addr, .depth = depth};
+    c->asked[c->n_asked++] = key;
+    c->asking++;
+    pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_RESOLVE, .number = (uint32_t)(l - n->lookups),
+                                            .mode = (uint8_t)kind_of(named->code), .host = host});
+    return true;
+}
+
+/* An address of the user's, or of a record at that depth. */
+static bool add(struct pg_contact *c, const struct pg_multiaddr *addr, uint8_t depth)
+{
+    struct pg_named named;
+    if (!pg_named_take(addr, &named))
+        return add_target(c, addr);
+    return depth <= DEPTH_MOST && pg_named_check(&named) == PG_OK && ask(c, addr, &named, depth);
+}
+
+void pg_names_begin(struct pg_contact *c)
+{
+    assert(c->asking == 0);
+    c->n_targets = c->next_target = c->n_asked = 0;
+    for (uint32_t i = 0; i < c->n_addrs; i++)
+        (void)add(c, &c->addrs[i], 0);
+}
+
+void pg_names_drop(struct pg_contact *c)
+{
+    struct pg_node *n = c->node;
+    for (uint32_t i = 0; i < PG_MAX_LOOKUPS && c->asking > 0; i++) {
+        if (n->lookups[i].contact != c)
+            continue;
+        n->lookups[i].contact = NULL;
+        c->asking--;
+        pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_FORGET, .number = i});
+    }
+}
+
+static uint32_t take_addresses(struct pg_contact *c, const struct pg_named *named, const struct pg_input *in)
+{
+    struct pg_multiaddr addr;
+    uint32_t good = 0;
+    for (uint32_t i = 0; i < in->n_found; i++)
+        good += pg_named_at(named, &in->found[i], &addr) && add_target(c, &addr);
+    return good;
+}
+
+static uint32_t take_records(struct pg_contact *c, const struct pg_named *named, const struct pg_input *in, uint8_t depth)
+{
+    struct pg_multiaddr addr;
+    uint32_t good = 0;
+    for (uint32_t i = 0; i < in->n_found; i++)
+        good += pg_named_record(named, in->texts[i], &addr) && add(c, &addr, depth);
+    return good;
+}
+
+void pg_names_answered(struct pg_node *n, const struct pg_input *in)
+{
+    struct pg_named named;
+    if (in->number >= PG_MAX_LOOKUPS || !n->lookups[in->number].contact)
+        return;
+    struct pg_lookup l = n->lookups[in->number];
+    struct pg_contact *c = l.contact;
+    n->lookups[in->number].contact = NULL;
+    c->asking--;
+    (void)pg_named_take(&l.addr, &named);
+    if (in->n_found == 0)
+        note_failure(c, &l.addr, (enum pg_err)in->error, in->reason);
+    else if (named.code != PG_MA_DNSADDR && take_addresses(c, &named, in) == 0)
+        note_failure(c, &l.addr, PG_ERR_UNREACHABLE, PG_LIT("the name has no address that can be dialled"));
+    else if (named.code == PG_MA_DNSADDR && take_records(c, &named, in, (uint8_t)(l.depth + 1)) == 0 && c->why != PG_ERR_SELF_DIAL)
+        note_failure(c, &l.addr, PG_ERR_UNREACHABLE, PG_LIT("no TXT record of the name leads to this peer"));
+    pg_step(&c->dial.in, PG_DIAL_ON_NAMES_TOLD);
+}
