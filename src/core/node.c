@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 /* LEAVING: connections that give way keep their memory until the turn is over. */
-enum { ARENA = 1024 * 1024, COMMANDS_FIRST = 256, LEAVING = 16 };
+enum { ARENA = 1024 * 1024, COMMANDS_LINK = 6, COMMANDS_INPUT = 65536, LEAVING = 16 };
 
 void pg_node_config_default(struct pg_node_config *c)
 {
@@ -32,13 +32,7 @@ void pg_node_command(struct pg_node *n, const struct pg_command *c)
         c->link->closing = true;
         c->link->owner = NULL;
     }
-    if (n->n_commands == n->command_room) {
-        uint32_t room = n->command_room * 2;
-        struct pg_command *more = pg_heap_grow(n->commands, room * sizeof *more);
-        assert(more && "no memory for commands");
-        n->commands = more;
-        n->command_room = room;
-    }
+    assert(n->n_commands < n->command_room && "one input has ordered more than its links and its bytes can");
     n->commands[n->n_commands++] = *c;
 }
 
@@ -453,13 +447,15 @@ static bool init(struct pg_node *n)
                                          .map_seed = n->config.hash_seed, .above = n, .command = command,
                                          .emptied = pg_session_emptied, .forbids = pg_session_forbids, .refused = refused,
                                          .arrived = pg_session_arrived, .lost = pg_session_lost, .relieved = relieved, .protocol = protocol};
-    n->commands = pg_heap_take(COMMANDS_FIRST * sizeof *n->commands);
-    n->command_room = COMMANDS_FIRST;
+    uint32_t links = conns + 2 * streams + 256;
+    /* Each kind of command once for every link, and what the frames of one input can ask for; touched as far as needed. */
+    n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
+    n->commands = pg_heap_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
     return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 1024,
                          /* All may end in one turn, and each tells its owner. */ conns * 4 + streams * 2 + 1024) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
-           pg_pool_init(&n->links, sizeof(struct pg_link), conns + 2 * streams + 256, 256) &&
+           pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&
            pg_budget_init(&n->budget, &n->config.limits, n->config.hash_seed + 1, n->log, &n->metrics) &&
            pg_transport_init(&n->transport, conns, streams);
@@ -505,7 +501,7 @@ void pg_node_free(struct pg_node *n)
     pg_pool_free(&n->session_pool);
     pg_scope_free(&n->scope);
     pg_budget_free(&n->budget);
-    pg_heap_give(n->commands);
+    pg_heap_release(n->commands, n->command_room * sizeof *n->commands);
     pg_heap_give(n->arena.base);
     pg_heap_give(n);
 }

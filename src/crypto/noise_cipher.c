@@ -18,14 +18,25 @@ struct pg_noise_cipher {
 
 #define DEAD UINT64_MAX
 
+/* Fetched once and kept: looking it up for every connection costs more than the rest of its set-up, and libcrypto 3.0 does not
+ * recover when memory fails in its first look-up of all. */
+static EVP_CIPHER *chacha;
+
+bool pg_noise_cipher_ready(void)
+{
+    pg_libcrypto_start();
+    if (!chacha)
+        chacha = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
+    return chacha != NULL;
+}
+
 struct pg_noise_cipher *pg_noise_cipher_new(const uint8_t key[PG_NOISE_KEY], bool encrypts)
 {
-    struct pg_noise_cipher *c = calloc(1, sizeof *c);
+    struct pg_noise_cipher *c = pg_noise_cipher_ready() ? calloc(1, sizeof *c) : NULL;
     if (!c)
         return NULL;
-    pg_libcrypto_start();
     c->ctx = EVP_CIPHER_CTX_new();
-    if (!c->ctx || EVP_CipherInit_ex(c->ctx, EVP_chacha20_poly1305(), NULL, key, NULL, encrypts) != 1) {
+    if (!c->ctx || EVP_CipherInit_ex(c->ctx, chacha, NULL, key, NULL, encrypts) != 1) {
         pg_noise_cipher_free(c);
         return NULL;
     }

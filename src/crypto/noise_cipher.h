@@ -40,6 +40,10 @@ size_t pg_noise_payload(const struct pg_identity *identity, const uint8_t static
 enum pg_err pg_noise_check_identity(struct pg_public_key *key, struct pg_bytes identity_key, struct pg_bytes identity_sig,
                                     const uint8_t static_public[PG_NOISE_KEY]);
 
+/* What every cipher needs of libcrypto, had once for the process. False when memory is short: to be asked at start, where one
+ * can still refuse. */
+bool pg_noise_cipher_ready(void);
+
 /* One side of one handshake. Fields are for noise_cipher.c only. */
 struct pg_noise_handshake {
     const struct pg_noise_static *own; /* borrowed until free */

@@ -332,7 +332,7 @@ static bool static_finish(struct pg_noise_static *s, const struct pg_identity *i
 bool pg_noise_static_new(struct pg_noise_static *s, const struct pg_identity *identity)
 {
     *s = (struct pg_noise_static){0};
-    if (!pg_secret_new(&s->secret))
+    if (!pg_noise_cipher_ready() || !pg_secret_new(&s->secret))
         return false;
     randombytes_buf(s->secret.at, PG_NOISE_KEY);
     return static_finish(s, identity);

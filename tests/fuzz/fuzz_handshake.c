@@ -1,7 +1,7 @@
-/* Fuzz target: bytes on a fresh link, to the end that listens and to the end that dials: whatever they are, nobody arrives without
- * a key, the end says why, and within the deadlines of the stages nothing is held any more.
- * Run by libFuzzer or by standalone.c; the first byte says who is tried and how the rest falls in pieces.
- * Serves libp2p/specs connections/README.md, "Upgrading connections"; noise/README.md, "The Noise Handshake". */
+/* Fuzz target: bytes on a fresh link, to the end that listens and to the end that dials: whatever they are, nobody arrives
+ * without a key, the end says why, and within the deadlines of the stages nothing is held any more. Run by libFuzzer or by
+ * standalone.c; the first byte says who is tried and how the rest falls in pieces. Serves libp2p/specs connections/README.md,
+ * "Upgrading connections"; noise/README.md, "The Noise Handshake". */
 #include "../unit/pair.h"
 #include "scene.h"
 

@@ -1,6 +1,5 @@
-/* Fuzz target: text of IP addresses, alone and with a port, against the C library's reader, which takes the same texts and gives the same bytes.
- * Run by libFuzzer or by standalone.c.
- * Serves RFC 4291 section 2.2 and RFC 5952. */
+/* Fuzz target: text of IP addresses, alone and with a port, against the C library's reader, which takes the same texts and gives
+ * the same bytes. Run by libFuzzer or by standalone.c. Serves RFC 4291 section 2.2 and RFC 5952. */
 #include "cli/addresses.h"
 #include "crypto/multiaddr.h"
 #include "fuzz.h"

@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             FUZZ_WANT(pg_peer_id_equal(&heard->conn->peer, pg_identity_peer_id(said->identity)));
         /* Whoever says less than it means is no worse: the two then disagree on how the muxer is agreed on. */
         static const enum pg_err reasons[] = {PG_ERR_NOISE_BAD_MESSAGE, PG_ERR_NOISE_BAD_IDENTITY, PG_ERR_KEY_UNSUPPORTED,
-                                              PG_ERR_PUBLIC_KEY_BAD, PG_ERR_NEGOTIATION_BAD, PG_ERR_SELF_DIAL};
+                                              PG_ERR_PUBLIC_KEY_BAD,    PG_ERR_NEGOTIATION_BAD,    PG_ERR_SELF_DIAL};
         bool named = heard->n_arrived > 0;
         for (unsigned i = 0; i < sizeof reasons / sizeof *reasons; i++)
             named |= heard->why == reasons[i];

@@ -19,7 +19,8 @@ static void check_answers(struct pair_end *raw)
 static void check_end(const struct pair_end *e)
 {
     FUZZ_WANT(e->n_lost <= 1);
-    FUZZ_WANT(!e->n_lost || e->why == PG_ERR_YAMUX_BAD_FRAME || e->why == PG_ERR_YAMUX_WINDOW_EXCEEDED || e->why == PG_ERR_YAMUX_GOAWAY);
+    FUZZ_WANT(!e->n_lost || e->why == PG_ERR_YAMUX_BAD_FRAME || e->why == PG_ERR_YAMUX_WINDOW_EXCEEDED ||
+              e->why == PG_ERR_YAMUX_GOAWAY);
     FUZZ_WANT(e->transport.window_used <= e->transport.window_budget);
     FUZZ_WANT(!e->n_lost || (e->transport.streams.used == 0 && e->transport.window_used == 0));
 }

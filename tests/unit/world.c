@@ -455,6 +455,18 @@ size_t raw_framed(uint8_t *out, struct pg_bytes json)
     return json.len + 4;
 }
 
+bool raw_try(struct world *w, struct raw *r, struct pg_bytes json)
+{
+    uint8_t text[512];
+    enum pg_err why;
+    *r = (struct raw){.w = w};
+    r->stream = pg_stream_open(pg_session_conn(w->session), &raw_handler, r, &why);
+    if (r->stream)
+        (void)pg_stream_write(r->stream, pg_bytes(text, raw_framed(text, json)));
+    world_settle(w);
+    return r->stream != NULL;
+}
+
 void raw_ask(struct world *w, struct raw *r, struct pg_bytes json)
 {
     static uint8_t text[70000];

@@ -72,6 +72,8 @@ void raw_say(struct world *, struct raw *, struct pg_bytes text);
 void raw_say_perf(struct world *, struct raw *, struct pg_bytes text); /* on a stream of perf */
 /* The same for a request with its length before it; framed writes the two. */
 void raw_ask(struct world *, struct raw *, struct pg_bytes json);
+/* As raw_ask for a short request, where the stream may not come about: false then. */
+bool raw_try(struct world *, struct raw *, struct pg_bytes json);
 size_t raw_framed(uint8_t *out, struct pg_bytes json);
 /* Sends r->to_send bytes as the credit allows, now and whenever it comes back. */
 void raw_send(struct raw *);
