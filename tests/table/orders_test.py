@@ -14,7 +14,7 @@ from gen.smc import system
 BUILD = pathlib.Path(os.environ.get("PG_BUILD") or ROOT / "build").resolve()
 
 # subject of tools/orders -> its machines, and how deep is deep enough
-SUBJECTS = {"plane": (("phase", "nat", "relay"), "6")}
+SUBJECTS = {"plane": (("phase", "nat"), "5"), "reserved": (("relay",), "5")}
 # (machine, fact or action, in its place or "") -> why nobody can tell
 SAME = {}
 

@@ -24,6 +24,7 @@ static struct {
     sigjmp_buf back;
 } x;
 const struct orders_subject *orders_running;
+const struct orders_subject *const orders_subjects[] = {&orders_plane_seeded, &orders_plane_reserved, &orders_plane_alone, NULL};
 
 void orders_fault(const char *format, ...)
 {
@@ -204,6 +205,7 @@ struct orders_result orders_explore(const struct orders_subject *subject, const 
     free(x.seen);
     sigaction(SIGABRT, &before[0], NULL);
     sigaction(SIGSEGV, &before[1], NULL);
+    orders_running = NULL;
     return x.result;
 }
 

@@ -12,6 +12,7 @@ static const struct {
     const struct orders_subject *subject;
 } subjects[] = {
     {"plane", &orders_plane_seeded},
+    {"reserved", &orders_plane_reserved},
     {"alone", &orders_plane_alone},
 };
 #define SUBJECTS (sizeof subjects / sizeof *subjects)

@@ -12,6 +12,7 @@ struct orders_group; /* instances that stand in one system together */
 
 struct orders_subject {
     const char *name;
+    const char *const *machines;        /* that it drives, NULL at the end */
     const char *system;                 /* whose `commute` and `apart` lines hold for its events */
     unsigned n_choices;                 /* at most ORDERS_CHOICES */
     const char *(*choice)(unsigned);    /* what people read: event and what it carries */
@@ -30,7 +31,8 @@ struct orders_subject {
     void (*before_act)(const struct pg_machine *, const void *self, unsigned action);
     void (*after_act)(const struct pg_machine *, const void *self, unsigned action);
 };
-extern const struct orders_subject orders_plane_seeded, orders_plane_alone;
+extern const struct orders_subject orders_plane_seeded, orders_plane_reserved, orders_plane_alone;
+extern const struct orders_subject *const orders_subjects[]; /* all of them, NULL at the end */
 
 struct orders_limits {
     unsigned depth;

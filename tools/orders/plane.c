@@ -9,7 +9,7 @@
 #define HOUR_MS 3600000u
 enum who { NOBODY, BOOT1, BOOT2, STRANGER, PEERS };
 enum { PLAIN, MOVED, NEARBY, ADDRS }; /* the addresses of a peer: told, told by identify, told by mDNS */
-enum what { SEED, TICK, JUDGE_COMES, JUDGE_GOES, MEASURED };
+enum what { SEED, TICK, JUDGE_COMES, JUDGE_GOES, MEASURED, CLIENT_COMES, CLIENT_GOES, WAIT };
 
 static const struct choice {
     const char *name, *event;
@@ -52,6 +52,9 @@ static const struct choice {
     {"the next timer fires", NULL, PG_SEED_EVENTS, NOBODY, TICK, 0, 0, 0, false, 0},
     {"somebody who could judge us comes", NULL, PG_SEED_EVENTS, NOBODY, JUDGE_COMES, 0, 0, 0, false, 0},
     {"the first is measured to be near", NULL, PG_SEED_EVENTS, BOOT1, MEASURED, 0, 0, 0, false, 0},
+    {"there is a relay client", NULL, PG_SEED_EVENTS, NOBODY, CLIENT_COMES, 0, 0, 0, false, 0},
+    {"there is no relay client", NULL, PG_SEED_EVENTS, NOBODY, CLIENT_GOES, 0, 0, 0, false, 0},
+    {"a second passes", NULL, PG_SEED_EVENTS, NOBODY, WAIT, 0, 0, 0, false, 0},
     {"who could judge us goes", NULL, PG_SEED_EVENTS, NOBODY, JUDGE_GOES, 0, 0, 0, false, 0},
 };
 
@@ -72,14 +75,18 @@ static struct notes {
     enum who asked;          /* last */
     bool out, granted, held_back; /* a request unanswered; a circuit stands; asked since the last release */
     uint64_t lease_end_us;
-    unsigned kad_out, judges;
-    bool judged, needed, stopping, ready;
+    unsigned judges;
+    bool kad_out; /* a bootstrap of Kademlia is out */
+    bool judged, needed, stopping, ready, client, waited;
     uint8_t nat;
     uint64_t commanded; /* a sum that no order changes */
     /* of the turn */
     const struct choice *now;
     unsigned did[PG_SEED_COMMANDS], before;
-    uint8_t from_phase, from_relay;
+    uint8_t from_phase, from_relay, was_nat;
+    bool was_ready;
+    uint64_t relay_before; /* its control and timers */
+    const char *fired;     /* the timer of a tick */
 } notes;
 
 static struct pg_peer_id id_of(enum who who)
@@ -124,6 +131,11 @@ static struct pg_instance *next(struct pg_scope *s, unsigned machine, const stru
 }
 
 /* Commands that an action has just appended, or that are polled: each is noted once, when it appears. */
+static bool is_alone(void)
+{
+    return !notes.peers[BOOT1].known && !notes.peers[BOOT2].known && !notes.peers[STRANGER].known;
+}
+
 static void commanded(const struct pg_seed_command *c)
 {
     uint64_t hash = orders_mix(7, (uint64_t)c->kind);
@@ -139,8 +151,10 @@ static void commanded(const struct pg_seed_command *c)
         notes.peers[notes.asked].failures++;
     } else if (c->kind == PG_DO_RELEASE_RELAY_RESERVATION)
         notes.out = notes.granted = notes.held_back = false;
-    else if (c->kind == PG_DO_KADEMLIA_BOOTSTRAP)
-        notes.kad_out++;
+    else if (c->kind == PG_DO_KADEMLIA_BOOTSTRAP) {
+        ORDERS_HOLDS(!notes.kad_out, "a bootstrap of Kademlia is asked for while one is out");
+        notes.kad_out = notes.now->kind != PG_SEED_CONNECTION_LOST; /* then nobody is there to answer */
+    }
 }
 
 /* Facts, as the notes have them. */
@@ -148,6 +162,11 @@ static void commanded(const struct pg_seed_command *c)
 static bool is_usable(enum who who)
 {
     return notes.peers[who].boot && notes.peers[who].up && notes.peers[who].addrs;
+}
+
+static bool can_reserve(void)
+{
+    return notes.client && (is_usable(BOOT1) || is_usable(BOOT2));
 }
 
 static int truth(const struct pg_machine *m, const void *self, unsigned fact)
@@ -162,9 +181,9 @@ static int truth(const struct pg_machine *m, const void *self, unsigned fact)
     if (strcmp(name, "circuit") == 0)
         return c->circuit;
     if (strcmp(name, "alone") == 0)
-        return !notes.peers[BOOT1].known && !notes.peers[BOOT2].known && !notes.peers[STRANGER].known;
+        return is_alone();
     if (strcmp(name, "usable") == 0)
-        return is_usable(BOOT1) || is_usable(BOOT2);
+        return can_reserve();
     if (strcmp(name, "ours") == 0)
         return c->who != NOBODY && c->who == notes.asked;
     return -1;
@@ -209,9 +228,9 @@ static void expected(const char *name, unsigned *least, unsigned *most)
     else if (strcmp(name, "kad.add") == 0)
         *least = *most = event_addrs();
     else if (strcmp(name, "hop.release") == 0) {
-        bool late = notes.now->kind == PG_SEED_RELAY_RESERVATION_ACCEPTED;
+        bool late = notes.now->kind == PG_SEED_RELAY_RESERVATION_ACCEPTED && notes.now->who == notes.asked;
         *least = notes.out || notes.granted || late;
-        *most = notes.held_back || late;
+        *most = (notes.held_back && notes.now->kind != PG_SEED_RELAY_RESERVATION_ACCEPTED) || late;
     }
 }
 
@@ -234,7 +253,7 @@ static void check_command(const char *action, const struct pg_seed_command *c, u
     else if (strcmp(action, "bootstrap.dial") == 0)
         good = c->addr == &bootstraps[n];
     else if (strcmp(action, "hop.reserve") == 0)
-        good = nearest_choice(who);
+        good = notes.client && nearest_choice(who);
     else if (strcmp(action, "hop.renew") == 0 || strcmp(action, "hop.release") == 0)
         good = who == notes.asked;
     else if (strcmp(action, "addr.advertise") == 0)
@@ -295,9 +314,10 @@ static void learn(const struct choice *c)
             break;
         memset(&notes.peers[c->who], 0, sizeof notes.peers[c->who]);
         notes.out = notes.out && notes.asked != c->who;
+        notes.kad_out = notes.kad_out && !(is_alone() && seeded && cp.phase.in.ctl.state == PG_PHASE_PARTICIPATING);
         break;
-    case PG_SEED_KADEMLIA_BOOTSTRAP_OK:
-    case PG_SEED_KADEMLIA_BOOTSTRAP_FAILED: notes.kad_out = 0; break;
+    case PG_SEED_KADEMLIA_BOOTSTRAP_OK: notes.ready = notes.ready || cp.phase.in.ctl.state != PG_PHASE_INITIALIZING; /* fall through */
+    case PG_SEED_KADEMLIA_BOOTSTRAP_FAILED: notes.kad_out = false; break;
     case PG_SEED_NAT_STATUS_CHANGED:
         notes.nat = c->nat;
         notes.judged = true;
@@ -371,6 +391,10 @@ static void do_choice(const struct choice *c)
     notes.now = c;
     memset(notes.did, 0, sizeof notes.did);
     notes.from_phase = cp.phase.in.ctl.state, notes.from_relay = cp.relay.in.ctl.state;
+    notes.was_ready = notes.ready, notes.was_nat = notes.nat;
+    notes.relay_before = orders_mix_instance(1, &cp.relay.in);
+    const struct pg_timer *due = scope.timers.used ? scope.timers.heap[1] : NULL;
+    notes.fired = c->what == TICK && due ? due->in->machine->timers[due->number] : "";
     bool was_stopping = notes.stopping;
     const struct pg_control before[3] = {cp.phase.in.ctl, cp.nat.in.ctl, cp.relay.in.ctl};
     switch (c->what) {
@@ -385,6 +409,9 @@ static void do_choice(const struct choice *c)
         break;
     case JUDGE_COMES: notes.judges = cp.judges = 1; break;
     case JUDGE_GOES: notes.judges = cp.judges = 0; break;
+    case WAIT: scope.now_us += 1000000, notes.waited = true; break;
+    case CLIENT_COMES:
+    case CLIENT_GOES: notes.client = cp.can_reserve = c->what == CLIENT_COMES; break;
     case MEASURED: {
         struct pg_peer_id id = id_of(c->who);
         pg_book_find(&cp.book, &id)->rtt_us = 5000;
@@ -414,10 +441,11 @@ static void begin(bool with_bootstraps)
     scope.next = next;
     memset(&notes, 0, sizeof notes);
     notes.judges = 1;
+    notes.client = true;
     struct pg_control_config config = {.listens = listens, .n_listens = 2, .bootstraps = bootstraps, .n_bootstraps = seeded ? 2 : 0,
                                        .exposed = exposed, .n_exposed = 2, .wanted = wanted, .n_wanted = 1, .seed = 7};
     pg_control_plane_init(&cp, &config, &scope);
-    cp.can_reserve = true;
+    cp.can_reserve = notes.client;
     cp.judges = notes.judges;
     do_choice(&start);
 }
@@ -425,6 +453,17 @@ static void begin(bool with_bootstraps)
 static void begin_seeded(void)
 {
     begin(true);
+}
+
+/* One that lasts 20 s: what comes late in a reservation's life would be many events away. */
+static void begin_reserved(void)
+{
+    static const char *const way[] = {"bootstrap.connected second", "nat.found_private", "hop.accepted by the second, for 20 s"};
+    begin(true);
+    for (unsigned i = 0; i < sizeof way / sizeof *way; i++)
+        for (unsigned n = 0; n < sizeof all / sizeof *all; n++)
+            if (strcmp(all[n].name, way[i]) == 0)
+                do_choice(&all[n]);
 }
 
 static void begin_alone(void)
@@ -437,12 +476,14 @@ static bool possible(unsigned n)
     const struct choice *c = &all[n];
     if (c->what == JUDGE_COMES || c->what == JUDGE_GOES)
         return (c->what == JUDGE_COMES) == !notes.judges;
+    if (c->what == CLIENT_COMES || c->what == CLIENT_GOES)
+        return (c->what == CLIENT_COMES) == !notes.client;
+    if (c->what == WAIT)
+        return !notes.waited && scope.timers.used && pg_timers_next(&scope) > scope.now_us + 1000000;
     if (c->what == TICK)
         return scope.timers.used > 0;
     if (c->what == MEASURED)
         return notes.peers[c->who].known && !notes.peers[c->who].near;
-    if (c->kind == PG_SEED_LISTENING_ON && c->circuit)
-        return notes.granted;
     if (c->kind == PG_SEED_CONNECTION_LOST)
         return notes.peers[c->who].known;
     if (c->kind == PG_SEED_BOOTSTRAP_CONNECTED)
@@ -501,39 +542,78 @@ static bool says_something(const struct choice *c)
     return false;
 }
 
-static void turn_holds(const struct choice *c)
+/* Who we are, and who knows of it. */
+static void phase_turn_holds(const struct choice *c)
 {
-    uint8_t phase = cp.phase.in.ctl.state, relay = cp.relay.in.ctl.state;
-    bool came = phase != notes.from_phase;
-    bool dialable = phase == PG_PHASE_PARTICIPATING && relay == PG_RELAY_HELD && notes.from_relay == PG_RELAY_ASKING;
-    bool again = c->what == TICK && phase == PG_PHASE_PARTICIPATING && !came && notes.did[PG_DO_PUBLISH_SERVICES];
-    bool round = phase == PG_PHASE_PARTICIPATING && notes.did[PG_DO_PUBLISH_SERVICES];
+    uint8_t phase = cp.phase.in.ctl.state, from = notes.from_phase;
+    bool came = phase != from, participates = phase == PG_PHASE_PARTICIPATING;
+    bool dialable = participates && cp.relay.in.ctl.state == PG_RELAY_HELD && notes.from_relay == PG_RELAY_ASKING;
+    bool again = strcmp(notes.fired, "republish") == 0;
+    bool first = participates && c->kind == PG_SEED_KADEMLIA_BOOTSTRAP_OK && !notes.was_ready;
+    bool publishes = (came && participates) || dialable || again || first;
+    uint64_t left = 0;
     gives("node.started", PG_DO_LISTEN, c->kind == PG_SEED_NODE_STARTED ? 2 : 0);
     gives("node.started", PG_DO_DIAL, c->kind == PG_SEED_NODE_STARTED && seeded ? 2 : 0);
     gives("the end", PG_DO_SHUTDOWN, c->kind == PG_SEED_SHUTDOWN_REQUESTED);
     gives("a circuit that stands", PG_DO_ADD_EXTERNAL_ADDRESS, c->kind == PG_SEED_LISTENING_ON && c->circuit);
     gives("addresses that are told", PG_DO_KADEMLIA_ADD_ADDRESS, c->kind == PG_SEED_MDNS_EXPIRED ? 0 : event_addrs());
-    if ((came && phase == PG_PHASE_PARTICIPATING) || dialable || again || round) {
-        gives("publishing", PG_DO_PUBLISH_SERVICES, 1);
-        gives("publishing", PG_DO_KADEMLIA_START_PROVIDING, 2);
-        gives("publishing", PG_DO_KADEMLIA_PUT_RECORD, 2);
-    }
-    if (came && phase == PG_PHASE_PARTICIPATING)
-        gives("participating", PG_DO_KADEMLIA_GET_PROVIDERS, 1);
-    if (came && phase == PG_PHASE_DISCOVERING)
+    gives("publishing", PG_DO_PUBLISH_SERVICES, publishes);
+    gives("publishing", PG_DO_KADEMLIA_START_PROVIDING, publishes ? 2 : 0);
+    gives("publishing", PG_DO_KADEMLIA_PUT_RECORD, publishes ? 2 : 0);
+    gives("participating", PG_DO_KADEMLIA_GET_PROVIDERS, (came && participates) || first);
+    if (came && phase == PG_PHASE_DISCOVERING) {
         gives("discovering", PG_DO_KADEMLIA_BOOTSTRAP, 1);
-    if (came && phase == PG_PHASE_DISCOVERING)
         notes.ready = false;
-    notes.ready = notes.ready || c->kind == PG_SEED_KADEMLIA_BOOTSTRAP_OK;
+        ORDERS_HOLDS(orders_runs(&cp.phase.in, "discovery", &left) && left == 30000000, "discovering, and the deadline is not anew");
+    }
+    if (from == PG_PHASE_DISCOVERING && c->kind == PG_SEED_KADEMLIA_BOOTSTRAP_OK)
+        ORDERS_HOLDS(participates == (notes.judged || !notes.judges), "kad.ready: %s for a verdict that %s come", participates ? "no waiting" : "waiting",
+                     notes.judges ? "may" : "cannot");
+    if (from == PG_PHASE_PARTICIPATING && c->kind == PG_SEED_CONNECTION_LOST && !c->remaining)
+        ORDERS_HOLDS((phase == PG_PHASE_DISCOVERING) == (is_alone() && seeded), "peer.lost: %s", is_alone() ? "nobody is left" : "somebody is left");
+    if (((c->kind == PG_SEED_BOOTSTRAP_CONNECTED && seeded) || again))
+        ORDERS_HOLDS(notes.ready || notes.kad_out, "Kademlia is not ready, and nobody is asked");
+    if (from == PG_PHASE_PARTICIPATING && !came && notes.was_ready)
+        gives("Kademlia is ready", PG_DO_KADEMLIA_BOOTSTRAP, 0);
+    if (strcmp(notes.fired, "discovery") == 0 || (c->kind == PG_SEED_DISCOVERY_TIMEOUT && came))
+        ORDERS_HOLDS(notes.did[PG_DO_LOG] > 0, "the discovery deadline: nobody is told of it");
+}
+
+/* A reservation: asked for when it is needed and possible, kept by nobody else's doing, given back when it is not needed. */
+static void relay_turn_holds(const struct choice *c)
+{
+    uint8_t relay = cp.relay.in.ctl.state, from = notes.from_relay;
+    bool had = from == PG_RELAY_ASKING || from == PG_RELAY_HELD || from == PG_RELAY_RENEWING;
+    bool accepted = c->kind == PG_SEED_RELAY_RESERVATION_ACCEPTED, refused = c->kind == PG_SEED_RELAY_RESERVATION_FAILED;
+    bool lost = c->kind == PG_SEED_CONNECTION_LOST && !c->remaining;
+    bool asks = c->kind == PG_SEED_BOOTSTRAP_CONNECTED || c->kind == PG_SEED_PEER_IDENTIFIED ||
+                (c->kind == PG_SEED_NAT_STATUS_CHANGED && c->nat == PG_SEED_NAT_PRIVATE && notes.was_nat != PG_SEED_NAT_PRIVATE && from == PG_RELAY_IDLE) ||
+                strcmp(notes.fired, "rest") == 0;
+    uint64_t left = 0;
+    if (asks && can_reserve() && notes.needed)
+        ORDERS_HOLDS(relay != PG_RELAY_IDLE, "%s: a reservation is needed and possible, and nobody asks for it", c->name);
+    if ((accepted || refused || lost) && c->who != notes.asked)
+        ORDERS_HOLDS(orders_mix_instance(1, &cp.relay.in) == notes.relay_before, "%s: it is not about us, and moves our reservation", c->name);
+    if (accepted && c->who == notes.asked && relay != PG_RELAY_HELD)
+        ORDERS_HOLDS(!notes.granted, "a reservation that nobody waits for is kept");
+    if (accepted && c->who == notes.asked && relay == PG_RELAY_HELD)
+        ORDERS_HOLDS(orders_runs(&cp.relay.in, "refresh", &left) && left * 100 > (notes.lease_end_us - scope.now_us) * 74, "a new lease, and it is renewed as the old one");
+    if (accepted && c->who == notes.asked && had && from != PG_RELAY_HELD)
+        ORDERS_HOLDS(cp.relay.attempts == 0, "granted, and %u attempts are counted", cp.relay.attempts);
+    if ((refused || lost) && c->who == notes.asked && had)
+        ORDERS_HOLDS(relay == PG_RELAY_RESTING, "%s: and no rest is taken", c->name);
+    if (c->kind == PG_SEED_NAT_STATUS_CHANGED && had && relay == PG_RELAY_IDLE)
+        gives("what is given back", PG_DO_LOG, 2);
+    if (strcmp(notes.fired, "answer") == 0)
+        ORDERS_HOLDS(notes.did[PG_DO_LOG] > 0, "no answer: nobody is told of it");
+}
+
+static void turn_holds(const struct choice *c)
+{
+    phase_turn_holds(c);
+    relay_turn_holds(c);
     if (says_something(c))
         ORDERS_HOLDS(notes.did[PG_DO_LOG] > 0, "%s: nobody is told of it", c->name);
-    /* What makes a reservation possible asks for one at once, when it is needed and nobody rests. */
-    bool asks = c->kind == PG_SEED_BOOTSTRAP_CONNECTED || c->kind == PG_SEED_PEER_IDENTIFIED ||
-                (c->kind == PG_SEED_NAT_STATUS_CHANGED && c->nat == PG_SEED_NAT_PRIVATE && notes.from_relay == PG_RELAY_IDLE);
-    if (asks && (is_usable(BOOT1) || is_usable(BOOT2)) && notes.needed)
-        ORDERS_HOLDS(relay != PG_RELAY_IDLE, "%s: a reservation is needed and possible, and nobody asks for it", c->name);
-    if (c->kind == PG_SEED_RELAY_RESERVATION_ACCEPTED && c->who == notes.asked && relay != PG_RELAY_HELD)
-        ORDERS_HOLDS(!notes.granted, "a reservation that nobody waits for is kept");
 }
 
 /* What holds between turns. */
@@ -605,8 +685,8 @@ static void check(void)
     ORDERS_HOLDS((p == PG_PHASE_STOPPING) == notes.stopping, "phase is %s, and the end was %s asked for", phase->machine->states[p], notes.stopping ? "" : "not");
     ORDERS_HOLDS(cp.nat.in.ctl.state == notes.nat, "nat is %s, which is not the last verdict", cp.nat.in.machine->states[cp.nat.in.ctl.state]);
     ORDERS_HOLDS(notes.stopping || orders_has(phase, "judged") == notes.judged, "judged is not so");
-    ORDERS_HOLDS(!orders_has(phase, "ready") || notes.ready || notes.stopping, "ready, and no bootstrap of Kademlia has succeeded");
-    ORDERS_HOLDS(!orders_has(phase, "asked") || notes.kad_out > 0 || notes.stopping, "asked, and no bootstrap of Kademlia is out");
+    ORDERS_HOLDS(orders_has(phase, "ready") == notes.ready || notes.stopping, "ready is not whether Kademlia has succeeded since");
+    ORDERS_HOLDS(orders_has(phase, "asked") == notes.kad_out || notes.stopping, "asked, and a bootstrap of Kademlia is %s", notes.kad_out ? "out" : "not out");
 }
 
 static uint64_t state(bool exact)
@@ -627,16 +707,18 @@ static uint64_t state(bool exact)
     }
     hash = orders_mix(orders_mix(hash, book), cp.book.used);
     hash = orders_mix(orders_mix(hash, who_is(&cp.relay.peer)), cp.relay.attempts);
-    hash = orders_mix(orders_mix(hash, cp.relay.asked), cp.judges);
+    hash = orders_mix(orders_mix(hash, cp.relay.asked), cp.judges | (unsigned)cp.can_reserve << 8);
     if (!exact)
         return orders_mix(hash, notes.commanded);
-    hash = orders_mix(orders_mix(hash, (uint64_t)notes.out | (uint64_t)notes.granted << 1 | (uint64_t)notes.held_back << 2 | (uint64_t)notes.ready << 3), notes.kad_out > 0);
+    hash = orders_mix(orders_mix(hash, (uint64_t)notes.out | (uint64_t)notes.granted << 1 | (uint64_t)notes.held_back << 2 | (uint64_t)notes.ready << 3), (uint64_t)notes.kad_out | (uint64_t)notes.waited << 1);
     return orders_mix(hash, notes.granted ? notes.lease_end_us - scope.now_us : 0);
 }
 
+static const char *const machines[] = {"phase", "nat", "relay", NULL};
 #define PLANE(title, start) \
-    {.name = title, .system = "node", .n_choices = sizeof all / sizeof *all, .choice = choice_name, .event = choice_event, .begin = start, \
+    {.name = title, .machines = machines, .system = "node", .n_choices = sizeof all / sizeof *all, .choice = choice_name, .event = choice_event, .begin = start, \
      .possible = possible, .apply = apply, .check = check, .state = state, .truth = truth, .group = group, .before_act = before_act, \
      .after_act = after_act}
 const struct orders_subject orders_plane_seeded = PLANE("control plane with bootstrap peers", begin_seeded);
+const struct orders_subject orders_plane_reserved = PLANE("control plane with a reservation", begin_reserved);
 const struct orders_subject orders_plane_alone = PLANE("control plane without bootstrap peers", begin_alone);

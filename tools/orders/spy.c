@@ -62,6 +62,10 @@ void __wrap_pg_instance_init(struct pg_instance *, const struct pg_machine *, co
 void __wrap_pg_instance_init(struct pg_instance *in, const struct pg_machine *m, const struct pg_binding *binding, void *self,
                              struct pg_scope *scope, struct pg_timer *timers, struct pg_instance *owner, uint32_t key)
 {
+    if (!orders_running) { /* somebody else's instances */
+        __real_pg_instance_init(in, m, binding, self, scope, timers, owner, key);
+        return;
+    }
     real[m->id] = binding;
     machines[m->id] = m;
     __real_pg_instance_init(in, m, &spies[m->id], self, scope, timers, owner, key);

@@ -2,7 +2,11 @@
  * Called by mutants.c; whatever else runs the shipped tables is added to the list at the end.
  * Serves design section 7, points 2, 5 and 7. */
 #include "mutants.h"
+#include "orders.h"
 #include <stdio.h>
+#include <string.h>
+
+enum { ORDERS_DEPTH = 5, ORDERS_SECONDS = 60 }; /* of one mutant and subject */
 
 struct systems systems;
 
@@ -33,5 +37,19 @@ static bool systems_kill(const struct mutant *x, char *how, size_t room)
     return false;
 }
 
-const struct killer killers[] = {{"systems", systems_kill}};
+/* The real core with its data on the broken tables: nothing but what it has been told and what it then holds and orders. */
+static bool orders_kill(const struct mutant *x, char *how, size_t room)
+{
+    for (const struct orders_subject *const *s = orders_subjects; *s; s++)
+        for (const char *const *name = (*s)->machines; *name; name++) {
+            if (strcmp(*name, x->machine->name) != 0)
+                continue;
+            snprintf(how, room, "orders of the %s", (*s)->name);
+            if (orders_explore(*s, &(struct orders_limits){.depth = ORDERS_DEPTH, .seconds = ORDERS_SECONDS, .quiet = true}).failed)
+                return true;
+        }
+    return false;
+}
+
+const struct killer killers[] = {{"systems", systems_kill}, {"orders", orders_kill}};
 const unsigned n_killers = sizeof killers / sizeof *killers;
