@@ -49,6 +49,12 @@ fuzz: build-fuzz/build.ninja
 	$(PYTHON) tests/fuzz/corpus.py expand build-fuzz/corpus
 	for target in build-fuzz/fuzz/fuzz_*; do own=build-fuzz/corpus/$$(basename $$target); mkdir -p $$own && echo $$target && \
 	    $$target -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -artifact_prefix=build-fuzz/ $$own || exit 1; done
+# Long runs that are no part of make test: end-to-end tests under valgrind, and under ThreadSanitizer.
+valgrind: all
+	$(PYTHON) tools/valgrind.py build
+tsan: build-tsan/build.ninja
+	cmake --build build-tsan --target punchgate
+	PG_BUILD=$(CURDIR)/build-tsan PG_ROOT=$(CURDIR) PYTHONPATH=$(CURDIR) $(PYTHON) tests/e2e/tunnel_test.py
 lint:
 	$(PYTHON) tools/lint/lint.py
 # A page for each machine with its drawing, made from the tables; docs/machines is a copy to look at, and is not committed.
@@ -70,4 +76,4 @@ build/build.ninja:
 build-%/build.ninja:
 	cmake --preset $*
 
-.PHONY: all demo test unit e2e dev verify mutants interop sim golden bench fuzz lint docs format install clean
+.PHONY: all demo test unit e2e dev verify mutants interop sim golden bench fuzz valgrind tsan lint docs format install clean

@@ -23,7 +23,8 @@ import traceback
 
 ROOT = pathlib.Path(os.environ.get("PG_ROOT", pathlib.Path(__file__).resolve().parents[2]))
 PUNCHGATE = str((pathlib.Path(os.environ.get("PG_BUILD", ROOT / "build")) / "punchgate").resolve())
-PATIENCE = 20  # seconds for anything that normally takes a fraction of one
+# Seconds for anything that normally takes a fraction of one; more of them under valgrind.
+PATIENCE = 20 * int(os.environ.get("PG_PATIENCE", "1"))
 LINE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) +(ERROR|WARN|INFO|DEBUG|TRACE) ([\w:]+): (.*)")
 FIELD = re.compile(r'(?:^| )(\w+)=("(?:[^"\\]|\\.)*"|.*?)(?= \w+=|$)')
 BROKEN = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "runtime error:", "Assertion")
