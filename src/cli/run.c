@@ -102,6 +102,11 @@ static bool configure_peer(struct run *r)
     for (size_t i = 0; i < v->bootstrap.n; i++)
         if (pg_multiaddr_parse(&c->node.bootstraps[c->node.n_bootstraps++], pg_text(v->bootstrap.at[i])) != PG_OK)
             return false;
+    const struct pg_strings *externals[] = {&v->external, &v->external_address};
+    for (size_t list = 0; list < 2; list++)
+        for (size_t i = 0; i < externals[list]->n && c->node.n_externals < PG_MAX_EXTERNALS; i++)
+            if (pg_multiaddr_parse(&c->node.externals[c->node.n_externals++], pg_text(externals[list]->at[i])) != PG_OK)
+                return false;
     for (size_t i = 0; i < v->expose.n; i++) {
         struct pg_expose_text e;
         if (pg_expose_parse(pg_text(v->expose.at[i]), &e) != PG_OK)

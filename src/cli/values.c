@@ -42,6 +42,13 @@ static bool has_code(const struct pg_multiaddr *addr, enum pg_ma_code code)
     return false;
 }
 
+static bool first_is(const struct pg_multiaddr *addr, enum pg_ma_code code)
+{
+    struct pg_ma_part part;
+    size_t offset = 0;
+    return pg_multiaddr_next(addr, &offset, &part) && part.code == (uint32_t)code;
+}
+
 static bool check_listen(struct pg_bytes text, struct pg_line *why)
 {
     struct pg_multiaddr addr;
@@ -148,6 +155,30 @@ static bool check_tunnel(struct pg_bytes text, struct pg_line *why)
     if (err != PG_OK) {
         pg_line_put(why, "what stands before the first colon is ");
         return refuse_err(why, err, WRITE_TUNNEL);
+    }
+    return true;
+}
+
+/* What others may dial; it is told to them as it stands. */
+static bool check_external(struct pg_bytes text, struct pg_line *why)
+{
+    static const char instead[] = "; write the address that others dial, for example /ip4/192.0.2.7/tcp/4001 or /dns4/NAME/tcp/4001";
+    struct pg_multiaddr addr;
+    struct pg_endpoint at;
+    struct pg_peer_id id;
+    if (!check_dial(text, why)) {
+        return false;
+    }
+    (void)pg_multiaddr_parse(&addr, text);
+    pg_multiaddr_peer(&addr, &id);
+    if (id.len > 0) {
+        return refuse(why, "it names a peer, and can only be our own", "; leave out /p2p and what follows");
+    }
+    if (first_is(&addr, PG_MA_DNSADDR)) {
+        return refuse(why, "a list of addresses, not one", instead);
+    }
+    if (pg_multiaddr_tcp(&addr, &at, NULL) == PG_OK && pg_endpoint_is_unspecified(&at)) {
+        return refuse(why, "not an address that can be dialled", instead);
     }
     return true;
 }
@@ -315,6 +346,7 @@ bool pg_value_read(const struct pg_option_info *option, const char *text, uint64
     case PG_KIND_BOOTSTRAP: return check_dial(pg_text(text), why);
     case PG_KIND_EXPOSE: return check_expose(pg_text(text), why);
     case PG_KIND_TUNNEL: return check_tunnel(pg_text(text), why);
+    case PG_KIND_EXTERNAL: return check_external(pg_text(text), why);
     case PG_KIND_NAMESERVER: return check_name_server(text, why);
     case PG_KIND_PATH:
     case PG_KIND_CONTROL: return true; /* whether the file is as it must be shows when it is opened */

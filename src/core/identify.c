@@ -2,6 +2,7 @@
  * Source: libp2p/specs identify/README.md. */
 #include "core/node_internal.h"
 
+#include "core/offered.h"
 #include "identify.pb.gen.h"
 #include "protocols.gen.h"
 #include "wire/cursor.h"
@@ -30,8 +31,10 @@ static bool put_message(struct pg_session *s, struct pg_writer *out)
                                .agent_version = PG_LIT(PG_AGENT)};
     pg_multiaddr_from_tcp(&observed, &s->conn->remote);
     m.observed_addr = pg_bytes(observed.at, observed.len);
-    for (uint32_t i = 0; i < n->n_addrs; i++)
-        m.listen_addrs[m.n_listen_addrs++] = pg_bytes(n->addrs[i].at, n->addrs[i].len);
+    struct pg_multiaddr addrs[PG_NODE_ADDRS];
+    uint32_t n_addrs = pg_node_addrs(n, addrs);
+    for (uint32_t i = 0; i < n_addrs; i++)
+        m.listen_addrs[m.n_listen_addrs++] = pg_bytes(addrs[i].at, addrs[i].len);
     for (uint32_t i = 0; i < n->n_handlers; i++)
         m.protocols[m.n_protocols++] = n->handlers[i]->protocol;
     pg_pb_identify_write_framed(&m, out);
@@ -92,15 +95,18 @@ void pg_identify_push(struct pg_node *n)
 static void learn(struct pg_session *s, const struct pg_pb_identify *m)
 {
     struct pg_node *n = s->node;
-    struct pg_multiaddr addrs[64];
+    struct pg_multiaddr addrs[64], own[PG_NODE_ADDRS];
+    struct pg_offer offer = {&s->conn->peer, pg_identity_peer_id(n->config.identity), &s->conn->remote, own, pg_node_addrs(n, own)};
     uint32_t n_addrs = 0;
     if (m->has_agent_version)
         pg_bytes_text(s->agent, sizeof s->agent, m->agent_version);
     if (m->has_observed_addr && pg_multiaddr_read(&s->observed, m->observed_addr) == PG_OK)
         pg_multiaddr_strip_p2p(&s->observed);
     for (uint32_t i = 0; i < m->n_listen_addrs && n_addrs < 64; i++)
-        if (pg_multiaddr_read(&addrs[n_addrs], m->listen_addrs[i]) == PG_OK)
+        if (pg_multiaddr_read(&addrs[n_addrs], m->listen_addrs[i]) == PG_OK && pg_offer_good(&offer, &addrs[n_addrs]))
             n_addrs++;
+    if (n_addrs < m->n_listen_addrs)
+        pg_log_addresses_passed_over(n->log, pg_text(s->peer_text), m->n_listen_addrs - n_addrs);
     pg_log_identified(n->log, pg_text(s->peer_text), pg_text(s->agent));
     pg_node_control_peer_identified(s, addrs, n_addrs);
 }

@@ -564,13 +564,25 @@ uint64_t pg_node_random(struct pg_node *n)
     return z ^ (z >> 31);
 }
 
+uint32_t pg_node_addrs(const struct pg_node *n, struct pg_multiaddr out[PG_NODE_ADDRS])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->config.n_externals + n->n_addrs && count < PG_NODE_ADDRS; i++) {
+        const struct pg_multiaddr *addr = i < n->config.n_externals ? &n->config.externals[i] : &n->addrs[i - n->config.n_externals];
+        uint32_t same = 0;
+        while (same < count && !pg_multiaddr_equal(&out[same], addr))
+            same++;
+        if (same == count)
+            out[count++] = *addr;
+    }
+    return count;
+}
+
 void pg_node_view(struct pg_node *n, struct pg_node_view *v)
 {
     *v = (struct pg_node_view){.phase = pg_control_plane_phase(&n->control), .nat = pg_control_plane_nat(&n->control),
                                .relay = pg_control_plane_relay(&n->control)};
-    for (uint32_t i = 0; i < n->n_addrs; i++) {
-        v->addrs[v->n_addrs] = n->addrs[i];
-        if (pg_multiaddr_append_p2p(&v->addrs[v->n_addrs], pg_identity_peer_id(n->config.identity)))
-            v->n_addrs++;
-    }
+    v->n_addrs = pg_node_addrs(n, v->addrs);
+    for (uint32_t i = 0; i < v->n_addrs; i++)
+        (void)pg_multiaddr_append_p2p(&v->addrs[i], pg_identity_peer_id(n->config.identity));
 }

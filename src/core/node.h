@@ -14,6 +14,8 @@
 #define PG_PROTOCOL_VERSION "/punchgate/id/1.0.0"
 #define PG_MAX_LISTENS 16u
 #define PG_MAX_BOOTSTRAPS 32u
+#define PG_MAX_EXTERNALS 32u
+#define PG_NODE_ADDRS 64u
 #define PG_MAX_CONTACTS 128u
 #define PG_CONTACT_ADDRS 16u
 
@@ -58,6 +60,8 @@ struct pg_node_config {
     uint32_t n_listens;
     struct pg_multiaddr bootstraps[PG_MAX_BOOTSTRAPS];
     uint32_t n_bootstraps;
+    struct pg_multiaddr externals[PG_MAX_EXTERNALS]; /* where others reach us, as the user says */
+    uint32_t n_externals;
     int nat_status;               /* -1 private, 1 public, 0 to be found out */
     uint64_t seed;                /* of everything random that is no secret */
     uint64_t hash_seed;           /* of tables whose keys peers choose; unlike all from `seed` nobody outside sees a trace of it */
@@ -131,7 +135,7 @@ bool pg_session_is_up(const struct pg_session *);
 
 struct pg_node_view {
     const char *phase, *nat, *relay; /* the seed's names */
-    struct pg_multiaddr addrs[64];   /* reachable, with our peer id */
+    struct pg_multiaddr addrs[PG_NODE_ADDRS]; /* reachable, with our peer id; those that the user has named first */
     uint32_t n_addrs;
 };
 void pg_node_view(struct pg_node *, struct pg_node_view *);

@@ -139,6 +139,8 @@ struct pg_node {
     bool started, may_dial, ready, stopping, stopped;
 };
 
+/* Everything that is told to others, what the user has named first. */
+uint32_t pg_node_addrs(const struct pg_node *, struct pg_multiaddr out[PG_NODE_ADDRS]);
 /* Starts a listener for peers, as the seed's Listen says. */
 void pg_node_listen(struct pg_node *, const struct pg_multiaddr *);
 

@@ -1,4 +1,7 @@
 """Identify over the real wire: pushes are taken, broken ones cost their stream only."""
+import json
+import socket
+
 from dialer import FIN, Dialer, field, uvarint
 from peers import main, same, test, until, want
 
@@ -34,6 +37,39 @@ def a_push_is_taken(bed):
     scene.push(field(6, b"pusher/1.0"))
     scene.peer.saw("peer identified", agent="pusher/1.0")
     scene.lives()
+
+
+def packed(family, address, port):
+    code, kind = {4: (b"\x04", socket.AF_INET), 6: (b"\x29", socket.AF_INET6)}[family]
+    return code + socket.inet_pton(kind, address) + b"\x06" + port.to_bytes(2, "big")
+
+
+@test
+def addresses_that_a_peer_has_no_business_with_are_passed_over(bed):
+    scene = Scene(bed)
+    service = bed.service(lambda client: client.recv(1))
+    bad = [packed(4, "0.0.0.0", service.port), packed(6, "::", service.port), packed(6, "::ffff:127.0.0.1", service.port),
+           packed(4, "169.254.169.254", 80), packed(4, "224.0.0.251", 80), packed(4, "127.0.0.1", scene.peer.port),
+           b"\x36\x0dprinter.local\x06\x00\x50", packed(4, "127.0.0.1", 0)]
+    scene.push(b"".join(field(2, a) for a in [*bad, packed(4, "127.0.0.1", 4001), packed(4, "8.8.8.8", 4001)]) + field(6, b"liar/1.0"))
+    scene.peer.saw("addresses of a peer passed over", peer=scene.dialer.key.peer_id, count=len(bad))
+    scene.lives()
+    same((service.clients, scene.peer.find("dialing")), (0, []), "dials")
+
+
+@test
+def addresses_named_as_external_are_told_at_once_and_first(bed):
+    outside = ["/ip4/192.0.2.7/tcp/4001", "/dns4/home.example.org/tcp/4001", "/ip6/2001:db8::7/tcp/4001"]
+    peer = bed.peer("announcer", "--external", outside[0], "--external", outside[1], "--external-address", outside[2])
+    same(peer.addrs[:3], [f"{a}/p2p/{peer.id}" for a in outside])
+    said = bed.run("identify", peer.addrs[3], "--json")[1]
+    same(json.loads(said)["listen_addrs"][:3], outside)
+    for wrong, why in (("/ip4/0.0.0.0/tcp/1", "not an address that can be dialled"), ("/ip4/192.0.2.7/tcp/0", "port 0"),
+                       ("/dnsaddr/example.org", "a list of addresses"), (f"{outside[0]}/p2p/{peer.id}", "leave out /p2p"),
+                       (f"{outside[0]}/p2p/{peer.id}/p2p-circuit", "relay circuits"), ("192.0.2.7:1", "not a multiaddr")):
+        for option in ("--external", "--external-address"):
+            status, _, error = bed.run(option, wrong)
+            want(status == 2 and option in error and why in error, error)
 
 
 @test
