@@ -65,12 +65,14 @@ static void run_listen(struct pg_loop *l, const struct pg_command *c)
 static void run_dial(const struct pg_command *c)
 {
     struct os_link *o = c->link->os;
-    int fd = pg_socket_dial(&o->remote, &c->from, c->mode, o->loop->congestion);
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%.*s", (int)c->path.len, (const char *)c->path.at);
+    int fd = c->path.len ? pg_socket_dial_unix(path) : pg_socket_dial(&o->remote, &c->from, c->mode, o->loop->congestion);
     if (fd < 0) {
         int why = errno;
         if (pg_os_try_next(o))
             return;
-        pg_os_lost(o, pg_socket_error(why), strerror(why));
+        pg_os_lost(o, pg_socket_error(why), c->path.len && why == EAGAIN ? "its queue of connections is full" : strerror(why));
         return;
     }
     o->read_fd = o->write_fd = fd;

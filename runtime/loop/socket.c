@@ -162,7 +162,7 @@ int pg_socket_listen_unix(const char *path)
     mode_t before = umask(0177);
     int bound = bind(fd, (struct sockaddr *)&a, sizeof a);
     umask(before);
-    if (bound == 0 && listen(fd, 16) == 0)
+    if (bound == 0 && listen(fd, 1024) == 0)
         return fd;
     int why = errno;
     close(fd);
@@ -202,6 +202,23 @@ int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *f
     if (fd < 0 && from->family && (errno == EADDRNOTAVAIL || errno == EADDRINUSE || errno == EINVAL))
         fd = try_dial(remote, &(struct pg_endpoint){0}, dial_kind, usual);
     return fd;
+}
+
+int pg_socket_dial_unix(const char *path)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof a.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(a.sun_path, path, strlen(path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
+        return fd;
+    int why = errno; /* EAGAIN: as many wait already as the service has room for; there is no EINPROGRESS here */
+    close(fd);
+    errno = why;
+    return -1;
 }
 
 int pg_socket_error(int error_number)

@@ -14,7 +14,7 @@ struct part {
 };
 
 struct parts {
-    struct part head, name, host, port;
+    struct part head, name, host, port, path, allow;
 };
 
 static struct pg_bytes slice(struct part p)
@@ -29,24 +29,29 @@ static struct pg_bytes slice(struct part p)
     action head_from { s->head.from = p; }
     action head_to   { s->head.to = p; }
     action name_from { s->name.from = p; }
-    action name_to   { s->name.to = p; }
+    action name_to   { s->name.to = p; s->path.from = s->allow.from = NULL; }
     action host_from { s->host.from = p; }
     action host_to   { s->host.to = p; }
     action port_from { s->port.from = p; }
+    action path_from { s->path.from = p; }
+    action allow_from { if (!s->allow.from) s->allow.from = p; }
 
     bare    = (alnum | [._\-])+ >host_from;
     address = '[' (alnum | [:.%_\-])+ >host_from;
-    port    = ':' @host_to (any - [:@])* >port_from >/port_from;
+    port    = ':' @host_to (any - [:@,])* >port_from >/port_from;
     # ']' belongs to nobody: the host ends before it, its ':' comes behind it
-    target  = bare port | address ']' @host_to ':' (any - [:@])* >port_from >/port_from;
+    target  = bare port | address ']' @host_to ':' (any - [:@,])* >port_from >/port_from;
+    # A socket of this machine. `unix` may be the name of a host, too: what follows its ':' tells them apart.
+    local   = 'unix:' '/' >path_from (any - [@,])*;
+    allow   = ( ',' >allow_from 'allow=' [^,]* )*;
 
     name    = (any - '=')* >name_from;
-    expose := name '=' @name_to target;
+    expose := name '=' @name_to ( target | local ) allow;
 
     # A peer id has no ':' in it. An address may (IPv6), but ends at the first ':' that follows a /p2p/ID.
     ended   = any* '/p2p/' alnum+;
     peer    = (any - [:/]) (any - ':')* | ('/' any* & ended) - (ended ':' any*);
-    tunnel := peer >head_from ':' @head_to any* >name_from '@' @name_to target;
+    tunnel := peer >head_from ':' @head_to any* >name_from '@' @name_to ( target | local ) allow;
 
     pipe   := any+ >head_from ':' @head_to (any - ':')* >name_from >/name_from;
 
@@ -59,7 +64,8 @@ static bool fits(int cs, struct pg_bytes text, struct parts *s)
     const uint8_t *p = text.at, *pe = text.at + text.len, *eof = pe;
     *s = (struct parts){.name = {p, p}};
     %% write exec;
-    s->port.to = pe;
+    s->allow.to = pe;
+    s->port.to = s->path.to = s->allow.from ? s->allow.from : pe;
     return cs >= spec_text_first_final;
 }
 
@@ -92,6 +98,30 @@ static enum pg_err number(struct pg_bytes text, uint16_t least, uint16_t *port)
     return text.len == 0 || v < least ? PG_ERR_PORT_BAD : PG_OK;
 }
 
+/* HOST:PORT or unix:/PATH. */
+static enum pg_err place(const struct parts *s, uint16_t least, struct pg_bytes *host, uint16_t *port, struct pg_bytes *path)
+{
+    if (!s->path.from) {
+        *host = slice(s->host);
+        return number(slice(s->port), least, port);
+    }
+    *path = slice(s->path);
+    return path->len > PG_SOCKET_PATH_MAX ? PG_ERR_SOCKET_PATH_LONG : PG_OK;
+}
+
+bool pg_allow_next(struct pg_bytes *rest, struct pg_bytes *peer)
+{
+    static const size_t key = sizeof ",allow=" - 1;
+    if (rest->len < key)
+        return false;
+    *peer = pg_bytes_skip(*rest, key);
+    const uint8_t *comma = peer->len ? memchr(peer->at, ',', peer->len) : NULL;
+    if (comma)
+        peer->len = (size_t)(comma - peer->at);
+    *rest = pg_bytes_skip(*rest, key + peer->len);
+    return true;
+}
+
 enum pg_err pg_expose_parse(struct pg_bytes text, struct pg_expose_text *out)
 {
     struct parts s;
@@ -100,9 +130,10 @@ enum pg_err pg_expose_parse(struct pg_bytes text, struct pg_expose_text *out)
     if (text.len == 0 || !fits(spec_text_en_expose, text, &s))
         return PG_ERR_EXPOSE_BAD;
     out->name = slice(s.name);
-    out->host = slice(s.host);
+    if (s.allow.from)
+        out->allow = slice(s.allow);
     TRY(check_name(out->name));
-    return number(slice(s.port), 1, &out->port);
+    return place(&s, 1, &out->host, &out->port, &out->path);
 }
 
 enum pg_err pg_tunnel_parse(struct pg_bytes text, struct pg_tunnel_text *out)
@@ -114,9 +145,9 @@ enum pg_err pg_tunnel_parse(struct pg_bytes text, struct pg_tunnel_text *out)
         return PG_ERR_TUNNEL_BAD;
     out->peer = slice(s.head);
     out->service = slice(s.name);
-    out->host = slice(s.host);
     TRY(check_name(out->service));
-    return number(slice(s.port), 0, &out->port);
+    TRY(place(&s, 0, &out->host, &out->port, &out->path));
+    return s.allow.from ? PG_ERR_TUNNEL_ALLOW : PG_OK;
 }
 
 enum pg_err pg_pipe_parse(struct pg_bytes text, struct pg_pipe_text *out)

@@ -111,14 +111,18 @@ static bool configure_peer(struct run *r)
         struct pg_expose_text e;
         if (pg_expose_parse(pg_text(v->expose.at[i]), &e) != PG_OK)
             return false;
-        r->exposed[c->n_exposed++] = (struct pg_peer_expose){e.name, e.host, e.port};
+        struct pg_peer_expose *is = &r->exposed[c->n_exposed++];
+        *is = (struct pg_peer_expose){.name = e.name, .host = e.host, .path = e.path, .port = e.port};
+        for (struct pg_bytes peer; is->n_allowed < PG_EXPOSE_ALLOWED && pg_allow_next(&e.allow, &peer);)
+            if (pg_peer_id_parse(&is->allowed[is->n_allowed++], peer) != PG_OK)
+                return false;
     }
     for (size_t i = 0; i < v->tunnel.n; i++) {
         struct pg_tunnel_text t;
         struct pg_peer_forward *f = &r->forwards[c->n_forwards++];
         if (pg_tunnel_parse(pg_text(v->tunnel.at[i]), &t) != PG_OK)
             return false;
-        *f = (struct pg_peer_forward){.service = t.service, .host = t.host, .port = t.port};
+        *f = (struct pg_peer_forward){.service = t.service, .host = t.host, .path = t.path, .port = t.port};
         if (t.peer.len && t.peer.at[0] == '/') {
             if (pg_multiaddr_parse(&f->addr, t.peer) != PG_OK)
                 return false;

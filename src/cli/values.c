@@ -5,6 +5,7 @@
 #include "crypto/dnsaddr.h"
 #include "crypto/keys.h"
 #include "crypto/multiaddr.h"
+#include "service/peer.h"
 #include "wire/spec_text.h"
 #include <ctype.h>
 #include <string.h>
@@ -12,7 +13,10 @@
 
 #define WRITE_LISTEN "; write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT"
 #define WRITE_DIAL "; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6, /dns4/NAME or /dnsaddr/NAME"
-#define WRITE_EXPOSE "; write NAME=HOST:PORT, for example ssh=127.0.0.1:22"
+#define WRITE_EXPOSE "; write NAME=HOST:PORT or NAME=unix:/PATH, for example ssh=127.0.0.1:22"
+#define WRITE_ALLOW "; write ,allow=PEER behind the target, PEER being the id that the peer logs, for example 12D3Koo..."
+#define WRITE_SHORTER "; choose a shorter one"
+#define MANY_ALLOWED "more than 32 peers are allowed; give the service a second name for the others"
 #define WRITE_TUNNEL "; write PEER:SERVICE@HOST:PORT, for example 12D3Koo...:ssh@127.0.0.1:2222"
 #define WRITE_PIPE "; write ADDR:SERVICE, for example /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo...:ssh"
 
@@ -119,8 +123,19 @@ bool pg_value_pipe(const char *text, const char **colon, struct pg_line *why)
 static bool check_expose(struct pg_bytes text, struct pg_line *why)
 {
     struct pg_expose_text parts;
+    struct pg_peer_id id;
+    unsigned n = 0;
     enum pg_err err = pg_expose_parse(text, &parts);
-    return err == PG_OK || refuse_err(why, err, WRITE_EXPOSE);
+    if (err != PG_OK) {
+        return refuse_err(why, err, err == PG_ERR_SOCKET_PATH_LONG ? WRITE_SHORTER : WRITE_EXPOSE);
+    }
+    for (struct pg_bytes peer; pg_allow_next(&parts.allow, &peer); n++) {
+        if (pg_peer_id_parse(&id, peer) != PG_OK) {
+            pg_line_put(why, "what follows allow= is ");
+            return refuse_err(why, PG_ERR_PEER_ID_BAD, WRITE_ALLOW);
+        }
+    }
+    return n <= PG_EXPOSE_ALLOWED || refuse(why, MANY_ALLOWED, "");
 }
 
 /* A tunnel goes to a peer, not to whoever answers at an address. */
@@ -145,8 +160,11 @@ static bool check_tunnel(struct pg_bytes text, struct pg_line *why)
     struct pg_tunnel_text parts;
     struct pg_peer_id id;
     enum pg_err err = pg_tunnel_parse(text, &parts);
+    if (err == PG_ERR_TUNNEL_ALLOW) {
+        return refuse_err(why, err, "; leave it out, or write it behind --expose on the other peer");
+    }
     if (err != PG_OK) {
-        return refuse_err(why, err, WRITE_TUNNEL);
+        return refuse_err(why, err, err == PG_ERR_SOCKET_PATH_LONG ? WRITE_SHORTER : WRITE_TUNNEL);
     }
     if (parts.peer.len && parts.peer.at[0] == '/') {
         return check_peer_address(parts.peer, why);
@@ -368,6 +386,9 @@ static bool twice(struct pg_line *why, const char *what, struct pg_bytes text, c
 
 static bool same_bind(const struct pg_tunnel_text *a, const struct pg_tunnel_text *b)
 {
+    if (a->path.len || b->path.len) {
+        return pg_bytes_equal(a->path, b->path);
+    }
     return a->port != 0 && a->port == b->port && pg_bytes_equal(a->host, b->host);
 }
 
@@ -399,8 +420,27 @@ static bool binds_differ(const struct pg_strings *list, struct pg_line *why)
     return true;
 }
 
+/* Port 0 twice would be two ports, which nobody means. */
+static bool listens_differ(const struct pg_strings *list, struct pg_line *why)
+{
+    struct pg_multiaddr a, b;
+    for (size_t i = 0; i < list->n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (pg_multiaddr_parse(&a, pg_text(list->at[i])) == PG_OK && pg_multiaddr_parse(&b, pg_text(list->at[k])) == PG_OK &&
+                pg_multiaddr_equal(&a, &b)) {
+                return twice(why, "the address", pg_text(list->at[i]), "; leave one of them out");
+            }
+        }
+    }
+    return true;
+}
+
 bool pg_values_agree(const struct pg_option_values *values, enum pg_option *which, struct pg_line *why)
 {
+    *which = PG_OPTION_LISTEN;
+    if (!listens_differ(&values->listen, why)) {
+        return false;
+    }
     *which = PG_OPTION_EXPOSE;
     if (!names_differ(&values->expose, why)) {
         return false;

@@ -13,6 +13,7 @@ bool pg_value_address(const char *text, struct pg_line *why);
 /* The argument of pipe; colon is where it splits. */
 bool pg_value_pipe(const char *text, const char **colon, struct pg_line *why);
 
-/* Items that are right each but not together: a name exposed twice, one local address for two tunnels.
+/* Items that are right each but not together: an address to listen on or a name exposed twice, one local
+ * address for two tunnels.
  * False names the option and fills why. */
 bool pg_values_agree(const struct pg_option_values *, enum pg_option *which, struct pg_line *why);

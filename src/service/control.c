@@ -50,20 +50,33 @@ static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
     pg_out_array(out, "tunnels");
     for (uint32_t i = 0; pg_tunnels_view(t, i, &f); i++) {
         pg_out_object(out, NULL);
+        pg_out_u64(out, "id", f.id);
         pg_out_text(out, "peer", f.peer);
         pg_out_text(out, "service", f.service);
         pg_out_text(out, "bind", f.bind);
         pg_out_bool(out, "listening", f.listening);
         pg_out_u64(out, "clients", f.clients);
+        pg_out_u64(out, "bytes_to_remote", f.to_remote);
+        pg_out_u64(out, "bytes_from_remote", f.from_remote);
         pg_out_close(out);
     }
     pg_out_close(out);
     pg_out_array(out, "exposed");
-    for (uint32_t i = 0; i < t->n_exposed; i++) {
+    struct pg_exposed_view e;
+    char target[PG_TARGET_TEXT], peer[PG_PEER_ID_TEXT];
+    for (uint32_t i = 0; pg_exposed_view(t, i, &e); i++) {
         pg_out_object(out, NULL);
-        pg_out_text(out, "service", t->exposed[i].name);
-        pg_out_text(out, "host", t->exposed[i].host);
-        pg_out_u64(out, "port", t->exposed[i].port);
+        pg_out_u64(out, "id", e.id);
+        pg_out_text(out, "service", e.is->name);
+        pg_target_text(e.is, target);
+        pg_out_text(out, "target", pg_text(target));
+        pg_out_array(out, "allow");
+        for (uint32_t k = 0; k < e.is->n_allowed; k++)
+            pg_out_text(out, NULL, pg_bytes(peer, pg_peer_id_text(&e.is->allowed[k], peer)));
+        pg_out_close(out);
+        pg_out_u64(out, "clients", e.clients);
+        pg_out_u64(out, "bytes_to_service", e.to_service);
+        pg_out_u64(out, "bytes_from_service", e.from_service);
         pg_out_close(out);
     }
     pg_out_close(out);
@@ -121,12 +134,18 @@ static void put_people(struct pg_line *out, struct pg_control_socket *k)
     }
     struct pg_forward_view f;
     for (uint32_t i = 0; pg_tunnels_view(k->tunnels, i, &f); i++)
-        put(out, "tunnel      %.*s to %.*s of %.*s, %u clients%s\n", (int)f.bind.len, (const char *)f.bind.at, (int)f.service.len,
-            (const char *)f.service.at, (int)f.peer.len, (const char *)f.peer.at, f.clients, f.listening ? "" : ", NOT LISTENING");
-    for (uint32_t i = 0; i < k->tunnels->n_exposed; i++) {
-        const struct pg_exposed *e = &k->tunnels->exposed[i];
-        put(out, "exposed     %.*s at %.*s:%u\n", (int)e->name.len, (const char *)e->name.at, (int)e->host.len,
-            (const char *)e->host.at, e->port);
+        put(out, "tunnel      %.*s to %.*s of %.*s, %u clients, %llu bytes out, %llu in%s\n", (int)f.bind.len,
+            (const char *)f.bind.at, (int)f.service.len, (const char *)f.service.at, (int)f.peer.len, (const char *)f.peer.at,
+            f.clients, (unsigned long long)f.to_remote, (unsigned long long)f.from_remote, f.listening ? "" : ", NOT LISTENING");
+    struct pg_exposed_view e;
+    char target[PG_TARGET_TEXT];
+    for (uint32_t i = 0; pg_exposed_view(k->tunnels, i, &e); i++) {
+        pg_target_text(e.is, target);
+        put(out, "exposed     %.*s at %s, %u clients, %llu bytes in, %llu out", (int)e.is->name.len, (const char *)e.is->name.at,
+            target, e.clients, (unsigned long long)e.to_service, (unsigned long long)e.from_service);
+        if (e.is->n_allowed)
+            put(out, ", for %u peers only", e.is->n_allowed);
+        put(out, "\n");
     }
 }
 

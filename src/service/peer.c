@@ -32,12 +32,6 @@ static void on_start(void *context)
     if (p->config.control.len)
         pg_control_start(&p->control, p->node, &p->tunnels, p->config.node.identity, p->config.control,
                          p->config.control_needed);
-    for (uint32_t i = 0; i < p->config.n_forwards; i++) {
-        const struct pg_peer_forward *f = &p->config.forwards[i];
-        struct pg_contact *c = f->addr.len ? pg_node_contact(p->node, &f->peer) : NULL;
-        if (c)
-            (void)pg_contact_add(c, &f->addr);
-    }
     pg_tunnels_start(&p->tunnels);
 }
 
@@ -112,10 +106,10 @@ static bool compose(struct pg_peer *p)
         return false;
     p->tunnels.wait_ms = has_task(p) ? c->timeout_ms : c->tunnel_wait_ms;
     for (uint32_t i = 0; i < c->n_exposed; i++)
-        if (!pg_tunnels_expose(&p->tunnels, c->exposed[i].name, c->exposed[i].host, c->exposed[i].port))
+        if (!pg_tunnels_expose(&p->tunnels, &c->exposed[i]))
             return false;
     for (uint32_t i = 0; i < c->n_forwards; i++)
-        if (!pg_tunnels_forward(&p->tunnels, &c->forwards[i].peer, c->forwards[i].service, c->forwards[i].host, c->forwards[i].port))
+        if (!pg_tunnels_forward(&p->tunnels, &c->forwards[i]))
             return false;
     if (!has_task(p) && !pg_perf_server_init(&p->perf, p->node))
         return false;

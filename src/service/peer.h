@@ -5,14 +5,18 @@
 
 enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PERF, PG_TASK_PIPE };
 
+#define PG_EXPOSE_ALLOWED 32u
+
 struct pg_peer_expose {
-    struct pg_bytes name, host;
+    struct pg_bytes name, host, path; /* path of a unix socket, or host and port */
     uint16_t port;
+    uint32_t n_allowed;               /* 0: every peer may open it */
+    struct pg_peer_id allowed[PG_EXPOSE_ALLOWED];
 };
 struct pg_peer_forward {
     struct pg_peer_id peer;
     struct pg_multiaddr addr; /* of the peer, when it was given; else empty */
-    struct pg_bytes service, host;
+    struct pg_bytes service, host, path;
     uint16_t port;
 };
 

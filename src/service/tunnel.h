@@ -1,6 +1,7 @@
 /* The tunnel service: local services offered to peers, and services of peers made local.
  * Composed and called by src/service/peer.c. Wire: spec/wire/tunnel.wire. */
 #pragma once
+#include "service/peer.h"
 #include "service/pipe.h"
 #include "listener.gen.h"
 #include "tunnel.wire.gen.h"
@@ -11,12 +12,16 @@
 #define PG_MAX_FORWARDS 64u
 #define PG_TUNNEL_SMALL 512u /* bytes of a message in pieces that need no chunk */
 
+/* One --expose. Its texts are its own; it stays as long as a tunnel uses it. */
 struct pg_exposed {
-    struct pg_bytes name, host;
-    uint16_t port;
+    struct pg_exposed *next;
+    struct pg_peer_expose is;
+    uint32_t id, users, clients;       /* tunnels that know it; those that are open */
+    uint64_t to_service, from_service; /* bytes of tunnels that have ended */
+    char text[];
 };
 
-/* One --tunnel: a local listener that lives as long as the process. */
+/* One --tunnel: a local listener and its clients. */
 struct pg_forward;
 
 struct pg_tunnels {
@@ -24,19 +29,19 @@ struct pg_tunnels {
     struct pg_pool consumers, providers;
     struct pg_tunnel_consumer *consumer_list, **consumer_end; /* in the order they came: who waits longest is served first */
     struct pg_tunnel_provider *provider_list;
-    struct pg_exposed exposed[PG_MAX_EXPOSED];
-    uint32_t n_exposed, n_running;
+    struct pg_exposed *exposed, *retired; /* retired: not offered any more, still in use */
     struct pg_forward *forwards;
     struct pg_pipe *doomed;
-    uint32_t n_forwards;
+    uint32_t n_exposed, n_forwards, n_running;
     uint64_t wait_ms;
-    uint32_t next_key;
+    uint32_t next_key, next_id;
 };
 
 bool pg_tunnels_init(struct pg_tunnels *, struct pg_node *, uint32_t at_once);
 void pg_tunnels_free(struct pg_tunnels *);
-bool pg_tunnels_expose(struct pg_tunnels *, struct pg_bytes name, struct pg_bytes host, uint16_t port); /* the last of a name wins */
-bool pg_tunnels_forward(struct pg_tunnels *, const struct pg_peer_id *, struct pg_bytes service, struct pg_bytes host, uint16_t port);
+/* False when memory is short, there are too many of them or the name is exposed already. Texts are copied. */
+bool pg_tunnels_expose(struct pg_tunnels *, const struct pg_peer_expose *);
+bool pg_tunnels_forward(struct pg_tunnels *, const struct pg_peer_forward *);
 void pg_tunnels_start(struct pg_tunnels *);
 void pg_tunnels_peer_up(struct pg_tunnels *, struct pg_session *);
 void pg_tunnels_stop(struct pg_tunnels *);
@@ -58,9 +63,19 @@ void pg_tunnels_end(struct pg_tunnels *);
 struct pg_forward_view {
     struct pg_bytes peer, service, bind;
     bool listening;
-    uint32_t clients;
+    uint32_t id, clients;
+    uint64_t to_remote, from_remote; /* bytes so far */
 };
 bool pg_tunnels_view(const struct pg_tunnels *, uint32_t i, struct pg_forward_view *);
+struct pg_exposed_view {
+    const struct pg_peer_expose *is;
+    uint32_t id, clients;
+    uint64_t to_service, from_service;
+};
+bool pg_exposed_view(const struct pg_tunnels *, uint32_t i, struct pg_exposed_view *);
+/* HOST:PORT or unix:/PATH of a service. */
+#define PG_TARGET_TEXT 300
+void pg_target_text(const struct pg_peer_expose *, char out[PG_TARGET_TEXT]);
 
 /* HOST:PORT, an IPv6 address in brackets: how logs show local sockets. */
 #define PG_ENDPOINT_TEXT 64
@@ -86,7 +101,7 @@ struct pg_tunnel_provider {
     struct pg_timer timers[PG_TUNNEL_PROVIDER_TIMERS];
     struct pg_tunnels *tunnels;
     struct pg_tunnel_provider *next, **previous;
-    const struct pg_exposed *service;
+    struct pg_exposed *service;
     struct pg_queue early; /* bytes that came before the service was connected */
     struct pg_frame frame;
     void *room;
@@ -94,11 +109,22 @@ struct pg_tunnel_provider {
     char name[256], peer[PG_PEER_ID_TEXT], reason[320];
     bool ended_early;
 };
+/* expose.c: whose name it is, or NULL; whether this peer may open it; one more and one less who uses it. */
+struct pg_exposed *pg_exposed_find(const struct pg_tunnels *, struct pg_bytes name);
+bool pg_exposed_allows(const struct pg_exposed *, const struct pg_peer_id *);
+void pg_exposed_use(struct pg_exposed *);
+void pg_exposed_leave(struct pg_tunnels *, struct pg_exposed *);
+void pg_exposed_free_all(struct pg_tunnels *);
 extern const struct pg_handler pg_tunnel_serve;
 void pg_tunnel_consumer_arrived(struct pg_tunnels *, struct pg_forward *, struct pg_link *, const struct pg_endpoint *remote);
 const struct pg_peer_id *pg_forward_peer(const struct pg_forward *);
 struct pg_bytes pg_forward_service(const struct pg_forward *);
 void pg_forward_hurry(struct pg_forward *);
+void pg_forward_use(struct pg_forward *); /* one more client, and one less */
+void pg_forward_leave(struct pg_forward *);
+void pg_forward_count(struct pg_forward *, uint64_t to_remote, uint64_t from_remote); /* bytes of a tunnel that ends */
+void pg_forwards_stop(struct pg_tunnels *);
+void pg_forward_free_all(struct pg_tunnels *);
 /* Where the strings of a message of `text` bytes go: small when they fit, else the turn's arena (base NULL: used up). */
 struct pg_arena pg_tunnel_arena(struct pg_node *, uint8_t *small, size_t room, size_t text);
 /* As pg_frame_feed; takes a chunk into *room only for a message that is long and in pieces: whoever says nothing costs none. */

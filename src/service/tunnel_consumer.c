@@ -269,6 +269,7 @@ void pg_tunnel_consumer_do_end_tell(struct pg_tunnel_consumer *t)
     m->value[PG_METRIC_TUNNELS_CONSUMER]--;
     m->value[PG_METRIC_TUNNEL_BYTES_TO_REMOTE] += t->pipe.from_local;
     m->value[PG_METRIC_TUNNEL_BYTES_FROM_REMOTE] += t->pipe.to_local;
+    pg_forward_count(t->forward, t->pipe.from_local, t->pipe.to_local);
     if (t->pipe.why == PG_OK)
         pg_log_client_tunnel_closed(logs(t), pg_forward_service(t->forward), t->pipe.from_local, t->pipe.to_local);
     else
@@ -287,6 +288,7 @@ void pg_tunnel_consumer_arrived(struct pg_tunnels *all, struct pg_forward *f, st
     }
     t->tunnels = all;
     t->forward = f;
+    pg_forward_use(f);
     t->came_us = pg_node_scope(all->node)->now_us;
     t->pipe.owner.user = &client_user;
     t->pipe.local = link;

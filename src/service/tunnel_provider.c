@@ -22,6 +22,11 @@ bool pg_tunnel_provider_is_known(const struct pg_tunnel_provider *t)
     return t->service != NULL;
 }
 
+bool pg_tunnel_provider_is_allowed(const struct pg_tunnel_provider *t)
+{
+    return t->service && pg_exposed_allows(t->service, pg_stream_peer(t->pipe.stream));
+}
+
 bool pg_tunnel_provider_is_stopping(const struct pg_tunnel_provider *t)
 {
     return pg_node_stopping(t->tunnels->node);
@@ -99,6 +104,12 @@ void pg_tunnel_provider_do_answer_unknown(struct pg_tunnel_provider *t)
     refuse(t, "unknown service");
 }
 
+void pg_tunnel_provider_do_answer_forbidden(struct pg_tunnel_provider *t)
+{
+    snprintf(t->reason, sizeof t->reason, "not allowed: this peer may not open %s", t->name);
+    refuse(t, "not on the service's allow list");
+}
+
 void pg_tunnel_provider_do_answer_stopping(struct pg_tunnel_provider *t)
 {
     snprintf(t->reason, sizeof t->reason, "the peer is shutting down");
@@ -107,10 +118,13 @@ void pg_tunnel_provider_do_answer_stopping(struct pg_tunnel_provider *t)
 
 void pg_tunnel_provider_do_answer_down(struct pg_tunnel_provider *t)
 {
-    char why[sizeof t->reason];
+    char why[sizeof t->reason], target[PG_TARGET_TEXT], logged[sizeof why + sizeof target];
     memcpy(why, t->reason, sizeof why);
     snprintf(t->reason, sizeof t->reason, "service cannot be reached: %.100s", why);
-    refuse(t, t->reason);
+    pg_target_text(&t->service->is, target);
+    /* Where the socket is concerns nobody but us. */
+    snprintf(logged, sizeof logged, t->service->is.path.len ? "service cannot be reached: %.100s: %s" : "service cannot be reached: %.100s", why, target);
+    refuse(t, logged);
 }
 
 void pg_tunnel_provider_do_answer_late(struct pg_tunnel_provider *t)
@@ -121,8 +135,9 @@ void pg_tunnel_provider_do_answer_late(struct pg_tunnel_provider *t)
 
 void pg_tunnel_provider_do_answer_accept(struct pg_tunnel_provider *t)
 {
-    char local[300];
-    snprintf(local, sizeof local, "%.*s:%u", (int)t->service->host.len, (const char *)t->service->host.at, t->service->port);
+    char local[PG_TARGET_TEXT];
+    pg_target_text(&t->service->is, local);
+    t->service->clients++;
     metrics(t)->value[PG_METRIC_TUNNELS_OPENED_PROVIDER]++;
     metrics(t)->value[PG_METRIC_TUNNELS_PROVIDER]++;
     pg_log_tunnel_accepted(logs(t), pg_text(t->peer), pg_text(t->name), pg_text(local));
@@ -176,8 +191,8 @@ static const struct pg_link_user local_user = {.connected = local_connected, .re
 
 void pg_tunnel_provider_do_service_dial(struct pg_tunnel_provider *t)
 {
-    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_LOCAL, .host = t->service->host,
-                              .endpoint.port = t->service->port};
+    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_LOCAL, .host = t->service->is.host,
+                              .path = t->service->is.path, .endpoint.port = t->service->is.port};
     t->pipe.owner.user = &local_user;
     t->pipe.local = pg_node_link(t->tunnels->node, &t->pipe.owner);
     if (!t->pipe.local) {
@@ -216,9 +231,10 @@ static void take_request(struct pg_tunnel_provider *t, struct pg_bytes text)
     size_t n = request.service_name.len < sizeof t->name - 1 ? request.service_name.len : sizeof t->name - 1;
     memcpy(t->name, request.service_name.at, n);
     t->name[n] = 0;
-    for (uint32_t i = 0; i < t->tunnels->n_exposed; i++)
-        if (pg_bytes_equal(t->tunnels->exposed[i].name, request.service_name))
-            t->service = &t->tunnels->exposed[i];
+    /* Where it goes and whether it may: the same field of the same object decides both. */
+    t->service = pg_exposed_find(t->tunnels, request.service_name);
+    if (t->service)
+        pg_exposed_use(t->service);
     pg_log_tunnel_request(logs(t), pg_text(t->peer), pg_text(t->name));
     pg_step(&t->in, PG_TUNNEL_PROVIDER_ON_REQUEST_GOOD);
 }
@@ -347,6 +363,9 @@ void pg_tunnel_provider_do_end_tell(struct pg_tunnel_provider *t)
     m->value[PG_METRIC_TUNNELS_PROVIDER]--;
     m->value[PG_METRIC_TUNNEL_BYTES_TO_SERVICE] += t->pipe.to_local;
     m->value[PG_METRIC_TUNNEL_BYTES_FROM_SERVICE] += t->pipe.from_local;
+    t->service->clients--;
+    t->service->to_service += t->pipe.to_local;
+    t->service->from_service += t->pipe.from_local;
     if (t->pipe.why == PG_OK) {
         pg_log_tunnel_closed(logs(t), pg_text(t->peer), pg_text(t->name), t->pipe.to_local, t->pipe.from_local);
         return;

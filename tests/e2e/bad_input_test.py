@@ -69,7 +69,7 @@ FLAGS = (
     (["--tunel", "x"], "unknown option --tunel; did you mean --tunnel?"),
     (["--frobnicate"], "unknown option --frobnicate"),
     (["-q"], "unknown option -q"),
-    (["--expose"], "--expose lacks its value; write --expose NAME=HOST:PORT"),
+    (["--expose"], "--expose lacks its value; write --expose NAME=TARGET"),
     (["--ready-json=1"], "--ready-json takes no value"),
     (["--count", "1"], "--count is no option of run"),
     (["status", "--expose", "a=b:1"], "--expose is no option of status"),

@@ -119,13 +119,13 @@ class Entry:
 class Peer:
     """A running `punchgate`."""
 
-    def __init__(self, bed, name, arguments, environment, ready):
+    def __init__(self, bed, name, arguments, environment, ready, user=None):
         self.name, self.bed = name, bed
         self.key = bed.path / f"{name}.key"
         self.log_path = bed.path / f"{name}-{len(bed.peers)}.log"
         self.ended = None
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([PUNCHGATE, *map(str, arguments)], cwd=bed.path, env=environment,
+            self.process = subprocess.Popen([PUNCHGATE, *map(str, arguments)], cwd=bed.path, env=environment, user=user,
                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         bed.peers.append(self)
         self.id, self.addrs = None, []
@@ -219,6 +219,10 @@ class Bed:
     def bare(self, name, *arguments, ready=False, **environment):
         """Starts one with these arguments and no other."""
         return Peer(self, name, arguments, self.environment(**environment), ready)
+
+    def as_user(self, uid, name, *arguments):
+        """Starts one as another user, with these arguments; root only."""
+        return Peer(self, name, arguments, self.environment(), True, uid)
 
     def pair(self, service="echo", port=None, *more):
         """A provider of a service, and a consumer that is connected to it: (provider, consumer, port of the tunnel)."""

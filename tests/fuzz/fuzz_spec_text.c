@@ -18,6 +18,13 @@ static void host(struct pg_bytes text, struct pg_bytes before, char separator, s
     FUZZ_WANT(h.at == at + 1 || (at[1] == '[' && h.at == at + 2 && h.at[h.len] == ']'));
 }
 
+/* Paths and allow lists stay within the text, whatever they hold. */
+static void path(struct pg_bytes text, struct pg_bytes p)
+{
+    FUZZ_WANT(p.at > text.at && p.at[0] == '/' && p.at[-1] == ':' && p.at + p.len <= text.at + text.len);
+    FUZZ_WANT(p.len <= PG_SOCKET_PATH_MAX && !memchr(p.at, ',', p.len));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct pg_bytes text = pg_bytes(data, size);
@@ -25,13 +32,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pg_tunnel_text t;
     struct pg_pipe_text p;
     if (pg_expose_parse(text, &x) == PG_OK) {
-        FUZZ_WANT(x.name.at == data && x.port > 0 && !memchr(x.name.at, '=', x.name.len));
-        host(text, x.name, '=', x.host);
+        FUZZ_WANT(x.name.at == data && !memchr(x.name.at, '=', x.name.len) && (x.port > 0) == (x.path.len == 0));
+        if (x.path.len)
+            path(text, x.path);
+        else
+            host(text, x.name, '=', x.host);
+        size_t left = x.allow.len;
+        for (struct pg_bytes peer; pg_allow_next(&x.allow, &peer); left = x.allow.len) {
+            FUZZ_WANT(x.allow.len < left && peer.at + peer.len == x.allow.at && !memchr(peer.at, ',', peer.len));
+        }
+        FUZZ_WANT(x.allow.len == 0);
     }
     if (pg_tunnel_parse(text, &t) == PG_OK) {
         FUZZ_WANT(t.peer.at == data);
         joined(text, t.peer, ':', t.service);
-        host(text, t.service, '@', t.host);
+        if (t.path.len)
+            path(text, t.path);
+        else
+            host(text, t.service, '@', t.host);
     }
     if (pg_pipe_parse(text, &p) == PG_OK) {
         FUZZ_WANT(p.addr.at == data && p.service.at + p.service.len == data + size);

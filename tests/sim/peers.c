@@ -80,7 +80,8 @@ static void configure(struct peer *p)
     draw_limits(p);
     address(&c->node.listens[c->node.n_listens++], p->number);
     for (unsigned i = 0; i < SERVICES; i++)
-        p->exposed[c->n_exposed++] = (struct pg_peer_expose){pg_text(service_names[i]), PG_LIT("127.0.0.1"), (uint16_t)(SERVICE_PORT + i)};
+        p->exposed[c->n_exposed++] = (struct pg_peer_expose){.name = pg_text(service_names[i]), .host = PG_LIT("127.0.0.1"),
+                                                                .port = (uint16_t)(SERVICE_PORT + i)};
     c->exposed = p->exposed;
     c->forwards = p->tunnels;
     c->tunnel_wait_ms = 1000u * (5 + pg_sim_below(s, 30));

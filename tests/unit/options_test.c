@@ -125,8 +125,9 @@ static void flags_win_over_the_environment_and_replace_whole_lists(void)
 static void a_part_of_an_item_belongs_to_the_item_before_it(void)
 {
     read_with("", "PUNCHGATE_EXPOSE=a=127.0.0.1:1,allow=" PEER ",b=127.0.0.1:2", NULL);
-    CU_ASSERT_EQUAL(err, PG_ERR_USAGE); /* nothing knows allow= as yet: the item is refused as a whole, and not split */
-    CU_ASSERT_PTR_NOT_NULL(strstr(why_text, "\"a=127.0.0.1:1,allow=" PEER "\""));
+    CU_ASSERT_EQUAL(err, PG_OK);
+    CU_ASSERT_EQUAL(options.values.expose.n, 2);
+    CU_ASSERT_TRUE(is(options.values.expose, 0, "a=127.0.0.1:1,allow=" PEER) && is(options.values.expose, 1, "b=127.0.0.1:2"));
     refuses_in("PUNCHGATE_TUNNEL=allow=" PEER, "",
                "PUNCHGATE_TUNNEL \"allow=" PEER "\": begins with a part of an item; write the item first");
     refuses_in("PUNCHGATE_EXPOSE=a=127.0.0.1:1,,b=127.0.0.1:2", "",
@@ -136,6 +137,27 @@ static void a_part_of_an_item_belongs_to_the_item_before_it(void)
     read_with("", "PUNCHGATE_EXPOSE=a=127.0.0.1:1,b=[::1]:2", NULL);
     CU_ASSERT_EQUAL(options.values.expose.n, 2);
     CU_ASSERT_TRUE(is(options.values.expose, 1, "b=[::1]:2"));
+}
+
+static void an_allow_list_names_peers(void)
+{
+    accepts("--expose a=127.0.0.1:1,allow=" PEER);
+    accepts("--expose a=unix:/run/a,allow=" PEER ",allow=" PEER);
+    refuses("--expose a=127.0.0.1:1,allow=bob", "--expose \"a=127.0.0.1:1,allow=bob\": what follows allow= is not a peer id; write "
+            ",allow=PEER behind the target, PEER being the id that the peer logs, for example 12D3Koo...");
+    refuses("--expose a=127.0.0.1:1,allow=", "--expose \"a=127.0.0.1:1,allow=\": what follows allow= is not a peer id; write "
+            ",allow=PEER behind the target, PEER being the id that the peer logs, for example 12D3Koo...");
+    refuses("--tunnel " PEER ":a@127.0.0.1:9,allow=" PEER,
+            "--tunnel \"" PEER ":a@127.0.0.1:9,allow=" PEER "\": a tunnel goes to the peer that it names and to no other, so allow= "
+            "means nothing here; leave it out, or write it behind --expose on the other peer");
+    char line[2400] = "--expose a=127.0.0.1:1";
+    for (unsigned i = 0; i < 32; i++)
+        strcat(line, ",allow=" PEER);
+    accepts(line);
+    strcat(line, ",allow=" PEER);
+    read_with(line, NULL, NULL);
+    CU_ASSERT_EQUAL(err, PG_ERR_USAGE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(why_text, "more than 32 peers are allowed"));
 }
 
 static void times_have_units(void)
@@ -165,7 +187,7 @@ static void wrong_flags_are_named(void)
     refuses("--tunel=x", "unknown option --tunel; did you mean --tunnel?");
     refuses("--frobnicate", "unknown option --frobnicate; punchgate --help lists them");
     refuses("-x", "unknown option -x; punchgate --help lists them");
-    refuses("--expose", "--expose lacks its value; write --expose NAME=HOST:PORT");
+    refuses("--expose", "--expose lacks its value; write --expose NAME=TARGET[,allow=PEER]...");
     refuses("--ready-json=1", "--ready-json takes no value; leave out what follows the =");
     refuses("--count 3", "--count is no option of run; punchgate run --help lists them");
     refuses("status --listen /ip4/0.0.0.0/tcp/1", "--listen is no option of status; punchgate status --help lists them");
@@ -197,14 +219,14 @@ static void wrong_values_are_named_with_reason_and_remedy(void)
         {"--bootstrap", "/dns/example.org/tcp/0", "port 0 cannot be dialled", "; name the port that the peer listens on"},
         {"--bootstrap", "/ip4/1.2.3.4/tcp/0", "port 0 cannot be dialled", "; name the port that the peer listens on"},
         {"--bootstrap", "/ip4/1.2.3.4/tcp/1/p2p/12D3", "a value in the multiaddr does not fit its protocol", dial},
-        {"--expose", "x", "not of the form NAME=HOST:PORT, an IPv6 address in brackets",
-         "; write NAME=HOST:PORT, for example ssh=127.0.0.1:22"},
-        {"--expose", "=127.0.0.1:1", "the service name is empty", "; write NAME=HOST:PORT, for example ssh=127.0.0.1:22"},
+        {"--expose", "x", "not of the form NAME=HOST:PORT or NAME=unix:/PATH, an IPv6 address in brackets",
+         "; write NAME=HOST:PORT or NAME=unix:/PATH, for example ssh=127.0.0.1:22"},
+        {"--expose", "=127.0.0.1:1", "the service name is empty", "; write NAME=HOST:PORT or NAME=unix:/PATH, for example ssh=127.0.0.1:22"},
         {"--expose", "a=127.0.0.1:70000", "the port is not a number from 1 to 65535",
-         "; write NAME=HOST:PORT, for example ssh=127.0.0.1:22"},
+         "; write NAME=HOST:PORT or NAME=unix:/PATH, for example ssh=127.0.0.1:22"},
         {"--tunnel", "nobody:echo@127.0.0.1:1", "what stands before the first colon is not a peer id",
          "; write PEER:SERVICE@HOST:PORT, for example 12D3Koo...:ssh@127.0.0.1:2222"},
-        {"--tunnel", PEER ":echo", "not of the form PEER:SERVICE@HOST:PORT, an IPv6 address in brackets",
+        {"--tunnel", PEER ":echo", "not of the form PEER:SERVICE@HOST:PORT or PEER:SERVICE@unix:/PATH, an IPv6 address in brackets",
          "; write PEER:SERVICE@HOST:PORT, for example 12D3Koo...:ssh@127.0.0.1:2222"},
         {"--nat-status", "unknown", "no such choice", "; write private or public"},
         {"--log-format", "xml", "no such choice", "; write text or json"},
@@ -239,13 +261,17 @@ static void items_that_contradict_each_other_are_refused(void)
             "--expose: the service name \"a\" stands twice; a peer cannot tell which is meant, give each its own");
     refuses("--tunnel " PEER ":a@127.0.0.1:9 --tunnel " PEER ":b@127.0.0.1:9",
             "--tunnel: the local address of \"" PEER ":b@127.0.0.1:9\" stands twice; give each tunnel its own port");
+    refuses("--tunnel " PEER ":a@unix:/tmp/a --tunnel " PEER ":b@unix:/tmp/a",
+            "--tunnel: the local address of \"" PEER ":b@unix:/tmp/a\" stands twice; give each tunnel its own port");
     accepts("--tunnel " PEER ":a@127.0.0.1:0 --tunnel " PEER ":b@127.0.0.1:0");
+    refuses("--listen /ip4/127.0.0.1/tcp/9 --listen /ip4/127.0.0.1/tcp/8 --listen /ip4/127.0.0.1/tcp/9",
+            "--listen: the address \"/ip4/127.0.0.1/tcp/9\" stands twice; leave one of them out");
     refuses_in("PUNCHGATE_LISTEN=" LISTENS_17, "", "PUNCHGATE_LISTEN: 17 of them; at most 16 are possible, leave out the others");
 }
 
 static void strangers_text_cannot_reach_the_terminal(void)
 {
-    refuses("--expose \x1b[2J", "--expose \"\\u{1b}[2J\": a control character or broken UTF-8; write NAME=HOST:PORT, for example "
+    refuses("--expose \x1b[2J", "--expose \"\\u{1b}[2J\": a control character or broken UTF-8; write NAME=HOST:PORT or NAME=unix:/PATH, for example "
                                 "ssh=127.0.0.1:22");
 }
 
@@ -316,6 +342,7 @@ int main(void)
         {"queries use a passing key unless told on the command line", queries_use_a_passing_key_unless_told_on_the_command_line},
         {"flags win over the environment and replace whole lists", flags_win_over_the_environment_and_replace_whole_lists},
         {"a part of an item belongs to the item before it", a_part_of_an_item_belongs_to_the_item_before_it},
+        {"an allow list names peers", an_allow_list_names_peers},
         {"times have units", times_have_units},
         {"wrong flags are named", wrong_flags_are_named},
         {"wrong values are named with reason and remedy", wrong_values_are_named_with_reason_and_remedy},

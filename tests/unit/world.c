@@ -332,7 +332,7 @@ static void peer_lost(void *context, struct pg_session *s)
 
 static void make_victim(struct world *w)
 {
-    struct pg_peer_expose exposed = {PG_LIT("echo"), PG_LIT("127.0.0.1"), 80};
+    struct pg_peer_expose exposed = {.name = PG_LIT("echo"), .host = PG_LIT("127.0.0.1"), .port = 80};
     struct pg_peer_config c = {.exposed = &exposed, .n_exposed = 1, .tunnel_wait_ms = 10000};
     pg_node_config_default(&c.node);
     c.node.identity = w->keys[VICTIM];

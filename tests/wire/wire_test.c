@@ -294,10 +294,18 @@ static enum pg_err run_spec(const char *parser, struct pg_bytes in, struct event
     struct pg_pipe_text p;
     if (strcmp(parser, "expose") == 0) {
         TRY(pg_expose_parse(in, &x));
-        event(e, "name %s host %s port %u", shown(x.name), shown(x.host), x.port);
+        if (x.path.len)
+            event(e, "name %s path %s", shown(x.name), shown(x.path));
+        else
+            event(e, "name %s host %s port %u", shown(x.name), shown(x.host), x.port);
+        for (struct pg_bytes peer; pg_allow_next(&x.allow, &peer);)
+            event(e, "allow %s", shown(peer));
     } else if (strcmp(parser, "tunnel") == 0) {
         TRY(pg_tunnel_parse(in, &t));
-        event(e, "peer %s service %s host %s port %u", shown(t.peer), shown(t.service), shown(t.host), t.port);
+        if (t.path.len)
+            event(e, "peer %s service %s path %s", shown(t.peer), shown(t.service), shown(t.path));
+        else
+            event(e, "peer %s service %s host %s port %u", shown(t.peer), shown(t.service), shown(t.host), t.port);
     } else {
         TRY(pg_pipe_parse(in, &p));
         event(e, "addr %s service %s", shown(p.addr), shown(p.service));

@@ -1,0 +1,117 @@
+/* The life of all tunnels: their pools, stop and cut, and freeing what has ended when the turn is over.
+ * Called by peer.c. Forwards are in forward.c, exposed services in expose.c. See docs/ARCHITECTURE.md, "A turn". */
+#include "machines.gen.h"
+#include "service/tunnel.h"
+
+bool pg_tunnels_init(struct pg_tunnels *t, struct pg_node *node, uint32_t at_once)
+{
+    *t = (struct pg_tunnels){.node = node, .wait_ms = 10000};
+    t->consumer_end = &t->consumer_list;
+    return pg_pool_init(&t->consumers, sizeof(struct pg_tunnel_consumer), at_once, 256) &&
+           pg_pool_init(&t->providers, sizeof(struct pg_tunnel_provider), at_once, 256) &&
+           pg_node_serve(node, &pg_tunnel_serve);
+}
+
+void pg_tunnels_free(struct pg_tunnels *t)
+{
+    pg_exposed_free_all(t);
+    pg_forward_free_all(t);
+    pg_pool_free(&t->consumers);
+    pg_pool_free(&t->providers);
+}
+
+void pg_tunnels_peer_up(struct pg_tunnels *t, struct pg_session *s)
+{
+    for (struct pg_tunnel_consumer *c = t->consumer_list, *next; c; c = next) {
+        next = c->next;
+        if ((1u << c->in.ctl.state) & PG_TUNNEL_CONSUMER_WAITS && pg_peer_id_equal(pg_forward_peer(c->forward), pg_session_peer(s)))
+            pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_PEER_UP);
+    }
+}
+
+void pg_tunnels_stop(struct pg_tunnels *t)
+{
+    pg_forwards_stop(t);
+    for (struct pg_tunnel_consumer *c = t->consumer_list; c; c = c->next)
+        pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_STOP);
+    for (struct pg_tunnel_provider *p = t->provider_list; p; p = p->next)
+        pg_step(&p->in, PG_TUNNEL_PROVIDER_ON_STOP);
+}
+
+void pg_tunnels_cut(struct pg_tunnels *t)
+{
+    for (struct pg_tunnel_consumer *c = t->consumer_list; c; c = c->next)
+        pg_pipe_finish(&c->pipe);
+    for (struct pg_tunnel_provider *p = t->provider_list; p; p = p->next)
+        pg_pipe_finish(&p->pipe);
+}
+
+static void end_pipe(struct pg_tunnels *t, struct pg_pipe *p, void **room)
+{
+    if (p->stream)
+        pg_stream_detach(p->stream);
+    pg_node_close(t->node, &p->local);
+    if (p->begun)
+        pg_instance_end(&p->in);
+    pg_tunnel_room_give(t, room);
+    t->n_running--;
+}
+
+static void free_consumer(struct pg_tunnels *t, struct pg_tunnel_consumer *c)
+{
+    *c->previous = c->next;
+    if (c->next)
+        c->next->previous = c->previous;
+    else
+        t->consumer_end = c->previous;
+    pg_instance_end(&c->in);
+    end_pipe(t, &c->pipe, &c->room);
+    pg_forward_leave(c->forward);
+    pg_pool_give(&t->consumers, c);
+}
+
+static void free_provider(struct pg_tunnels *t, struct pg_tunnel_provider *p)
+{
+    *p->previous = p->next;
+    if (p->next)
+        p->next->previous = p->previous;
+    pg_queue_clear(&p->early);
+    pg_instance_end(&p->in);
+    end_pipe(t, &p->pipe, &p->room);
+    if (p->service)
+        pg_exposed_leave(t, p->service);
+    pg_pool_give(&t->providers, p);
+}
+
+void pg_tunnels_finished(struct pg_tunnels *t, struct pg_instance *in)
+{
+    if (in->machine->id != PG_MACHINE_TUNNEL_CONSUMER && in->machine->id != PG_MACHINE_TUNNEL_PROVIDER)
+        return;
+    struct pg_pipe *pipe = in->self; /* both begin with it */
+    pipe->next_doomed = t->doomed;
+    pipe->machine = in;
+    t->doomed = pipe;
+}
+
+void pg_tunnels_reap(struct pg_tunnels *t)
+{
+    bool any = t->doomed != NULL;
+    while (t->doomed) {
+        struct pg_pipe *pipe = t->doomed;
+        t->doomed = pipe->next_doomed;
+        if (pipe->machine->machine->id == PG_MACHINE_TUNNEL_CONSUMER)
+            free_consumer(t, (struct pg_tunnel_consumer *)pipe);
+        else
+            free_provider(t, (struct pg_tunnel_provider *)pipe);
+    }
+    if (any)
+        pg_node_idle(t->node);
+}
+
+void pg_tunnels_end(struct pg_tunnels *t)
+{
+    while (t->consumer_list)
+        free_consumer(t, t->consumer_list);
+    while (t->provider_list)
+        free_provider(t, t->provider_list);
+}
