@@ -29,6 +29,16 @@ def long_literal(text, indent="    "):
     return ("\n" + indent).join(literal(line) for line in lines)
 
 
+def pieces(text, most=4000):
+    """A text cut at line ends: C promises no longer literals than 4095 bytes."""
+    out = [""]
+    for line in text.splitlines(keepends=True):
+        if len((out[-1] + line).encode()) > most:
+            out.append("")
+        out[-1] += line
+    return out
+
+
 def enum(name, members):
     body = "".join(f"    {member},\n" for member in members)
     return f"enum {name} {{\n{body}}};\n"

@@ -261,7 +261,7 @@ extern const struct pg_option_info pg_option_infos[PG_OPTIONS];
 struct pg_cli_command_info {
     const char *name;     /* one word, or two: key new */
     const char *argument; /* NULL: none */
-    const char *help;     /* what `punchgate NAME --help` prints */
+    const char *const *help; /* what `punchgate NAME --help` prints, in pieces; NULL after the last */
 };
 extern const struct pg_cli_command_info pg_cli_command_infos[PG_CLI_COMMANDS];
 
@@ -305,11 +305,14 @@ def source(commands, options):
                  ("limit", f"PG_LIMIT_{o.limit.upper()}" if o.limit else "-1")]
         out.append(f"    [PG_OPTION_{o.field.upper()}] = {{\n"
                    + "".join(f"        .{key} = {value},\n" for key, value in pairs) + "    },\n")
-    out.append("};\n\nconst struct pg_cli_command_info pg_cli_command_infos[PG_CLI_COMMANDS] = {\n")
+    out.append("};\n\n")
+    for c in commands:
+        texts = ",\n".join("    " + cwriter.long_literal(piece, "    ") for piece in cwriter.pieces(manual.help_text(c, commands, options)))
+        out.append(f"static const char *const {c.symbol.lower()}_help[] = {{\n{texts}, NULL,\n}};\n")
+    out.append("\nconst struct pg_cli_command_info pg_cli_command_infos[PG_CLI_COMMANDS] = {\n")
     for c in commands:
         argument = "NULL" if c.argument == "-" else cwriter.literal(c.argument)
-        text = cwriter.long_literal(manual.help_text(c, commands, options), "        ")
-        out.append(f"    [{c.symbol}] = {{\n        {cwriter.literal(c.shown)}, {argument},\n        {text},\n    }},\n")
+        out.append(f"    [{c.symbol}] = {{{cwriter.literal(c.shown)}, {argument}, {c.symbol.lower()}_help}},\n")
     out.append("};\n\nconst struct pg_cli_group_info pg_cli_group_infos[] = {\n")
     for name, members in groups(commands).items():
         text = cwriter.long_literal(manual.group_text(members), "     ")

@@ -166,8 +166,12 @@ int pg_options_start(struct pg_options *options, int argc, char *const argv[], c
     } else if (options->values.help || options->values.version) {
         char text[128];
         snprintf(text, sizeof text, "punchgate %s\n", version);
-        const char *help = options->group_help ? options->group_help : pg_cli_command_infos[options->command].help;
-        status = pg_out_write(STDOUT_FILENO, pg_text(options->values.help ? help : text)) ? 0 : pg_err_exit(PG_ERR_IO);
+        const char *const group[] = {options->group_help, NULL}, *const version_text[] = {text, NULL};
+        const char *const *help = options->group_help ? group : pg_cli_command_infos[options->command].help;
+        const char *const *at = options->values.help ? help : version_text;
+        for (status = 0; *at && status == 0; at++) {
+            status = pg_out_write(STDOUT_FILENO, pg_text(*at)) ? 0 : pg_err_exit(PG_ERR_IO);
+        }
     }
     if (status >= 0) {
         pg_options_free(options);

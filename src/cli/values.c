@@ -420,14 +420,21 @@ static bool binds_differ(const struct pg_strings *list, struct pg_line *why)
     return true;
 }
 
-/* Port 0 twice would be two ports, which nobody means. */
+static bool same_listen(const char *a, const char *b)
+{
+    struct pg_multiaddr one, other;
+    struct pg_endpoint at;
+    if (pg_multiaddr_parse(&one, pg_text(a)) != PG_OK || pg_multiaddr_parse(&other, pg_text(b)) != PG_OK) {
+        return false;
+    }
+    return pg_multiaddr_equal(&one, &other) && pg_multiaddr_tcp(&one, &at, NULL) == PG_OK && at.port != 0; /* 0 is another one each time */
+}
+
 static bool listens_differ(const struct pg_strings *list, struct pg_line *why)
 {
-    struct pg_multiaddr a, b;
     for (size_t i = 0; i < list->n; i++) {
         for (size_t k = 0; k < i; k++) {
-            if (pg_multiaddr_parse(&a, pg_text(list->at[i])) == PG_OK && pg_multiaddr_parse(&b, pg_text(list->at[k])) == PG_OK &&
-                pg_multiaddr_equal(&a, &b)) {
+            if (same_listen(list->at[i], list->at[k])) {
                 return twice(why, "the address", pg_text(list->at[i]), "; leave one of them out");
             }
         }
