@@ -23,3 +23,6 @@ struct pg_loop_hooks {
     void *context;
 };
 void pg_loop_hooks(struct pg_loop *, struct pg_loop_hooks);
+
+/* The clock that cores are told: microseconds since the machine started, never set back. */
+uint64_t pg_loop_now_us(void);

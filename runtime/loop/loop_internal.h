@@ -59,7 +59,6 @@ struct pg_loop {
 };
 
 /* loop.c */
-uint64_t pg_loop_now_us(void);
 void pg_loop_feed(struct pg_loop *, const struct pg_input *); /* into the core, and carries out what it says */
 void pg_loop_drain(struct pg_loop *);
 

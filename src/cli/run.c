@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 struct run {
@@ -220,6 +221,13 @@ static int tell_failure(const struct run *r, enum pg_err error, struct pg_bytes 
     return pg_out_failure(o->values.json, error, pg_text(text));
 }
 
+static uint64_t unix_offset_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - pg_loop_now_us();
+}
+
 static int run_peer(struct run *r)
 {
     char peer[PG_PEER_ID_TEXT];
@@ -229,6 +237,7 @@ static int run_peer(struct run *r)
         return fail(r, PG_ERR_USAGE, "more listens (16), bootstraps (32), services or tunnels (64) than this peer takes");
     r->config.node.identity = r->identity;
     r->config.node.log = &r->logs.log;
+    r->config.node.unix_offset_us = unix_offset_us();
     r->config.node.seed = pg_random_u64();
     r->config.node.hash_seed = pg_random_u64();
     r->peer = pg_peer_new(&r->config);

@@ -18,7 +18,8 @@ struct pg_place {
     uint8_t key[PG_PLACE_KEY];
     uint32_t conns, pending;
     struct pg_rate accepts;
-    void *first; /* of a peer: its oldest session */
+    void *first;         /* of a peer: its oldest session */
+    uint64_t record_seq; /* of a peer: of the newest signed record that it has shown while connected */
 };
 
 /* What one incoming connection occupies; zeroed: nothing. */

@@ -64,6 +64,7 @@ struct pg_node_config {
     uint32_t n_externals;
     int nat_status;               /* -1 private, 1 public, 0 to be found out */
     uint64_t seed;                /* of everything random that is no secret */
+    uint64_t unix_offset_us;      /* what makes the core's time that of 1970: numbers of our records grow over restarts */
     uint64_t hash_seed;           /* of tables whose keys peers choose; unlike all from `seed` nobody outside sees a trace of it */
     struct pg_limits limits;
     bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */

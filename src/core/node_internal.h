@@ -65,7 +65,9 @@ struct pg_identify {
     struct pg_instance in;
     struct pg_timer timers[PG_IDENTIFY_TIMERS];
     struct pg_stream *stream, *pushed;  /* what we asked on; what the peer pushes on */
-    struct pg_queue text, pushed_text;  /* of the messages so far */
+    struct pg_queue text, pushed_text;  /* of the message so far */
+    uint8_t n_messages, n_pushed;       /* on these streams */
+    struct pg_rate pushes;
 };
 struct pg_session {
     struct pg_link_owner owner;
@@ -103,6 +105,13 @@ void pg_identify_start(struct pg_session *);
 void pg_identify_end(struct pg_session *);
 void pg_identify_push(struct pg_node *); /* our addresses have changed: tell every peer */
 
+/* Our own signed record: made again when what it says changes. */
+struct pg_own_record {
+    uint8_t envelope[1536], basis[1280]; /* basis: the record as it would be with number 0 */
+    uint16_t len, basis_len;             /* len 0: none yet */
+    uint64_t seq;
+};
+
 struct pg_shutdown {
     struct pg_instance in;
     struct pg_timer timers[PG_SHUTDOWN_TIMERS];
@@ -126,6 +135,7 @@ struct pg_node {
     struct pg_listener listeners[PG_MAX_LISTENS];
     struct pg_multiaddr addrs[64]; /* where we can be dialled */
     uint32_t n_addrs;
+    struct pg_own_record record;
     struct pg_contact contacts[PG_MAX_CONTACTS];
     struct pg_lookup lookups[PG_MAX_LOOKUPS];
     struct pg_session *sessions, *last_session, *doomed_sessions, *pending, **pending_end;

@@ -5,6 +5,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "core/peer_record.h"
 #include "crypto/keys.h"
 #include "crypto/multiaddr.h"
 #include "crypto/noise_cipher.h"
@@ -462,6 +463,61 @@ static enum outcome identify_message(const cJSON *vector)
     return outcome;
 }
 
+/* What we seal is opened again, and only for the same purpose. */
+static enum outcome envelope(const cJSON *vector)
+{
+    struct pg_identity *identity;
+    struct pg_public_key author;
+    size_t type_len, len;
+    uint8_t out[1024], *type = unhex(input(vector, "type"), &type_len), *text = unhex(input(vector, "payload"), &len);
+    struct pg_bytes domain = pg_text(input(vector, "domain")), kind = pg_bytes(type, type_len), payload;
+    struct pg_writer w = pg_writer(out, sizeof out);
+    CU_ASSERT_EQUAL_FATAL(identity_of(input(vector, "priv"), &identity), PG_OK);
+    CU_ASSERT_TRUE(pg_envelope_seal(identity, domain, kind, pg_bytes(text, len), &w));
+    CU_ASSERT_EQUAL(pg_envelope_open(pg_written(&w), domain, kind, &author, &payload), PG_OK);
+    CU_ASSERT_TRUE(pg_bytes_equal(payload, pg_bytes(text, len)));
+    CU_ASSERT_EQUAL(pg_envelope_open(pg_written(&w), PG_LIT("another"), kind, &author, &payload), PG_ERR_ENVELOPE_SIGNATURE);
+    CU_ASSERT_EQUAL(pg_envelope_open(pg_written(&w), domain, PG_LIT("?"), &author, &payload), PG_ERR_ENVELOPE_TYPE);
+    pg_identity_free(identity);
+    free(type);
+    free(text);
+    return same_bytes(vector, pg_written(&w));
+}
+
+static enum outcome record_of(const cJSON *vector, bool sealed)
+{
+    const cJSON *text, *list = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(vector, "input"), "addrs");
+    struct pg_identity *identity;
+    struct pg_multiaddr addrs[8];
+    static struct pg_peer_record back;
+    uint8_t out[1024];
+    uint32_t n = 0;
+    uint64_t seq = (uint64_t)number(vector, "seq");
+    struct pg_writer w = pg_writer(out, sizeof out);
+    CU_ASSERT_EQUAL_FATAL(identity_of(input(vector, "priv"), &identity), PG_OK);
+    cJSON_ArrayForEach(text, list) CU_ASSERT_EQUAL(pg_multiaddr_parse(&addrs[n++], pg_text(text->valuestring)), PG_OK);
+    const struct pg_peer_id *peer = pg_identity_peer_id(identity);
+    CU_ASSERT_TRUE(sealed ? pg_peer_record_seal(identity, seq, addrs, n, &w) : pg_peer_record_write(peer, seq, addrs, n, &w));
+    if (sealed) {
+        CU_ASSERT_EQUAL(pg_peer_record_open(&back, pg_written(&w), peer), PG_OK);
+        CU_ASSERT_TRUE(back.seq == seq && back.n_addrs == n);
+        for (uint32_t i = 0; i < n && i < back.n_addrs; i++)
+            CU_ASSERT_TRUE(pg_multiaddr_equal(&back.addrs[i], &addrs[i]));
+    }
+    pg_identity_free(identity);
+    return same_bytes(vector, pg_written(&w));
+}
+
+static enum outcome record_plain(const cJSON *vector)
+{
+    return record_of(vector, false);
+}
+
+static enum outcome record_sealed(const cJSON *vector)
+{
+    return record_of(vector, true);
+}
+
 /* How often each op came out how. */
 struct tally {
     const char *op;
@@ -537,6 +593,13 @@ static void identify_is_read_in_any_order_of_fields(void)
     run("identify", identify_message);
 }
 
+static void envelopes_and_records_are_sealed_and_opened(void)
+{
+    run("envelope_seal", envelope);
+    run("peer_record", record_plain);
+    run("peer_record_envelope", record_sealed);
+}
+
 static cJSON *load(const char *path)
 {
     static char text[1 << 20];
@@ -559,7 +622,6 @@ static const struct {
     {"autonat2_dial", "no AutoNAT yet"},
     {"autonat2_resp", "no AutoNAT yet"},
     {"dcutr", "no hole punching yet"},
-    {"envelope_seal", "no signed envelopes yet"},
     {"gossip_id", "no gossip yet"},
     {"gossip_msg", "no gossip yet"},
     {"gossip_rpc", "no gossip yet"},
@@ -568,8 +630,6 @@ static const struct {
     {"kad_id", "no Kademlia yet"},
     {"kad_msg", "no Kademlia yet"},
     {"kad_xor", "no Kademlia yet"},
-    {"peer_record", "no signed envelopes yet"},
-    {"peer_record_envelope", "no signed envelopes yet"},
     {"relay_hop", "no relays yet"},
     {"relay_stop", "no relays yet"},
     {"relay_voucher", "no relays yet"},
@@ -640,6 +700,7 @@ int main(void)
         {"yamux headers are written and read", yamux_headers_are_written_and_read},
         {"noise payloads and the transcript are the same", noise_payloads_and_the_transcript_are_the_same},
         {"identify is read in any order of fields", identify_is_read_in_any_order_of_fields},
+        {"envelopes and records are sealed and opened", envelopes_and_records_are_sealed_and_opened},
         {"every group is run or left out by name", every_group_is_run_or_left_out_by_name},
     };
     vectors = load("tests/vectors.json");
