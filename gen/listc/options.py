@@ -288,8 +288,7 @@ def name_list(options, what):
 def source(commands, options):
     limited = '#include "limits.gen.h"\n' if any(o.limit for o in options) else ""
     out = [cwriter.banner(LIST), '#include "options.gen.h"\n\n', limited,
-           '/* --help of run is longer than the 4095 bytes that C99 promises; the compilers that build this take it. */\n'
-           '#pragma GCC diagnostic ignored "-Woverlength-strings"\n\n', name_list(options, "default"), name_list(options, "parts")]
+           name_list(options, "default"), name_list(options, "parts")]
     out.append("\nconst struct pg_option_info pg_option_infos[PG_OPTIONS] = {\n")
     for o in options:
         pairs = [("name", cwriter.literal(o.name)),

@@ -124,6 +124,28 @@ bool pg_bootstrap_is_rested(const struct pg_bootstrap *b)
     return of_bootstrap(b)->node->scope.now_us - of_bootstrap(b)->tried_us >= RESTED_US;
 }
 
+bool pg_bootstrap_is_crowded(const struct pg_bootstrap *b)
+{
+    const struct pg_contact *c = of_bootstrap(b);
+    return pg_node_full(c->node, &c->peer) == PG_LIMIT_STREAMS_OUTBOUND;
+}
+
+/* Those who wait for room look again, and hurry once more when there is none. */
+void pg_bootstrap_do_crowd_wake(struct pg_bootstrap *b)
+{
+    struct pg_contact *c = of_bootstrap(b);
+    struct pg_session *s = pg_node_session(c->node, &c->peer);
+    if (s && c->node->hooks.peer_up)
+        c->node->hooks.peer_up(c->node->hooks.context, s);
+}
+
+void pg_bootstrap_do_narrowness_tell(struct pg_bootstrap *b)
+{
+    struct pg_contact *c = of_bootstrap(b);
+    char id[PG_MULTIADDR_TEXT];
+    pg_log_widening_failed(c->node->log, name(c, id), pg_text(c->reason[0] ? c->reason : pg_err_text(c->why ? c->why : PG_ERR_TIMEOUT)));
+}
+
 static void choose_delay(struct pg_contact *c)
 {
     /* Up to a fifth more or less, so that a mesh does not come back in step. */
@@ -273,7 +295,7 @@ void pg_contact_hurry(struct pg_contact *c, uint64_t for_ms)
     uint64_t until = c->node->scope.now_us + for_ms * 1000;
     if (until > c->hurried_until_us)
         c->hurried_until_us = until;
-    pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_HURRY);
+    pg_post(&c->bootstrap.in, PG_BOOTSTRAP_ON_HURRY); /* whoever waits may have been woken by this very machine */
 }
 
 const struct pg_peer_id *pg_contact_peer(const struct pg_contact *c)

@@ -113,7 +113,10 @@ void pg_contact_hurry(struct pg_contact *, uint64_t for_ms); /* somebody waits t
 const struct pg_peer_id *pg_contact_peer(const struct pg_contact *);
 
 /* Sessions: connections whose remote is proven. */
-struct pg_session *pg_node_session(struct pg_node *, const struct pg_peer_id *); /* the oldest that stands, or NULL */
+struct pg_session *pg_node_session(struct pg_node *, const struct pg_peer_id *); /* the oldest with room for a stream, else the oldest, or NULL */
+/* Why a connected peer takes no more streams of ours: PG_LIMIT_STREAMS_OUTBOUND when one more connection would help,
+ * PG_LIMIT_CONNS_PEER when that is not allowed; PG_LIMITS: it does take more, is only slow to acknowledge, or is not connected. */
+enum pg_limit pg_node_full(struct pg_node *, const struct pg_peer_id *);
 struct pg_session *pg_node_sessions(struct pg_node *);
 struct pg_session *pg_session_next(const struct pg_session *);
 struct pg_conn *pg_session_conn(const struct pg_session *);

@@ -10,6 +10,7 @@
 #include "identify.gen.h"
 #include "mem/arena.h"
 #include "shutdown.gen.h"
+#include "spare.gen.h"
 #include "transport/conn.h"
 
 #define PG_MAX_HANDLERS 16u
@@ -69,6 +70,10 @@ struct pg_identify {
     uint8_t n_messages, n_pushed;       /* on these streams */
     struct pg_rate pushes;
 };
+struct pg_spare {
+    struct pg_instance in;
+    struct pg_timer timers[PG_SPARE_TIMERS];
+};
 struct pg_session {
     struct pg_link_owner owner;
     struct pg_node *node;
@@ -81,11 +86,13 @@ struct pg_session {
     struct pg_seat seat;                                 /* of one that came in */
     struct pg_identify identify;
     struct pg_ping ping;
+    struct pg_spare spare;
     uint64_t up_us, idle_us, rtt_us, bytes_in, bytes_out; /* idle_us: since when it carries nothing */
     struct pg_multiaddr dialled, observed;
     char peer_text[PG_PEER_ID_TEXT];
     char agent[64];
     bool up, listed, dialing;
+    bool widens; /* we have dialled it although another connection to its peer stood */
     char reason[96];
 };
 struct pg_session *pg_session_accept(struct pg_node *, struct pg_link *, const struct pg_endpoint *remote,

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+enum { SHORT_LIFE_US = 5000000 };
+
 static struct pg_session *of(struct pg_link_owner *owner)
 {
     return (struct pg_session *)owner;
@@ -228,6 +230,7 @@ struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, cons
         return NULL;
     }
     s->dialing = true;
+    s->widens = c->bootstrap.in.ctl.state == PG_BOOTSTRAP_WIDENING;
     s->contact = c;
     s->dialled = *addr;
     choose_port(n, &dial.endpoint, &dial.from);
@@ -309,7 +312,33 @@ static uint32_t part_from_peer(struct pg_session *s)
 
 void pg_session_emptied(void *node, struct pg_conn *conn)
 {
-    ((struct pg_session *)conn->above)->idle_us = ((struct pg_node *)node)->scope.now_us;
+    struct pg_session *s = conn->above;
+    s->idle_us = ((struct pg_node *)node)->scope.now_us;
+    if (s->up && s->widens)
+        pg_post(&s->spare.in, PG_SPARE_ON_EMPTIED);
+}
+
+bool pg_spare_is_needed(const struct pg_spare *spare)
+{
+    const struct pg_session *s = HOST_OF(pg_session, spare, spare);
+    return s->conn->yamux.working > 0 || !s->place || s->place->first == s;
+}
+
+void pg_spare_do_connection_close(struct pg_spare *spare)
+{
+    pg_session_drop(HOST_OF(pg_session, spare, spare), PG_ERR_CLOSED);
+}
+
+/* Ends what a connection beyond the first has of its own; one that did not last is told to whoever wanted it. */
+static void end_spare(struct pg_session *s)
+{
+    bool closed_by_us = s->spare.in.ctl.state == PG_SPARE_CLOSED;
+    if (!s->widens)
+        return;
+    pg_step(&s->spare.in, PG_SPARE_ON_END);
+    pg_instance_end(&s->spare.in);
+    if (!closed_by_us && s->contact && s->node->scope.now_us - s->up_us < SHORT_LIFE_US)
+        pg_step(&s->contact->bootstrap.in, PG_BOOTSTRAP_ON_SPARE_LOST);
 }
 
 enum pg_limit pg_session_forbids(void *node, struct pg_conn *conn)
@@ -344,6 +373,10 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     n->metrics.value[conn->dialer ? PG_METRIC_CONNECTIONS_OPENED_OUTBOUND : PG_METRIC_CONNECTIONS_OPENED_INBOUND]++;
     n->metrics.value[PG_METRIC_CONNECTIONS]++;
     pg_log_connection_opened(n->log, pg_text(s->peer_text), endpoint_text(s, endpoint, sizeof endpoint));
+    if (s->widens) {
+        pg_instance_init(&s->spare.in, &pg_spare_machine, &pg_spare_binding, &s->spare, &n->scope, s->spare.timers, NULL, conn->number);
+        pg_step(&s->spare.in, PG_SPARE_ON_BEGIN);
+    }
     pg_contacts_peer_up(s);
     pg_node_control_peer_up(s);
     if (!n->config.quiet) {
@@ -399,6 +432,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
         return;
     }
     s->up = false;
+    end_spare(s);
     pg_identify_end(s);
     pg_ping_end(&s->ping);
     uint32_t remaining = part_from_peer(s);
@@ -433,6 +467,18 @@ struct pg_session *pg_node_session(struct pg_node *n, const struct pg_peer_id *p
         if (pg_stream_room(s->conn))
             return s;
     return first;
+}
+
+enum pg_limit pg_node_full(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    struct pg_place *place = pg_budget_peer(&n->budget, peer, false);
+    uint64_t most = pg_node_limit(n, PG_LIMIT_STREAMS_OUTBOUND);
+    if (!place || !place->first)
+        return PG_LIMITS;
+    for (struct pg_session *s = place->first; s; s = s->next_same)
+        if (s->conn->yamux.outbound < most && s->conn->yamux.in.ctl.state == PG_YAMUX_SESSION_OPEN)
+            return PG_LIMITS;
+    return place->conns < pg_node_limit(n, PG_LIMIT_CONNS_PEER) ? PG_LIMIT_STREAMS_OUTBOUND : PG_LIMIT_CONNS_PEER;
 }
 
 struct pg_session *pg_node_sessions(struct pg_node *n)

@@ -28,6 +28,7 @@ struct pg_tunnels {
     struct pg_node *node;
     struct pg_pool consumers, providers;
     struct pg_tunnel_consumer *consumer_list, **consumer_end; /* in the order they came: who waits longest is served first */
+    struct pg_tunnel_consumer *waiting, **waiting_end;          /* for a peer or for room on it, in the same order */
     struct pg_tunnel_provider *provider_list;
     struct pg_exposed *exposed, *retired; /* retired: not offered any more, still in use */
     struct pg_forward *forwards;
@@ -88,7 +89,7 @@ struct pg_tunnel_consumer {
     struct pg_timer timers[PG_TUNNEL_CONSUMER_TIMERS];
     struct pg_tunnels *tunnels;
     struct pg_forward *forward;
-    struct pg_tunnel_consumer *next, **previous;
+    struct pg_tunnel_consumer *next, **previous, *next_waiting, **previous_waiting;
     struct pg_frame frame;
     void *room; /* chunk for a long answer in pieces */
     uint8_t small[PG_TUNNEL_SMALL];
@@ -117,6 +118,7 @@ void pg_exposed_leave(struct pg_tunnels *, struct pg_exposed *);
 void pg_exposed_free_all(struct pg_tunnels *);
 extern const struct pg_handler pg_tunnel_serve;
 void pg_tunnel_consumer_arrived(struct pg_tunnels *, struct pg_forward *, struct pg_link *, const struct pg_endpoint *remote);
+void pg_tunnel_consumer_stop_waiting(struct pg_tunnel_consumer *);
 const struct pg_peer_id *pg_forward_peer(const struct pg_forward *);
 struct pg_bytes pg_forward_service(const struct pg_forward *);
 void pg_forward_hurry(struct pg_forward *);

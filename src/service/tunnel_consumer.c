@@ -3,7 +3,10 @@
 #include "protocols.gen.h"
 #include "service/tunnel.h"
 
+#include <stddef.h>
 #include <stdio.h>
+
+#define HOST_OF_NEXT(p) ((struct pg_tunnel_consumer *)((char *)(p) - offsetof(struct pg_tunnel_consumer, next_waiting)))
 
 static struct pg_log *logs(const struct pg_tunnel_consumer *t)
 {
@@ -135,8 +138,44 @@ static const struct pg_handler handler = {
     .protocol = {(const uint8_t *)PG_PROTOCOL_TUNNEL, sizeof PG_PROTOCOL_TUNNEL - 1},
     .opened = on_opened, .data = on_data, .ended = on_ended, .writable = on_writable, .closed = on_closed};
 
+/* The list of those who wait is in the order of their arrival; one that has been served and lost its stream goes back to
+ * where it belongs, which is seldom far from the end. */
+static void wait_in_line(struct pg_tunnel_consumer *t)
+{
+    struct pg_tunnels *all = t->tunnels;
+    struct pg_tunnel_consumer **at = all->waiting_end;
+    if (t->previous_waiting)
+        return;
+    while (at != &all->waiting) {
+        struct pg_tunnel_consumer *before = HOST_OF_NEXT(at);
+        if (before->came_us <= t->came_us)
+            break;
+        at = before->previous_waiting;
+    }
+    t->next_waiting = *at;
+    t->previous_waiting = at;
+    if (t->next_waiting)
+        t->next_waiting->previous_waiting = &t->next_waiting;
+    else
+        all->waiting_end = &t->next_waiting;
+    *at = t;
+}
+
+void pg_tunnel_consumer_stop_waiting(struct pg_tunnel_consumer *t)
+{
+    if (!t->previous_waiting)
+        return;
+    *t->previous_waiting = t->next_waiting;
+    if (t->next_waiting)
+        t->next_waiting->previous_waiting = t->previous_waiting;
+    else
+        t->tunnels->waiting_end = t->previous_waiting;
+    t->previous_waiting = NULL;
+}
+
 void pg_tunnel_consumer_do_stream_open(struct pg_tunnel_consumer *t)
 {
+    pg_tunnel_consumer_stop_waiting(t);
     struct pg_session *s = pg_node_session(t->tunnels->node, pg_forward_peer(t->forward));
     enum pg_err why = PG_ERR_CLOSED;
     pg_frame_init(&t->frame, PG_JSON_TUNNEL_RESPONSE_FRAMING, NULL, PG_JSON_TUNNEL_RESPONSE_MAX);
@@ -166,6 +205,7 @@ void pg_tunnel_consumer_do_peer_hurry(struct pg_tunnel_consumer *t)
     char peer[PG_PEER_ID_TEXT];
     pg_log_tunnel_waiting(logs(t), pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)),
                           pg_forward_service(t->forward));
+    wait_in_line(t);
     pg_forward_hurry(t->forward);
 }
 
@@ -229,7 +269,10 @@ void pg_tunnel_consumer_do_waited_tell(struct pg_tunnel_consumer *t)
     char peer[PG_PEER_ID_TEXT];
     struct pg_node *n = t->tunnels->node;
     bool connected = pg_node_session(n, pg_forward_peer(t->forward)) != NULL;
+    enum pg_limit full = pg_node_full(n, pg_forward_peer(t->forward));
     metrics(t)->value[PG_METRIC_TUNNEL_WAITS_EXPIRED]++;
+    if (full != PG_LIMITS)
+        pg_node_refuse(n, full, "tunnel", pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)));
     (connected ? pg_log_tunnel_room_expired : pg_log_tunnel_wait_expired)(
         logs(t), pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)), pg_forward_service(t->forward),
         pg_node_scope(n)->now_us - t->came_us);
@@ -282,6 +325,7 @@ void pg_tunnel_consumer_arrived(struct pg_tunnels *all, struct pg_forward *f, st
     struct pg_tunnel_consumer *t = pg_pool_take_zero(&all->consumers);
     pg_endpoint_text(remote, text);
     if (!t) {
+        pg_node_refuse(all->node, PG_LIMIT_STREAMS, "tunnel", pg_text(text));
         pg_log_tunnel_session_failed(pg_node_log(all->node), pg_text(text), PG_LIT("too many tunnels"));
         pg_node_reset(all->node, &link);
         return;

@@ -317,6 +317,7 @@ static void serve_opened(struct pg_stream *s)
     struct pg_tunnels *all = pg_session_services(session);
     struct pg_tunnel_provider *t = pg_pool_take_zero(&all->providers);
     if (!t) {
+        pg_node_refuse(all->node, PG_LIMIT_STREAMS, "tunnel", pg_session_peer_text(session));
         pg_log_tunnel_handler_failed(pg_node_log(all->node), pg_session_peer_text(session), PG_LIT("too many tunnels"));
         pg_stream_reset(s);
         return;

@@ -7,6 +7,7 @@ bool pg_tunnels_init(struct pg_tunnels *t, struct pg_node *node, uint32_t at_onc
 {
     *t = (struct pg_tunnels){.node = node, .wait_ms = 10000};
     t->consumer_end = &t->consumer_list;
+    t->waiting_end = &t->waiting;
     return pg_pool_init(&t->consumers, sizeof(struct pg_tunnel_consumer), at_once, 256) &&
            pg_pool_init(&t->providers, sizeof(struct pg_tunnel_provider), at_once, 256) &&
            pg_node_serve(node, &pg_tunnel_serve);
@@ -22,10 +23,14 @@ void pg_tunnels_free(struct pg_tunnels *t)
 
 void pg_tunnels_peer_up(struct pg_tunnels *t, struct pg_session *s)
 {
-    for (struct pg_tunnel_consumer *c = t->consumer_list, *next; c; c = next) {
-        next = c->next;
-        if ((1u << c->in.ctl.state) & PG_TUNNEL_CONSUMER_WAITS && pg_peer_id_equal(pg_forward_peer(c->forward), pg_session_peer(s)))
-            pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_PEER_UP);
+    for (struct pg_tunnel_consumer *c = t->waiting, *next; c; c = next) {
+        next = c->next_waiting;
+        if (!((1u << c->in.ctl.state) & PG_TUNNEL_CONSUMER_WAITS) ||
+            !pg_peer_id_equal(pg_forward_peer(c->forward), pg_session_peer(s)))
+            continue;
+        pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_PEER_UP);
+        if (c->previous_waiting)
+            return; /* it has found no room, and those behind it would find none either */
     }
 }
 
@@ -59,6 +64,7 @@ static void end_pipe(struct pg_tunnels *t, struct pg_pipe *p, void **room)
 
 static void free_consumer(struct pg_tunnels *t, struct pg_tunnel_consumer *c)
 {
+    pg_tunnel_consumer_stop_waiting(c);
     *c->previous = c->next;
     if (c->next)
         c->next->previous = c->previous;
