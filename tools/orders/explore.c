@@ -24,7 +24,8 @@ static struct {
     sigjmp_buf back;
 } x;
 const struct orders_subject *orders_running;
-const struct orders_subject *const orders_subjects[] = {&orders_plane_seeded, &orders_plane_reserved, &orders_plane_alone, NULL};
+const struct orders_subject *const orders_subjects[] = {
+    &orders_plane_seeded, &orders_plane_reserved, &orders_plane_alone, &orders_tunnel_joined, &orders_tunnel_open, NULL};
 
 void orders_fault(const char *format, ...)
 {
@@ -201,6 +202,8 @@ struct orders_result orders_explore(const struct orders_subject *subject, const 
     } else
         print_fault(limits, NULL, 0);
     x.result.states = x.n_nodes;
+    if (!x.result.failed)
+        subject->end();
     free(x.nodes);
     free(x.seen);
     sigaction(SIGABRT, &before[0], NULL);

@@ -14,6 +14,8 @@ static const struct {
     {"plane", &orders_plane_seeded},
     {"reserved", &orders_plane_reserved},
     {"alone", &orders_plane_alone},
+    {"tunnel", &orders_tunnel_joined},
+    {"open", &orders_tunnel_open},
 };
 #define SUBJECTS (sizeof subjects / sizeof *subjects)
 

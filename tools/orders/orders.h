@@ -13,11 +13,13 @@ struct orders_group; /* instances that stand in one system together */
 struct orders_subject {
     const char *name;
     const char *const *machines;        /* that it drives, NULL at the end */
+    unsigned depth;                     /* that a mutant is worth */
     const char *system;                 /* whose `commute` and `apart` lines hold for its events */
     unsigned n_choices;                 /* at most ORDERS_CHOICES */
     const char *(*choice)(unsigned);    /* what people read: event and what it carries */
     const char *(*event)(unsigned);     /* the system's event that it is; NULL: none of it */
     void (*begin)(void);                /* anew, and each time the same */
+    void (*end)(void);                  /* gives back what the last run holds */
     bool (*possible)(unsigned choice);
     void (*apply)(unsigned choice);     /* one event, all that it commands carried out, and its checks */
     void (*check)(void);                /* what holds between events, whatever came before */
@@ -31,7 +33,7 @@ struct orders_subject {
     void (*before_act)(const struct pg_machine *, const void *self, unsigned action);
     void (*after_act)(const struct pg_machine *, const void *self, unsigned action);
 };
-extern const struct orders_subject orders_plane_seeded, orders_plane_reserved, orders_plane_alone;
+extern const struct orders_subject orders_plane_seeded, orders_plane_reserved, orders_plane_alone, orders_tunnel_joined, orders_tunnel_open;
 extern const struct orders_subject *const orders_subjects[]; /* all of them, NULL at the end */
 
 struct orders_limits {

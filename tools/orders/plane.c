@@ -471,6 +471,11 @@ static void begin_alone(void)
     begin(false);
 }
 
+static void end(void)
+{
+    pg_scope_free(&scope);
+}
+
 static bool possible(unsigned n)
 {
     const struct choice *c = &all[n];
@@ -716,8 +721,8 @@ static uint64_t state(bool exact)
 
 static const char *const machines[] = {"phase", "nat", "relay", NULL};
 #define PLANE(title, start) \
-    {.name = title, .machines = machines, .system = "node", .n_choices = sizeof all / sizeof *all, .choice = choice_name, .event = choice_event, .begin = start, \
-     .possible = possible, .apply = apply, .check = check, .state = state, .truth = truth, .group = group, .before_act = before_act, \
+    {.name = title, .machines = machines, .depth = 5, .system = "node", .n_choices = sizeof all / sizeof *all, .choice = choice_name, .event = choice_event, .begin = start, \
+     .end = end, .possible = possible, .apply = apply, .check = check, .state = state, .truth = truth, .group = group, .before_act = before_act, \
      .after_act = after_act}
 const struct orders_subject orders_plane_seeded = PLANE("control plane with bootstrap peers", begin_seeded);
 const struct orders_subject orders_plane_reserved = PLANE("control plane with a reservation", begin_reserved);

@@ -24,7 +24,7 @@ from gen.report import SpecError  # noqa: E402
 from gen.smc import system, write_system  # noqa: E402
 from reference import Reference  # noqa: E402
 
-ORDERS_DEPTH, ORDERS_SECONDS = "6", "8"  # of each subject, whichever is reached first
+ORDERS_DEPTH, ORDERS_SECONDS = "6", "7"  # of each subject, whichever is reached first
 
 
 class Fault(Exception):

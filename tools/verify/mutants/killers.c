@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ORDERS_DEPTH = 5, ORDERS_SECONDS = 60 }; /* of one mutant and subject */
+enum { ORDERS_SECONDS = 60 }; /* of one mutant and subject */
 
 struct systems systems;
 
@@ -45,7 +45,7 @@ static bool orders_kill(const struct mutant *x, char *how, size_t room)
             if (strcmp(*name, x->machine->name) != 0)
                 continue;
             snprintf(how, room, "orders of the %s", (*s)->name);
-            if (orders_explore(*s, &(struct orders_limits){.depth = ORDERS_DEPTH, .seconds = ORDERS_SECONDS, .quiet = true}).failed)
+            if (orders_explore(*s, &(struct orders_limits){.depth = (*s)->depth, .seconds = ORDERS_SECONDS, .quiet = true}).failed)
                 return true;
         }
     return false;
