@@ -28,6 +28,19 @@ static struct pg_bytes name(const struct pg_contact *c, char out[PG_MULTIADDR_TE
     return pg_bytes(out, pg_peer_id_text(&c->peer, out));
 }
 
+static struct pg_bytes first_addr(const struct pg_contact *c, char out[PG_MULTIADDR_TEXT])
+{
+    return pg_bytes(out, pg_multiaddr_text(c->n_addrs > 0 ? &c->addrs[0] : &c->learnt[0], out, PG_MULTIADDR_TEXT));
+}
+
+static bool is_learnt(const struct pg_contact *c, const struct pg_multiaddr *addr)
+{
+    for (uint32_t i = 0; i < c->n_learnt; i++)
+        if (pg_multiaddr_equal(&c->learnt[i], addr))
+            return true;
+    return false;
+}
+
 /* dial: one round over the addresses. */
 
 bool pg_dial_is_more(const struct pg_dial *d)
@@ -93,6 +106,8 @@ void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum 
     pg_bytes_text(c->reason, sizeof c->reason, reason);
     if (why == PG_ERR_SELF_DIAL)
         c->for_ever = false; /* it will be us tomorrow, too */
+    else if (is_learnt(c, &s->dialled))
+        pg_log_offered_dial_failed(c->node->log, text, pg_text(c->reason)); /* peers offer much that only their neighbours reach */
     else
         pg_log_dial_failed(c->node->log, text, pg_text(c->reason));
     pg_step(&c->dial.in, PG_DIAL_ON_ATTEMPT_FAILED);
@@ -103,7 +118,7 @@ void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum 
 bool pg_bootstrap_is_addressed(const struct pg_bootstrap *b)
 {
     const struct pg_contact *c = of_bootstrap(b);
-    return c->n_addrs > 0 && c->started && c->node->may_dial;
+    return c->n_addrs + c->n_learnt > 0 && c->started && c->node->may_dial;
 }
 
 bool pg_bootstrap_is_retrying(const struct pg_bootstrap *b)
@@ -175,7 +190,7 @@ void pg_bootstrap_do_dial_begin(struct pg_bootstrap *b)
     c->reason[0] = 0;
     if (!c->tried && c->is_bootstrap) {
         char addr[PG_MULTIADDR_TEXT];
-        pg_log_dialing_bootstrap(c->node->log, pg_bytes(addr, pg_multiaddr_text(&c->addrs[0], addr, sizeof addr)));
+        pg_log_dialing_bootstrap(c->node->log, first_addr(c, addr));
     }
     c->tried = true;
     c->tried_us = c->node->scope.now_us;
@@ -200,8 +215,7 @@ void pg_bootstrap_do_redial_tell(struct pg_bootstrap *b)
     struct pg_contact *c = of_bootstrap(b);
     char id[PG_MULTIADDR_TEXT], addr[PG_MULTIADDR_TEXT];
     c->node->metrics.value[PG_METRIC_BOOTSTRAP_RECONNECTS]++;
-    pg_log_reconnect_started(c->node->log, name(c, id),
-                             pg_bytes(addr, pg_multiaddr_text(&c->addrs[0], addr, sizeof addr)));
+    pg_log_reconnect_started(c->node->log, name(c, id), first_addr(c, addr));
 }
 
 void pg_bootstrap_do_failure_tell(struct pg_bootstrap *b)
@@ -280,6 +294,32 @@ bool pg_contact_add(struct pg_contact *c, const struct pg_multiaddr *addr)
     c->addrs[c->n_addrs++] = *addr;
     pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_LEARNT);
     return true;
+}
+
+/* Said by the user, be it with a /p2p of its own at the end. */
+static bool is_said(const struct pg_contact *c, struct pg_multiaddr addr)
+{
+    pg_multiaddr_strip_p2p(&addr);
+    for (uint32_t i = 0; i < c->n_addrs; i++) {
+        struct pg_multiaddr said = c->addrs[i];
+        pg_multiaddr_strip_p2p(&said);
+        if (pg_multiaddr_equal(&said, &addr))
+            return true;
+    }
+    return false;
+}
+
+void pg_contacts_learn(struct pg_node *n, const struct pg_peer_id *peer, const struct pg_multiaddr *addrs, uint32_t n_addrs)
+{
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
+        struct pg_contact *c = &n->contacts[i];
+        if (!pg_peer_id_equal(&c->peer, peer))
+            continue;
+        c->n_learnt = 0;
+        for (uint32_t k = 0; k < n_addrs && c->n_learnt < PG_CONTACT_LEARNT; k++)
+            if (!is_said(c, addrs[k]))
+                c->learnt[c->n_learnt++] = addrs[k];
+    }
 }
 
 void pg_contact_start(struct pg_contact *c, bool bootstrap, bool for_ever)

@@ -179,6 +179,8 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
     if (n_good < offered)
         pg_log_addresses_passed_over(n->log, pg_text(s->peer_text), offered - n_good);
     pg_log_identified(n->log, pg_text(s->peer_text), pg_text(s->agent));
+    if (offered > 0) /* a push may be about something else */
+        pg_contacts_learn(n, &s->conn->peer, said.addrs, n_good);
     pg_node_control_peer_identified(s, said.addrs, n_good);
 }
 

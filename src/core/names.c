@@ -115,6 +115,8 @@ void pg_names_begin(struct pg_contact *c)
     c->n_targets = c->next_target = c->n_asked = 0;
     for (uint32_t i = 0; i < c->n_addrs; i++)
         (void)add(c, &c->addrs[i], 0);
+    for (uint32_t i = 0; i < c->n_learnt; i++)
+        (void)add_target(c, &c->learnt[i]);
 }
 
 void pg_names_drop(struct pg_contact *c)

@@ -17,6 +17,7 @@
 #define PG_MAX_LOOKUPS 256u       /* questions about names, of all contacts */
 #define PG_CONTACT_QUESTIONS 32u  /* that one round may ask */
 #define PG_CONTACT_TARGETS 32u    /* addresses that one round may dial */
+#define PG_CONTACT_LEARNT 8u
 #define PG_SESSION_PROTOCOLS 64u
 #define HOST_OF(type, member, p) ((struct type *)((char *)(uintptr_t)(p) - offsetof(struct type, member)))
 
@@ -44,6 +45,9 @@ struct pg_contact {
     uint32_t n_targets, next_target, n_asked, asking;
     uint64_t asked[PG_CONTACT_QUESTIONS];
     struct pg_multiaddr targets[PG_CONTACT_TARGETS];
+    /* What the peer itself has offered last, as far as it may be dialled; tried behind what the user has said. */
+    uint32_t n_learnt;
+    struct pg_multiaddr learnt[PG_CONTACT_LEARNT];
 };
 /* A question about a name that is open; its number is its place. */
 struct pg_lookup {
@@ -61,6 +65,8 @@ void pg_contacts_stop(struct pg_node *);
 void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);
 void pg_contacts_peer_up(struct pg_session *);
 void pg_contacts_peer_lost(struct pg_node *, const struct pg_peer_id *);
+/* Addresses that the peer offers and that have passed pg_offer_good. */
+void pg_contacts_learn(struct pg_node *, const struct pg_peer_id *, const struct pg_multiaddr *, uint32_t n);
 
 struct pg_identify {
     struct pg_instance in;

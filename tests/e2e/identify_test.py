@@ -3,15 +3,15 @@ import json
 import socket
 
 from dialer import FIN, SODIUM, Dialer, Key, field, uvarint
-from peers import main, same, test, until, want
+from peers import echo, free_port, main, same, speaks, test, until, want
 
 PUSH = "/ipfs/id/push/1.0.0"
 
 
 class Scene:
-    def __init__(self, bed):
-        self.peer = bed.peer("peer", RUST_LOG="debug")
-        self.dialer = Dialer(self.peer.port)
+    def __init__(self, bed, *options, key=None):
+        self.peer = bed.peer("peer", *options, RUST_LOG="debug")
+        self.dialer = Dialer(self.peer.port, key)
         bed.sockets.append(self.dialer.socket)
         self.dialer.upgrade()
         self.peer.saw("connection opened", peer=self.dialer.key.peer_id)
@@ -55,6 +55,39 @@ def addresses_that_a_peer_has_no_business_with_are_passed_over(bed):
     scene.peer.saw("addresses of a peer passed over", peer=scene.dialer.key.peer_id, count=len(bad))
     scene.lives()
     same((service.clients, scene.peer.find("dialing")), (0, []), "dials")
+
+
+@test
+def a_peer_that_came_to_us_is_found_again_where_it_said_that_it_listens(bed):
+    service = bed.service(echo)
+    listen = f"/ip4/127.0.0.1/tcp/{free_port()}"
+    provider = bed.peer("provider", listen=listen)  # once, to learn its id
+    provider.stop()
+    consumer = bed.peer("consumer", "--tunnel", f"{provider.id}:echo@127.0.0.1:0")
+    offers = ["--expose", f"echo=127.0.0.1:{service.port}"]
+    provider = bed.peer("provider", "--bootstrap", consumer.addr, *offers, listen=listen)
+    consumer.saw("peer identified", peer=provider.id)
+    provider.kill()
+    consumer.saw("connection closed", peer=provider.id)
+    bed.peer("provider", *offers, listen=listen)  # waits to be dialled
+    want(speaks(bed.connect(consumer.tunnel_port("echo"))), "no echo")
+
+
+@test
+def of_hundreds_of_addresses_that_a_wanted_peer_offers_a_few_good_ones_are_dialled(bed):
+    key = Key()
+    scene = Scene(bed, "--tunnel", f"{key.peer_id}:echo@127.0.0.1:0", key=key)
+    service = bed.service(lambda client: client.recv(1))
+    bad = [packed(4, "0.0.0.0", service.port), packed(6, "::ffff:127.0.0.1", service.port), packed(4, "169.254.169.254", 80),
+           packed(4, "127.0.0.1", scene.peer.port)]
+    scene.push(b"".join(field(2, a) for a in [*bad, *(packed(4, "127.0.0.1", 1 + n) for n in range(700))]))
+    scene.peer.saw("addresses of a peer passed over", peer=key.peer_id)
+    scene.dialer.socket.close()
+    scene.peer.saw("reconnect dial failed", peer_id=key.peer_id)
+    dialled = [e.fields["addr"] for e in scene.peer.find("dial of an offered address failed")]
+    want(0 < len(set(dialled)) <= 8, dialled)
+    want(all(a.startswith("/ip4/127.0.0.1/tcp/") and f"/tcp/{scene.peer.port}" not in a for a in dialled), dialled)
+    same(service.clients, 0, "clients of a service that was offered as the peer's")
 
 
 @test
