@@ -1,6 +1,7 @@
 /* Pools of fixed-size slots. Used for connections, streams, tunnels and data chunks.
  * See docs/ARCHITECTURE.md, "Memory". */
 #include "mem/pool.h"
+#include "mem/pages.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -13,8 +14,8 @@ bool pg_pool_init(struct pg_pool *p, size_t slot, uint32_t count, uint32_t keep)
     p->free = calloc(count, sizeof *p->free);
     if (!p->free)
         return false;
-    void *range = mmap(NULL, p->slot * count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (range == MAP_FAILED) {
+    void *range = pg_pages_reserve(p->slot * count);
+    if (!range) {
         free(p->free);
         *p = (struct pg_pool){0};
         return false;
@@ -25,8 +26,7 @@ bool pg_pool_init(struct pg_pool *p, size_t slot, uint32_t count, uint32_t keep)
 
 void pg_pool_free(struct pg_pool *p)
 {
-    if (p->base)
-        munmap(p->base, p->slot * p->count);
+    pg_pages_release(p->base, p->slot * p->count);
     free(p->free);
     *p = (struct pg_pool){0};
 }

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include "mem/heap.h"
+#include "mem/pages.h"
 #include "trace/line.h"
 
 #include <stddef.h>
@@ -450,7 +451,7 @@ static bool init(struct pg_node *n)
     uint32_t links = conns + 2 * streams + 256;
     /* Each kind of command once for every link, and what the frames of one input can ask for; touched as far as needed. */
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
-    n->commands = pg_heap_reserve(n->command_room * sizeof *n->commands);
+    n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
     return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 1024,
                          /* All may end in one turn, and each tells its owner. */ conns * 4 + streams * 2 + 1024) &&
@@ -501,7 +502,7 @@ void pg_node_free(struct pg_node *n)
     pg_pool_free(&n->session_pool);
     pg_scope_free(&n->scope);
     pg_budget_free(&n->budget);
-    pg_heap_release(n->commands, n->command_room * sizeof *n->commands);
+    pg_pages_release(n->commands, n->command_room * sizeof *n->commands);
     pg_heap_give(n->arena.base);
     pg_heap_give(n);
 }
