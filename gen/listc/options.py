@@ -36,6 +36,7 @@ class Command:
     name: str       # key.new is written "key new" by users: a word of a group
     argument: str
     help: str
+    like: str = ""  # takes every option of that command
 
     @property
     def shown(self):
@@ -178,7 +179,11 @@ def limit_options(spec_dir):
 
 def read_command(row, commands):
     command = Command(row.word(1, "the command's name"), row.choice(2, "argument", ARGUMENTS), row.text(3, "help"))
-    row.ends_at(4)
+    if len(row.cells) > 4:
+        key, _, command.like = row.word(4, "attribute").partition("=")
+        if key != "like" or command.like not in [c.name for c in commands]:
+            row.fail(f"'{row.cells[4]}': only like=COMMAND of a command above may follow the help text")
+    row.ends_at(5 if command.like else 4)
     if not COMMAND.match(command.name):
         row.fail(f"command '{command.name}': small letters and digits only, a letter first; a dot after the name of its group")
     if command.name in [c.group for c in commands] or command.group in [c.name for c in commands]:
@@ -209,7 +214,12 @@ def read(spec_dir):
             option = read_option(row, commands)
             unique(names, row, "option " + option.name, "row")
             options.append(option)
-    return commands, options + limit_options(spec_dir)
+    options += limit_options(spec_dir)
+    for command in commands:
+        for option in options:
+            if command.like in option.commands and command.name not in option.commands:
+                option.commands.append(command.name)
+    return commands, options
 
 
 def mask(commands, names):
@@ -337,5 +347,5 @@ def describe(option):
 
 def golden(spec_dir):
     commands, options = read(spec_dir)
-    return {"options.txt": cwriter.golden([f"command {c.name}  {c.argument}  {cwriter.shown(c.help)}" for c in commands]
+    return {"options.txt": cwriter.golden([f"command {c.name}  {c.argument}  {cwriter.shown(c.help)}" + (f"  like={c.like}" if c.like else "") for c in commands]
                                           + [describe(o) for o in options])}

@@ -16,7 +16,9 @@ int main(int argc, char *argv[])
     int status = pg_options_start(&options, argc, argv, environ, PG_VERSION);
     if (status >= 0)
         return status;
-    if (options.command == PG_CLI_ID) {
+    if (options.command == PG_CLI_CHECK) {
+        status = pg_run_check(&options);
+    } else if (options.command == PG_CLI_ID) {
         status = pg_run_id(&options);
     } else if (options.command == PG_CLI_STATUS) {
         status = pg_run_status(&options);

@@ -115,11 +115,16 @@ static enum pg_err read_all(struct pg_reader *r, int argc, char *const argv[])
     if (r->out->values.help || r->out->values.version) {
         return PG_OK;
     }
-    if (!pg_reader_check_flags(r) || !pg_reader_check_words(r) || !pg_reader_environment(r)) {
+    if (!pg_reader_check_flags(r) || !pg_reader_check_words(r)) {
         return PG_ERR_USAGE;
     }
-    TRY(pg_reader_file(r));
-    return pg_reader_settle(r);
+    if (!pg_reader_environment(r)) {
+        TRY(pg_reader_note(r, PG_ERR_USAGE));
+    }
+    TRY(pg_reader_note(r, pg_reader_file(r)));
+    TRY(pg_reader_settle(r));
+    pg_reader_show(r);
+    return PG_OK;
 }
 
 /* Whether failures are to be told in JSON must be known before anything can fail. */

@@ -54,3 +54,9 @@ enum pg_err pg_reader_file(struct pg_reader *);
 const char *pg_reader_strongest(const struct pg_reader *, enum pg_option, enum pg_source *);
 enum pg_err pg_reader_check(struct pg_reader *, const struct pg_given *, uint64_t *number);
 enum pg_err pg_reader_settle(struct pg_reader *);
+
+/* options_check.c: what only the command check does. */
+/* For check a mistake in the configuration is told and the reading goes on: PG_OK. For all others it stays what it is. */
+enum pg_err pg_reader_note(struct pg_reader *, enum pg_err);
+/* --show-origin */
+void pg_reader_show(const struct pg_reader *);

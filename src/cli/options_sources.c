@@ -117,9 +117,8 @@ bool pg_reader_environment(struct pg_reader *r)
 
 /* --- configuration file --- */
 
-static bool read_pair(void *context, const char *key, const char *value, unsigned line, struct pg_line *why)
+static bool take_pair(struct pg_reader *r, const char *key, const char *value, unsigned line, struct pg_line *why)
 {
-    struct pg_reader *r = context;
     for (unsigned i = 0; i < PG_OPTIONS; i++) {
         const struct pg_option_info *option = &pg_option_infos[i];
         if (!option->in_file || strcmp(option->name, key) != 0) {
@@ -144,6 +143,12 @@ static bool read_pair(void *context, const char *key, const char *value, unsigne
     pg_put_value(why, key);
     pg_option_suggest(why, key, "", true, "; punchgate --help lists them, without the dashes here");
     return false;
+}
+
+static bool read_pair(void *context, const char *key, const char *value, unsigned line, struct pg_line *why)
+{
+    struct pg_reader *r = context;
+    return take_pair(r, key, value, line, why) || (!r->no_memory && pg_reader_note(r, PG_ERR_CONFIG_BAD) == PG_OK);
 }
 
 enum pg_err pg_reader_file(struct pg_reader *r)

@@ -64,8 +64,11 @@ static enum pg_err store_list(struct pg_reader *r, enum pg_option which, enum pg
     list->at = at;
     for (size_t i = 0; i < r->n; i++) {
         if (r->given[i].option == which && r->given[i].source == source) {
-            TRY(pg_reader_check(r, &r->given[i], &unused));
-            at[list->n++] = r->given[i].text;
+            enum pg_err err = pg_reader_check(r, &r->given[i], &unused);
+            TRY(pg_reader_note(r, err));
+            if (err == PG_OK) {
+                at[list->n++] = r->given[i].text;
+            }
         }
     }
     if (list->n > pg_option_infos[which].most) {
@@ -210,10 +213,10 @@ enum pg_err pg_reader_settle(struct pg_reader *r)
     give_defaults(r);
     for (unsigned i = 0; i < PG_OPTIONS; i++) {
         if (pg_option_taken_by(&pg_option_infos[i], r->out->command, true)) {
-            TRY(store(r, (enum pg_option)i));
+            TRY(pg_reader_note(r, store(r, (enum pg_option)i)));
         }
     }
     TRY(check_argument(r));
-    TRY(settle_control(r));
-    return check_agreement(r);
+    TRY(pg_reader_note(r, settle_control(r)));
+    return pg_reader_note(r, check_agreement(r));
 }
