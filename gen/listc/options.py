@@ -2,7 +2,7 @@
 import dataclasses
 import re
 
-from gen.listc import cwriter, limits, manual
+from gen.listc import completions, cwriter, limits, manual
 from gen.listc.reader import rows, unique
 
 LIST = "options.list"
@@ -332,7 +332,8 @@ def source(commands, options):
 def generate(spec_dir):
     commands, options = read(spec_dir)
     return {"options.gen.h": header(commands, options), "options.gen.c": source(commands, options),
-            "punchgate.1": manual.man_page(commands, options), "options.md": manual.markdown(commands, options)}
+            "punchgate.1": manual.man_page(commands, options), "options.md": manual.markdown(commands, options),
+            **completions.write(commands, options)}
 
 
 def describe(option):
