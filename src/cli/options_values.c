@@ -146,6 +146,9 @@ static enum pg_err settle_control(struct pg_reader *r)
         }
         return PG_OK;
     }
+    if (r->no_memory) { /* a default may be missing that is always there otherwise */
+        return PG_ERR_NO_MEMORY;
+    }
     if (!path) {
         size_t n = strlen(out->values.identity);
         char *derived = pg_reader_keep(r, n + sizeof ".sock");

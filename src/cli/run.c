@@ -258,7 +258,7 @@ int pg_run(const struct pg_options *options)
     struct run *r = calloc(1, sizeof *r);
     char why[PG_IDENTITY_WHY] = "";
     if (!r)
-        return 1;
+        return pg_out_failure(options->values.json, PG_ERR_NO_MEMORY, PG_NONE);
     r->options = options;
     struct pg_log_choice choice = pg_log_choice_here(STDERR_FILENO, options->values.log_format == PG_OPTION_LOG_FORMAT_JSON);
     if (options->command != PG_CLI_RUN && !getenv("PUNCHGATE_LOG") && !getenv("RUST_LOG"))

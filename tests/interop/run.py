@@ -35,6 +35,13 @@ SMALL = 1000
 PINGS = 5
 CROWD = 8
 CROWD_SIZE = 20_000
+PERF_SIZE = 64_000_000
+# At once on one connection. rust-libp2p ends a connection at its 513th stream.
+STREAMS = {"rust": 500}
+MANY = 1000
+# Of tunnels, within what one connection may have.
+CLIENTS = 450
+WAVE = 10
 PROTOCOLS = {"/ipfs/ping/1.0.0", "/ipfs/id/1.0.0", "/punchgate/tunnel/1.0.0"}
 SEED = 7
 SEEDED_PEER = "12D3KooWE3quQCP6Xu7eXpcmmpwVS1KofWnPCBWYNHCswgaqwCso"
@@ -43,6 +50,7 @@ BUILD_SECONDS = 1800
 READY_SECONDS = 20
 # More than the 30 s after which a peer gives up by itself, and says what it waited for.
 COMMAND_SECONDS = 40
+LONG_SECONDS = 130
 END_SECONDS = 5
 # From the moment at which a peer that was killed is ready again.
 BACK_SECONDS = 15
@@ -85,6 +93,7 @@ class Peer:
     build: tuple[str, ...]
     stamp: str
     command: tuple[str, ...]
+    hostile: bool = False
 
     @property
     def folder(self) -> Path:
@@ -134,7 +143,8 @@ PEERS = (
          sources=("go.mod", "go.sum", "*.go"),
          build=("go", "build", "-o", "bin/peer", "."),
          stamp="bin/stamp",
-         command=("bin/peer",)),
+         command=("bin/peer",),
+         hostile=True),
     Peer("rust",
          tools=(Tool("cargo", ("--version",), (1, 88)),),
          sources=("Cargo.toml", "src/*.rs"),
@@ -166,7 +176,8 @@ def build(peers: list[Peer]) -> dict[str, Exception]:
 # ---- processes ------------------------------------------------------------------------------------------------
 
 
-def run(argv: list[str], stdin: bytes = b"", hold_stdin: bool = False, **options) -> subprocess.CompletedProcess:
+def run(argv: list[str], stdin: bytes = b"", hold_stdin: bool = False, seconds: int = COMMAND_SECONDS,
+        **options) -> subprocess.CompletedProcess:
     """Runs a program to its end. Held, its stdin stays open for as long as it runs."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err, **options)
@@ -175,12 +186,12 @@ def run(argv: list[str], stdin: bytes = b"", hold_stdin: bool = False, **options
                 if hold_stdin:
                     process.stdin.write(stdin)
                     process.stdin.flush()
-                    process.wait(COMMAND_SECONDS)
+                    process.wait(seconds)
                 else:
-                    process.communicate(stdin, COMMAND_SECONDS)
-            process.wait(COMMAND_SECONDS)
+                    process.communicate(stdin, seconds)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Failed(f"no end within {COMMAND_SECONDS} s") from None
+            raise Failed(f"no end within {seconds} s") from None
         finally:
             end(process)
         out.seek(0)
@@ -354,8 +365,8 @@ class PeerDials:
     def __init__(self, peer: Peer):
         self.peer = peer
 
-    def lines(self, *arguments: object) -> list[dict]:
-        return lines(run(self.peer.argv(*arguments)))
+    def lines(self, *arguments: object, **options) -> list[dict]:
+        return lines(run(self.peer.argv(*arguments), **options))
 
     def ping(self, to: Listener) -> None:
         check_pings(self.lines("ping", to.addr, "--count", PINGS))
@@ -380,6 +391,13 @@ class PeerDials:
         if result.returncode != 1 or b"unknown service: nosuch" not in result.stdout:
             raise Failed(f"status {result.returncode}: {tail(result.stdout)}")
 
+    def perf(self, to: Listener) -> None:
+        for up, down in ((PERF_SIZE, 0), (0, PERF_SIZE)):
+            check_ok(self.lines("perf", to.addr, "--up", up, "--down", down, seconds=LONG_SECONDS), "perf")
+
+    def streams(self, to: Listener) -> None:
+        check_ok(self.lines("streams", to.addr, "echo", "--count", STREAMS.get(self.peer.name, MANY), seconds=LONG_SECONDS), "streams")
+
     cases = (
         ("ping", "{} pings {}", ping),
         ("identify", "{} identifies {}", identify),
@@ -388,6 +406,8 @@ class PeerDials:
         ("reset", "{} resets one stream to {} and the connection lives", reset),
         ("is reset", "{} sees the reset of a stream by {}", is_reset),
         ("refused", "{} is refused an unknown service by {}", is_refused),
+        ("perf", f"{{}} moves {PERF_SIZE} bytes each way to and from {{}}", perf),
+        ("streams", f"{{}} has {MANY} streams (rust 500) to {{}} at once, and all of them echo", streams),
     )
 
 
@@ -446,6 +466,14 @@ class PunchgateDials:
         if result.returncode != 1 or b"unknown service: nosuch" not in result.stderr:
             raise Failed(f"status {result.returncode}: {tail(result.stderr)}")
 
+    def perf(self, to: Listener) -> None:
+        for up, down in ((PERF_SIZE, 0), (0, PERF_SIZE)):
+            result = self.run("perf", to.addr, "--up", up, "--down", down, "--json", "--timeout", f"{LONG_SECONDS - 10}s",
+                              seconds=LONG_SECONDS)
+            told = lines(result)[-1]
+            if (told.get("event"), told.get("up_bytes"), told.get("down_bytes")) != ("perf", up, down):
+                raise Failed(f"unexpected: {told}")
+
     cases = (
         ("ping", "{} pings {}", ping),
         ("identify", "{} identifies {}", identify),
@@ -454,6 +482,7 @@ class PunchgateDials:
         ("source", f"{{}} pipes {SIZE} bytes out of the source of {{}}", source),
         ("is reset", "{} reports the reset of a stream by {}", is_reset),
         ("refused", "{} reports the refusal of an unknown service by {}", is_refused),
+        ("perf", f"{{}} moves {PERF_SIZE} bytes each way to and from {{}}", perf),
     )
 
 
@@ -541,6 +570,25 @@ class Tunnels:
         self.is_same_connection()
 
     @explained
+    def many(self, to: Listener) -> None:
+        with contextlib.ExitStack() as stack:
+            clients, lost = [], 0
+            # In waves: rust's streams are handed on one by one, and those that come while nobody takes them are reset.
+            while len(clients) < CLIENTS:
+                wave = [stack.enter_context(self.connect("echo")) for _ in range(WAVE)]
+                for client in wave:
+                    client.settimeout(LONG_SECONDS)
+                    client.sendall(bytes(SMALL))
+                lost += sum(len(receive(client, SMALL)) != SMALL for client in wave)
+                clients += wave
+            for number, client in enumerate(clients):
+                client.sendall(b"%08d" % number)
+            lost += sum(receive(client, 8) != b"%08d" % number for number, client in enumerate(clients))
+        if lost:
+            raise Failed(f"of {CLIENTS} clients at once {lost} were not answered")
+        self.is_same_connection()
+
+    @explained
     def comes_back(self, to: Listener) -> None:
         opened, closed = self.connections()
         to.process.kill()
@@ -559,6 +607,7 @@ class Tunnels:
         ("half-close", f"a local client of {{}} half-closes and still gets all of {SIZE} bytes from {{}}", half_close),
         ("reset", "the reset of a local client of {} ends one stream to {} and the connection lives", reset),
         (f"{CROWD} clients", f"{CROWD} clients of {{}} at once get {CROWD_SIZE} bytes each echoed by {{}}", crowd),
+        (f"{CLIENTS} clients", f"{CLIENTS} clients of {{}} are answered by the echo of {{}} while all of them are open", many),
         ("comes back", "a local client of {} is served soon after a kill and a new start of {}", comes_back),
     )
 
@@ -599,6 +648,44 @@ class Matrix:
         cells = [["", *columns]] + [[name, *(row.get(c, "-") for c in columns)] for name, row in self.rows.items()]
         widths = [max(map(len, column)) for column in zip(*cells)]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
+
+
+class Hostile:
+    """A build of a peer that does one thing wrong: it may lose what it asked for, and nobody else may lose anything."""
+
+    # What C may end with when the other side is at fault: a broken protocol, out of reach, no answer in time.
+    ends = {0, 1, 69, 75}
+
+    def __init__(self, peer: Peer, c_dials: PunchgateDials):
+        self.peer, self.c = peer, c_dials
+        self.faults = lines(run(peer.argv("faults")))[0]["names"]
+
+    def each(self, check, to: Listener) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda fault: check(fault, to), self.faults))
+        # C serves as before, and the peer that it has been all the while.
+        check_pings(lines(self.c.run("ping", to.addr, "--count", PINGS, "--json")))
+        if to.process.poll() is not None:
+            raise Failed(f"C has ended with {to.process.returncode}: {tail(to.log().encode())}")
+
+    def dial(self, fault: str, to: Listener) -> None:
+        check_ok(lines(run(self.peer.argv("misbehave", to.addr, fault))), "misbehave")
+
+    def be_dialled(self, fault: str, to: Listener) -> None:
+        with listening(self.peer.argv("listen", "--fault", fault), "reset") as bad:
+            for arguments in (("identify", bad.addr), ("ping", bad.addr, "--count", 3), ("pipe", f"{bad.addr}:echo"),
+                              ("perf", bad.addr, "--up", 100_000, "--down", 100_000)):
+                result = self.c.run(*arguments, "--timeout", "3s", stdin=bytes(SIZE))
+                if result.returncode not in self.ends:
+                    raise Failed(f"fault {fault}: {arguments[0]} ended with {result.returncode}: {tail(result.stderr)}")
+                if result.returncode and not result.stderr.strip():
+                    raise Failed(f"fault {fault}: {arguments[0]} gives no reason")
+
+    cases = (
+        ("hostile dials", "{} does one thing wrong after another to {}, which serves on", lambda h, to: h.each(h.dial, to)),
+        ("is dialled", "{} does one thing wrong after another when a {} dials it, which ends with a reason",
+         lambda h, to: h.each(h.be_dialled, to)),
+    )
 
 
 def start(stack: contextlib.ExitStack, node):
@@ -644,6 +731,9 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
             with contextlib.ExitStack() as short:
                 tunnels = listener if isinstance(listener, Exception) else start(short, c_dials.tunnels(listener))
                 matrix.dial(Tunnels, "C", tunnels, peer.name, listener)
+            if peer.hostile:
+                hostile = dialers[peer.name] if peer.name in wrong else Hostile(peer, c_dials)
+                matrix.dial(Hostile, f"hostile {peer.name}", hostile, "C", c_listens)
         return matrix
 
 

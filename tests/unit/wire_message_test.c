@@ -94,8 +94,71 @@ static void json_is_not_written_when_nobody_could_read_it(void)
     }
 }
 
+/* A text of so many openings, or of one string of so many letters: refused by its length or its depth, not by its cost. */
+static void json_that_is_deep_or_long_is_refused_at_the_limit(void)
+{
+    enum { DEEP = 100000, LONG = 10 << 20 };
+    static uint8_t text[LONG + 64], scratch[1 << 20];
+    struct pg_json_tunnel_request m;
+    for (const char *opening = "[{"; *opening; opening++) {
+        size_t n = 0;
+        for (unsigned i = 0; i < DEEP; i++) {
+            text[n++] = (uint8_t)*opening;
+            if (*opening == '{') {
+                memcpy(text + n, "\"a\":", 4);
+                n += 4;
+            }
+        }
+        struct pg_arena arena = {scratch, sizeof scratch, 0};
+        CHECK(pg_json_scan(pg_bytes(text, n)) == PG_ERR_JSON_LIMIT);
+        CHECK(pg_json_tunnel_request_read(&m, pg_bytes(text, n), &arena) == PG_ERR_JSON_LIMIT);
+        CHECK(pg_json_tunnel_request_read(&m, pg_bytes(text, 60000), &arena) == PG_ERR_JSON_LIMIT);
+    }
+    memset(text, 'a', sizeof text);
+    memcpy(text, "{\"service_name\":\"", 17);
+    memcpy(text + LONG, "\"}", 2);
+    struct pg_arena arena = {scratch, sizeof scratch, 0};
+    CHECK(pg_json_tunnel_request_read(&m, pg_bytes(text, LONG + 2), &arena) == PG_ERR_JSON_LIMIT);
+    CHECK(arena.used == 0); /* nothing was copied on the way */
+}
+
+/* Numbers that no double holds, and halves of surrogate pairs, wherever they stand. */
+static void json_numbers_and_surrogates_are_taken_or_refused_by_grammar(void)
+{
+    static const struct {
+        const char *text;
+        bool good;
+    } cases[] = {
+        {"{\"service_name\":\"a\",\"n\":1e999}", true},
+        {"{\"service_name\":\"a\",\"n\":-1e999}", true},
+        {"{\"service_name\":\"a\",\"n\":1e-999}", true},
+        {"{\"service_name\":\"a\",\"n\":1e}", false},
+        {"{\"service_name\":\"a\",\"n\":0x10}", false},
+        {"{\"service_name\":\"a\",\"n\":NaN}", false},
+        {"{\"service_name\":1e999}", false},
+        {"{\"service_name\":\"\\ud83d\\ude00\"}", true},
+        {"{\"service_name\":\"\\ud83d\"}", false},
+        {"{\"service_name\":\"\\ude00\\ud83d\"}", false},
+        {"{\"service_name\":\"\\ud83dx\"}", false},
+        {"{\"service_name\":\"\\ud83d\\u0041\"}", false},
+        {"{\"service_name\":\"a\",\"\\ud800\":1}", false},
+        {"{\"service_name\":\"\xed\xa0\xbd\xed\xb8\x80\"}", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t scratch[256];
+        struct pg_arena arena = {scratch, sizeof scratch, 0};
+        struct pg_json_tunnel_request m;
+        bool good = pg_json_tunnel_request_read(&m, pg_text(cases[i].text), &arena) == PG_OK;
+        if (good != cases[i].good)
+            printf("%s\n", cases[i].text);
+        CHECK(good == cases[i].good);
+    }
+}
+
 int main(void)
 {
+    json_that_is_deep_or_long_is_refused_at_the_limit();
+    json_numbers_and_surrogates_are_taken_or_refused_by_grammar();
     identify_may_come_in_two_messages();
     a_broken_message_leaves_nothing_to_be_read_by_mistake();
     framed_messages_come_through_the_feeder();

@@ -649,6 +649,74 @@ static void goaway_lets_running_streams_finish(void)
     pair_free(p);
 }
 
+/* A sender of single bytes costs work for each byte, as it must, but neither memory nor answers for each. */
+static void frames_of_one_byte_are_answered_by_windows_only(void)
+{
+    enum { FRAMES = 600000, TOGETHER = 2000 };
+    static uint8_t text[TOGETHER * 13];
+    struct pair *p = raw_up(NULL);
+    raw_open(p, 1);
+    for (unsigned i = 0; i < TOGETHER; i++) {
+        pg_yamux_header_write(&(struct pg_yamux_header){.type = PG_YAMUX_DATA, .stream = 1, .length = 1}, text + i * 13);
+        text[i * 13 + 12] = (uint8_t)i;
+    }
+    uint32_t used = p->ends[1].chunks.used;
+    (void)pair_raw_count(&p->ends[0], PG_YAMUX_WINDOW, 0);
+    unsigned windows = 0;
+    for (unsigned sent = 0; sent < FRAMES && p->ends[1].n_lost == 0; sent += TOGETHER) {
+        CU_ASSERT_FATAL(pg_conn_send(p->ends[0].conn, pg_bytes(text, sizeof text), PG_NONE));
+        pair_run(p);
+        windows += pair_raw_count(&p->ends[0], PG_YAMUX_WINDOW, 0);
+    }
+    CU_ASSERT_EQUAL(p->ends[1].inbound[0].received, FRAMES);
+    CU_ASSERT(windows > 0 && windows <= FRAMES / (PG_YAMUX_WINDOW_FIRST / 2) + 1);
+    CU_ASSERT(p->ends[1].chunks.used <= used + 1);
+    pair_free(p);
+}
+
+/* Said in the middle of a transfer: both directions of what runs arrive whole, then the session is over. */
+static void goaway_in_the_middle_of_a_transfer_loses_no_byte(void)
+{
+    for (unsigned who = 0; who < 2; who++) {
+        struct pair_options o = {.cut = PAIR_RANDOM};
+        struct pair *p = pair_up(&o);
+        struct pair_stream s = {.end_when_sent = true};
+        CU_ASSERT_FATAL(pair_open(&p->ends[0], &s));
+        pair_run(p);
+        struct pair_stream *in = &p->ends[1].inbound[0];
+        in->end_when_sent = true;
+        pair_send(&s, 5000000);
+        pair_send(in, 3000000);
+        /* Nothing has been delivered yet: the farewell comes behind the first window of each direction. */
+        pg_yamux_leave(&p->ends[who].conn->yamux);
+        pair_settle(&p->ends[who]);
+        pair_run(p);
+        CU_ASSERT(in->received == 5000000 && in->sum_received == s.sum_sent);
+        CU_ASSERT(s.received == 3000000 && s.sum_received == in->sum_sent);
+        CU_ASSERT(s.n_closed == 1 && s.why == PG_OK && in->n_closed == 1 && in->why == PG_OK);
+        pair_pass(p, 1000);
+        CU_ASSERT_EQUAL(p->ends[!who].n_lost, 1);
+        CU_ASSERT_EQUAL(p->ends[!who].why, PG_ERR_YAMUX_GOAWAY);
+        pair_free(p);
+    }
+}
+
+static void a_ping_flood_costs_no_memory_when_it_is_read(void)
+{
+    struct pair *p = raw_up(NULL);
+    for (uint32_t i = 0; i < 200000 && p->ends[1].n_lost == 0; i++) {
+        pair_raw_frame(&p->ends[0], PG_YAMUX_PING, SYN, 0, i, PG_NONE);
+        if (i % 500 == 499) {
+            pair_run(p);
+            p->ends[0].plain_len = 0;
+        }
+    }
+    pair_run(p);
+    CU_ASSERT(p->ends[1].most_unsent <= 4 << 20);
+    CU_ASSERT_EQUAL(p->ends[1].link.tx.bytes, 0);
+    pair_free(p);
+}
+
 static void random_frames_never_harm(void)
 {
     static uint8_t block[1000];
@@ -713,6 +781,9 @@ int main(void)
         {"a stream that ends before its agreement is reset", a_stream_that_ends_before_its_agreement_is_reset},
         {"a stream that never proposes is dropped in time", a_stream_that_never_proposes_is_dropped_in_time},
         {"GOAWAY lets running streams finish", goaway_lets_running_streams_finish},
+        {"frames of one byte are answered by windows only", frames_of_one_byte_are_answered_by_windows_only},
+        {"GOAWAY in the middle of a transfer loses no byte", goaway_in_the_middle_of_a_transfer_loses_no_byte},
+        {"a ping flood costs no memory when it is read", a_ping_flood_costs_no_memory_when_it_is_read},
         {"random frames never harm", random_frames_never_harm},
     };
     return RUN_SUITE("yamux", all);

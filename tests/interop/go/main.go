@@ -29,6 +29,7 @@ import (
 
 const (
 	deadline     = 30 * time.Second
+	longDeadline = 120 * time.Second
 	exitDeadline = 75
 )
 
@@ -56,6 +57,7 @@ func run(args []string) error {
 	command, args := args[0], args[1:]
 	wanted := map[string]int{
 		"listen": 0, "ping": 1, "identify": 1, "echo": 2, "halfclose": 2, "reset": 2, "expect-reset": 2,
+		"perf": 1, "streams": 2, "faults": 0, "misbehave": 2,
 	}
 	count, known := wanted[command]
 	if !known {
@@ -72,6 +74,9 @@ func run(args []string) error {
 	seed := flags.Uint64("seed", 0, "number that fixes the identity")
 	pings := flags.Int("count", 5, "pings")
 	size := flags.Int("bytes", 1000, "payload bytes")
+	up := flags.Uint64("up", 0, "bytes to send")
+	down := flags.Uint64("down", 0, "bytes to take")
+	fault := flags.String("fault", "", "what to do wrong, see faults")
 	if err := flags.Parse(args[count:]); err != nil {
 		return err
 	}
@@ -86,10 +91,21 @@ func run(args []string) error {
 		if seeded {
 			key = bytes.NewReader(seedBytes(*seed))
 		}
-		return listen(*addr, key)
+		return listen(*addr, key, *fault)
 	}
 
-	time.AfterFunc(deadline, func() { fail(exitDeadline, "the deadline of 30 s has passed") })
+	patience := deadline
+	if command == "perf" || command == "streams" {
+		patience = longDeadline
+	}
+	time.AfterFunc(patience, func() { fail(exitDeadline, fmt.Sprintf("the deadline of %v has passed", patience)) })
+	switch command {
+	case "faults":
+		report(object{"event": "faults", "names": faults()})
+		return nil
+	case "misbehave":
+		return misbehave(operands[0], operands[1])
+	}
 	d, err := dial(operands[0])
 	if err != nil {
 		return err
@@ -105,6 +121,10 @@ func run(args []string) error {
 		return d.halfClose(operands[1], *size)
 	case "reset":
 		return d.reset(operands[1])
+	case "perf":
+		return d.perf(*up, *down)
+	case "streams":
+		return d.streams(operands[1], *pings)
 	default:
 		return d.expectReset(operands[1])
 	}
@@ -116,7 +136,7 @@ func seedBytes(seed uint64) []byte {
 	return b
 }
 
-func newHost(key io.Reader, listenOn libp2p.Option) (host.Host, error) {
+func newHost(key io.Reader, listenOn libp2p.Option, fault string) (host.Host, error) {
 	seed := make([]byte, ed25519.SeedSize)
 	if _, err := io.ReadFull(key, seed); err != nil {
 		return nil, err
@@ -130,7 +150,7 @@ func newHost(key io.Reader, listenOn libp2p.Option) (host.Host, error) {
 		listenOn,
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Security(noise.ID, noise.New),
-		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.Muxer(yamux.ID, muxerWith(fault)),
 		libp2p.UserAgent("go-libp2p/0.51.0"),
 		libp2p.ProtocolVersion("/punchgate/id/1.0.0"),
 		libp2p.DisableRelay(),
@@ -140,12 +160,14 @@ func newHost(key io.Reader, listenOn libp2p.Option) (host.Host, error) {
 	)
 }
 
-func listen(addr string, key io.Reader) error {
-	h, err := newHost(key, libp2p.ListenAddrStrings(addr))
+func listen(addr string, key io.Reader, fault string) error {
+	h, err := newHost(key, libp2p.ListenAddrStrings(addr), fault)
 	if err != nil {
 		return err
 	}
 	h.SetStreamHandler(tunnelProtocol, serveTunnel)
+	h.SetStreamHandler(perfProtocol, servePerf)
+	identifyWith(h, fault)
 	addrs, err := peer.AddrInfoToP2pAddrs(host.InfoFromHost(h))
 	if err != nil {
 		return err
@@ -162,14 +184,19 @@ type dialer struct {
 }
 
 func dial(addr string) (*dialer, error) {
+	return dialWith(addr, "")
+}
+
+func dialWith(addr, fault string) (*dialer, error) {
 	info, err := peer.AddrInfoFromString(addr)
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(rand.Reader, libp2p.NoListenAddrs)
+	h, err := newHost(rand.Reader, libp2p.NoListenAddrs, fault)
 	if err != nil {
 		return nil, err
 	}
+	identifyWith(h, fault)
 	events, err := h.EventBus().Subscribe([]any{
 		new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerIdentificationFailed)})
 	if err != nil {
@@ -178,7 +205,11 @@ func dial(addr string) (*dialer, error) {
 	if err := h.Connect(context.Background(), *info); err != nil {
 		return nil, err
 	}
-	return &dialer{h, h.Network().ConnsToPeer(info.ID)[0], events.Out()}, nil
+	conns := h.Network().ConnsToPeer(info.ID)
+	if len(conns) == 0 {
+		return nil, errors.New("the connection was closed at once")
+	}
+	return &dialer{h, conns[0], events.Out()}, nil
 }
 
 func (d *dialer) ping(count int, show func(object)) error {

@@ -10,9 +10,11 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { PERF, perf, servePerf } from './perf.mjs'
 import { PROTOCOL, openTunnel, serveTunnel } from './tunnel.mjs'
 
 const DEADLINE_MS = 30_000
+const LONG_DEADLINE_MS = 120_000
 const EXIT_DEADLINE = 75
 
 function report (line) {
@@ -30,7 +32,7 @@ async function newNode (privateKey, listen, runOnConnectionOpen) {
         addresses: { listen },
         transports: [tcp()],
         connectionEncrypters: [noise()],
-        streamMuxers: [yamux()],
+        streamMuxers: [yamux({ maxInboundStreams: 10_000, maxOutboundStreams: 10_000 })],
         services: { identify: identify({ runOnConnectionOpen }), ping: ping() },
         // All test peers share one address, which the default limits take for an attack.
         connectionManager: { inboundConnectionThreshold: 10_000, maxIncomingPendingConnections: 1_000 }
@@ -48,6 +50,7 @@ async function listen ({ addr, seed }) {
     }
     const node = await newNode(key, [addr], true)
     await node.handle(PROTOCOL, serveTunnel, { maxInboundStreams: 10_000 })
+    await node.handle(PERF, servePerf)
     report({ event: 'ready', peer: node.peerId.toString(), addrs: node.getMultiaddrs() })
     process.stdin.resume()
     process.stdin.on('end', () => process.exit(0))
@@ -131,6 +134,29 @@ class Dialer {
         report({ event: 'expect-reset', ok: true, how })
     }
 
+    async perf (up, down) {
+        await perf(this.connection, up, down)
+        report({ event: 'perf', ok: true, up_bytes: up, down_bytes: down })
+    }
+
+    // Opens so many tunnels, and echoes through all of them while all are open.
+    async streams (service, count) {
+        const open = []
+        for (let i = 0; i < count; i++) {
+            open.push(await openTunnel(this.connection, service))
+        }
+        const words = open.map((_, i) => Buffer.from(String(i).padStart(8, '0')))
+        await Promise.all(open.map((tunnel, i) => tunnel.write(words[i])))
+        for (const [i, tunnel] of open.entries()) {
+            if (!words[i].equals(await tunnel.readExactly(8))) {
+                throw new Error(`stream ${i} got something else`)
+            }
+        }
+        await Promise.all(open.map(tunnel => tunnel.close()))
+        await this.stillWorks()
+        report({ event: 'streams', ok: true, count })
+    }
+
     // Pings, and makes sure that no second connection took the place of the first.
     async stillWorks () {
         await this.ping(1, () => {})
@@ -148,10 +174,12 @@ async function main () {
             addr: { type: 'string', default: '/ip4/127.0.0.1/tcp/0' },
             seed: { type: 'string' },
             count: { type: 'string', default: '5' },
-            bytes: { type: 'string', default: '1000' }
+            bytes: { type: 'string', default: '1000' },
+            up: { type: 'string', default: '0' },
+            down: { type: 'string', default: '0' }
         }
     })
-    const wanted = { listen: 0, ping: 1, identify: 1, echo: 2, halfclose: 2, reset: 2, 'expect-reset': 2 }
+    const wanted = { listen: 0, ping: 1, identify: 1, echo: 2, halfclose: 2, reset: 2, 'expect-reset': 2, perf: 1, streams: 2 }
     if (wanted[command] !== operands.length) {
         throw new Error(`cannot do: ${command} ${operands.join(' ')}`)
     }
@@ -159,7 +187,8 @@ async function main () {
         return listen(values)
     }
 
-    setTimeout(fail, DEADLINE_MS, EXIT_DEADLINE, 'the deadline of 30 s has passed')
+    const patience = command === 'perf' || command === 'streams' ? LONG_DEADLINE_MS : DEADLINE_MS
+    setTimeout(fail, patience, EXIT_DEADLINE, `the deadline of ${patience / 1000} s has passed`)
     const [addr, service] = operands
     // What js-libp2p does by itself on a new connection only logs what is wrong, and bars a second identify meanwhile.
     const dialer = await Dialer.connect(addr, command !== 'identify')
@@ -170,7 +199,9 @@ async function main () {
         echo: () => dialer.echo(service, size),
         halfclose: () => dialer.halfClose(service, size),
         reset: () => dialer.reset(service),
-        'expect-reset': () => dialer.expectReset(service)
+        'expect-reset': () => dialer.expectReset(service),
+        perf: () => dialer.perf(Number(values.up), Number(values.down)),
+        streams: () => dialer.streams(service, Number(values.count))
     }[command]()
     process.exit(0)
 }

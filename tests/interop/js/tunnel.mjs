@@ -4,7 +4,7 @@ const CHUNK = 65536
 
 // A stream to read from and write to in sequence. js-libp2p delivers by events, and its own iterator misses the end
 // of a stream that ended before the iteration began.
-class Tunnel {
+export class Tunnel {
     #stream
     #chunks = []
     #ended
@@ -101,7 +101,7 @@ class Tunnel {
 }
 
 export async function openTunnel (connection, service) {
-    const tunnel = new Tunnel(await connection.newStream(PROTOCOL))
+    const tunnel = new Tunnel(await connection.newStream(PROTOCOL, { maxOutboundStreams: 10_000 }))
     await tunnel.writeFrame({ service_name: service })
     const answer = await tunnel.readFrame().catch(error => {
         throw new Error(`service not reachable: ${error.message}`)

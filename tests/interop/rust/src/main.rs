@@ -1,5 +1,6 @@
 //! The rust-libp2p side of the interop tests; ../README.md holds its command line contract.
 
+mod perf;
 mod tunnel;
 
 use std::{
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 const DEADLINE: Duration = Duration::from_secs(30);
+const LONG_DEADLINE: Duration = Duration::from_secs(120);
 const EXIT_DEADLINE: i32 = 75;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -46,10 +48,16 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.split_first() {
         Some((command, rest)) if command == "listen" => listen(rest).await,
-        Some((command, rest)) => match tokio::time::timeout(DEADLINE, query(command, rest)).await {
-            Ok(result) => result,
-            Err(_) => fail(EXIT_DEADLINE, "the deadline of 30 s has passed".into()),
-        },
+        Some((command, rest)) => {
+            let patience = match command.as_str() {
+                "perf" | "streams" => LONG_DEADLINE,
+                _ => DEADLINE,
+            };
+            match tokio::time::timeout(patience, query(command, rest)).await {
+                Ok(result) => result,
+                Err(_) => fail(EXIT_DEADLINE, format!("the deadline of {patience:?} has passed")),
+            }
+        }
         None => Err("a command is missing".into()),
     };
     if let Err(error) = result {
@@ -88,6 +96,15 @@ async fn query(command: &str, arguments: &[String]) -> Result<()> {
                 .await?;
             report(json!({"event": command, "ok": true, "bytes": size}));
             Ok(())
+        }
+        ("perf", [addr, up_name, up, down_name, down])
+            if up_name == "--up" && down_name == "--down" =>
+        {
+            Dialer::new(addr).await?.perf(up.parse()?, down.parse()?).await
+        }
+        ("streams", [addr, service, rest @ ..]) => {
+            let count = number(rest, "--count", 100)?;
+            Dialer::new(addr).await?.streams(service, count).await
         }
         ("reset", [addr, service]) => Dialer::new(addr).await?.reset(service).await,
         ("expect-reset", [addr, service]) => Dialer::new(addr).await?.expect_reset(service).await,
@@ -138,6 +155,12 @@ async fn listen(arguments: &[String]) -> Result<()> {
     let mut swarm = new_swarm(key, Duration::from_secs(15))?;
     let peer = *swarm.local_peer_id();
     let mut control = swarm.behaviour().stream.new_control();
+    let mut measured = control.accept(perf::PROTOCOL)?;
+    tokio::spawn(async move {
+        while let Some((_, stream)) = measured.next().await {
+            tokio::spawn(perf::serve(stream));
+        }
+    });
     let mut incoming = control.accept(tunnel::PROTOCOL)?;
     tokio::spawn(async move {
         while let Some((_, stream)) = incoming.next().await {
@@ -298,6 +321,38 @@ impl Dialer {
         };
         self.still_works().await?;
         report(json!({"event": "expect-reset", "ok": true, "how": how}));
+        Ok(())
+    }
+
+    async fn perf(&mut self, up: u64, down: u64) -> Result<()> {
+        perf::ask(&mut self.control, self.peer, up, down).await?;
+        self.still_works().await?;
+        report(json!({"event": "perf", "ok": true, "up_bytes": up, "down_bytes": down}));
+        Ok(())
+    }
+
+    /// Opens so many tunnels, and echoes through all of them while all are open.
+    async fn streams(&mut self, service: &str, count: usize) -> Result<()> {
+        let mut open = Vec::new();
+        for _ in 0..count {
+            open.push(tunnel::open(&mut self.control, self.peer, service).await?);
+        }
+        for (i, stream) in open.iter_mut().enumerate() {
+            stream.write_all(format!("{i:08}").as_bytes()).await?;
+            stream.flush().await?;
+        }
+        for (i, stream) in open.iter_mut().enumerate() {
+            let mut answer = [0; 8];
+            stream.read_exact(&mut answer).await?;
+            if answer != format!("{i:08}").as_bytes() {
+                return Err(format!("stream {i} got something else").into());
+            }
+        }
+        for stream in &mut open {
+            stream.close().await?;
+        }
+        self.still_works().await?;
+        report(json!({"event": "streams", "ok": true, "count": count}));
         Ok(())
     }
 
