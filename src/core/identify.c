@@ -247,6 +247,13 @@ static void push_take_opened(struct pg_stream *stream)
     pg_queue_clear(&i->pushed_text);
 }
 
+/* What came of a message that will not be whole any more is no reason to keep its memory. */
+static void forget_push(struct pg_identify *i)
+{
+    i->pushed = NULL;
+    pg_queue_clear(&i->pushed_text);
+}
+
 static void push_take_data(struct pg_stream *stream, struct pg_bytes data)
 {
     struct pg_session *s = stream->conn->above;
@@ -254,7 +261,7 @@ static void push_take_data(struct pg_stream *stream, struct pg_bytes data)
     pg_stream_consumed(stream, data.len);
     if (i->pushed == stream && take_text(s, &i->pushed_text, &i->n_pushed, data) == BROKEN) {
         pg_stream_reset(stream);
-        i->pushed = NULL;
+        forget_push(i);
     }
 }
 
@@ -268,7 +275,7 @@ static void push_take_closed(struct pg_stream *stream, enum pg_err why)
     struct pg_identify *i = &((struct pg_session *)stream->conn->above)->identify;
     (void)why;
     if (i->pushed == stream)
-        i->pushed = NULL;
+        forget_push(i);
 }
 
 const struct pg_handler pg_identify_push_take = {
