@@ -130,7 +130,8 @@ struct pg_contact *pg_session_contact(const struct pg_session *); /* that dialle
 struct pg_session_view {
     struct pg_bytes peer, agent;
     struct pg_multiaddr remote;
-    uint64_t age_us, rtt_us, bytes_in;
+    uint64_t age_us, rtt_us, bytes_in, bytes_out;
+    uint32_t id; /* as machine::step shows it */
     uint32_t streams;
     bool dialer;
 };

@@ -93,7 +93,7 @@ struct pg_session {
     struct pg_identify identify;
     struct pg_ping ping;
     struct pg_spare spare;
-    uint64_t up_us, idle_us, rtt_us, bytes_in, bytes_out; /* idle_us: since when it carries nothing */
+    uint64_t up_us, idle_us, rtt_us, bytes_in; /* idle_us: since when it carries nothing */
     struct pg_multiaddr dialled, observed;
     char peer_text[PG_PEER_ID_TEXT];
     char agent[64];

@@ -32,6 +32,7 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
             continue;
         pg_session_view(s, &v);
         pg_out_object(out, NULL);
+        pg_out_u64(out, "id", v.id);
         pg_out_text(out, "peer", v.peer);
         pg_out_text(out, "agent", v.agent);
         put_addr(out, "remote", &v.remote);
@@ -39,6 +40,8 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
         pg_out_u64(out, "age_s", v.age_us / 1000000);
         pg_out_u64(out, "rtt_us", v.rtt_us);
         pg_out_u64(out, "streams", v.streams);
+        pg_out_u64(out, "bytes_in", v.bytes_in);
+        pg_out_u64(out, "bytes_out", v.bytes_out);
         pg_out_close(out);
     }
     pg_out_close(out);
@@ -129,8 +132,9 @@ static void put_people(struct pg_line *out, struct pg_control_socket *k)
             continue;
         pg_session_view(s, &w);
         pg_multiaddr_text(&w.remote, text, sizeof text);
-        put(out, "connection  %.*s %s %s, %u streams, round trip %llu us\n", (int)w.peer.len, (const char *)w.peer.at,
-            w.dialer ? "to" : "from", text, w.streams, (unsigned long long)w.rtt_us);
+        put(out, "connection  %.*s %s %s, %u streams, round trip %llu us, %llu bytes in, %llu out\n", (int)w.peer.len, (const char *)w.peer.at,
+            w.dialer ? "to" : "from", text, w.streams, (unsigned long long)w.rtt_us,
+            (unsigned long long)w.bytes_in, (unsigned long long)w.bytes_out);
     }
     struct pg_forward_view f;
     for (uint32_t i = 0; pg_tunnels_view(k->tunnels, i, &f); i++)

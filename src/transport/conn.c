@@ -35,6 +35,7 @@ bool pg_conn_send(struct pg_conn *c, struct pg_bytes header, struct pg_bytes bod
     out[1] = (uint8_t)n;
     pg_queue_commit(&c->link->tx, n + 2);
     c->transport->metrics->value[PG_METRIC_BYTES_SENT] += n + 2;
+    c->bytes_sent += n + 2;
     command(c, PG_COMMAND_WRITE);
     return true;
 }

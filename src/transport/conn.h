@@ -28,6 +28,7 @@ struct pg_conn {
     struct pg_noise_cipher *send, *receive;
     struct pg_queue rest; /* start of an incomplete message */
     struct pg_peer_id expected, peer;
+    uint64_t bytes_sent; /* of the secured part */
     struct pg_endpoint remote, local;
     struct pg_conn *next_doomed;
     void *above;        /* the core's */

@@ -35,6 +35,29 @@ def status_has_phase_nat_relay_addresses_connections_tunnels_and_counters(bed):
 
 
 @test
+def bytes_and_clients_are_counted_by_connection_tunnel_and_service(bed):
+    service = bed.service(echo)
+    provider, consumer, port = bed.pair("echo", service.port)
+    open_ones = [bed.connect(port) for _ in range(3)]
+    for number, client in enumerate(open_ones):
+        want(speaks(client, b"x" * (1000 * (number + 1))))
+    want(speaks(ended := bed.connect(port), b"y" * 500))
+    ended.close()
+    consumer.saw("client tunnel closed")
+    provider.saw("tunnel closed")
+    at_consumer, at_provider = status(bed, consumer), status(bed, provider)
+    tunnel, exposed = at_consumer["tunnels"][0], at_provider["exposed"][0]
+    same((tunnel["clients"], tunnel["bytes_to_remote"], tunnel["bytes_from_remote"]), (3, 6500, 6500), f"{tunnel}")
+    same((exposed["clients"], exposed["bytes_to_service"], exposed["bytes_from_service"]), (3, 6500, 6500), f"{exposed}")
+    want(tunnel["id"] > 0 and exposed["id"] > 0, f"{tunnel} {exposed}")
+    for said in (at_consumer, at_provider):
+        line = said["connections"][0]
+        want(line["bytes_in"] > 6500 and line["bytes_out"] > 6500 and line["id"] > 0, f"{line}")
+    out = bed.run("status", "--control", f"{consumer.key}.sock")[1]
+    want("3 clients, 6500 bytes out, 6500 in" in out and "bytes in, " in out, out)
+
+
+@test
 def the_counters_know_every_metric(bed):
     from peers import ROOT
     peer = bed.peer("peer")
