@@ -214,6 +214,8 @@ bool pg_os_flush(struct os_link *o)
             pg_os_lost(o, pg_socket_error(why), strerror(why));
             return false;
         }
+        if (o->loop->hooks.wrote)
+            o->loop->hooks.wrote(o->loop->hooks.context, link, (size_t)done);
         pg_queue_drop(&link->tx, (size_t)done);
     }
     bool shorter = link->tx.bytes < before;

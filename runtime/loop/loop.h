@@ -20,6 +20,7 @@ void pg_loop_free(struct pg_loop *);
 struct pg_loop_hooks {
     void (*ready)(void *context);
     void (*report)(void *context, struct pg_bytes text);
+    void (*wrote)(void *context, const struct pg_link *, size_t n); /* the first n bytes of its queue, which go now; may be NULL */
     void *context;
 };
 void pg_loop_hooks(struct pg_loop *, struct pg_loop_hooks);

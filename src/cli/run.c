@@ -3,7 +3,9 @@
 #include "cli/run.h"
 
 #include "cli/addresses.h"
+#include "cli/configure.h"
 #include "cli/log_sink.h"
+#include "cli/trace.h"
 #include "crypto/identity_file.h"
 #include "crypto/random.h"
 #include "loop/loop.h"
@@ -21,9 +23,8 @@ struct run {
     const struct pg_options *options;
     struct pg_log_sink logs;
     struct pg_identity *identity;
-    struct pg_peer_config config;
-    struct pg_peer_expose exposed[64];
-    struct pg_peer_forward forwards[64];
+    struct pg_configured configured;
+    struct pg_recorder *recorder; /* of --trace, or NULL */
     struct pg_peer *peer;
 };
 
@@ -74,92 +75,6 @@ static enum pg_err load_identity(struct run *r, char *why, size_t room)
     return run && v->identity_out ? write_copy(r, why, room) : PG_OK;
 }
 
-/* Counts, sizes and times are all kept as 64 bits. */
-static uint64_t limit_given(const struct pg_option_values *v, enum pg_limit limit)
-{
-    for (unsigned i = 0; i < PG_OPTIONS; i++)
-        if (pg_option_infos[i].limit == (int)limit)
-            return *(const uint64_t *)((const char *)v + pg_option_infos[i].offset);
-    return pg_limit_infos[limit].standard;
-}
-
-static void configure_limits(struct run *r)
-{
-    for (unsigned i = 0; i < PG_LIMITS; i++)
-        r->config.node.limits.value[i] = limit_given(&r->options->values, (enum pg_limit)i);
-}
-
-/* All texts have been checked when the options were read; what fails here all the same is too many of something. */
-static bool configure_peer(struct run *r)
-{
-    const struct pg_option_values *v = &r->options->values;
-    struct pg_peer_config *c = &r->config;
-    configure_limits(r);
-    if (v->listen.n > PG_MAX_LISTENS || v->bootstrap.n > PG_MAX_BOOTSTRAPS || v->expose.n > 64 || v->tunnel.n > 64)
-        return false;
-    for (size_t i = 0; i < v->listen.n; i++)
-        if (pg_multiaddr_parse(&c->node.listens[c->node.n_listens++], pg_text(v->listen.at[i])) != PG_OK)
-            return false;
-    for (size_t i = 0; i < v->bootstrap.n; i++)
-        if (pg_multiaddr_parse(&c->node.bootstraps[c->node.n_bootstraps++], pg_text(v->bootstrap.at[i])) != PG_OK)
-            return false;
-    const struct pg_strings *externals[] = {&v->external, &v->external_address};
-    for (size_t list = 0; list < 2; list++)
-        for (size_t i = 0; i < externals[list]->n && c->node.n_externals < PG_MAX_EXTERNALS; i++)
-            if (pg_multiaddr_parse(&c->node.externals[c->node.n_externals++], pg_text(externals[list]->at[i])) != PG_OK)
-                return false;
-    for (size_t i = 0; i < v->expose.n; i++) {
-        struct pg_expose_text e;
-        if (pg_expose_parse(pg_text(v->expose.at[i]), &e) != PG_OK)
-            return false;
-        struct pg_peer_expose *is = &r->exposed[c->n_exposed++];
-        *is = (struct pg_peer_expose){.name = e.name, .host = e.host, .path = e.path, .port = e.port};
-        for (struct pg_bytes peer; is->n_allowed < PG_EXPOSE_ALLOWED && pg_allow_next(&e.allow, &peer);)
-            if (pg_peer_id_parse(&is->allowed[is->n_allowed++], peer) != PG_OK)
-                return false;
-    }
-    for (size_t i = 0; i < v->tunnel.n; i++) {
-        struct pg_tunnel_text t;
-        struct pg_peer_forward *f = &r->forwards[c->n_forwards++];
-        if (pg_tunnel_parse(pg_text(v->tunnel.at[i]), &t) != PG_OK)
-            return false;
-        *f = (struct pg_peer_forward){.service = t.service, .host = t.host, .path = t.path, .port = t.port};
-        if (t.peer.len && t.peer.at[0] == '/') {
-            if (pg_multiaddr_parse(&f->addr, t.peer) != PG_OK)
-                return false;
-            pg_multiaddr_peer(&f->addr, &f->peer);
-        } else if (pg_peer_id_parse(&f->peer, t.peer) != PG_OK) {
-            return false;
-        }
-    }
-    c->exposed = r->exposed;
-    c->forwards = r->forwards;
-    c->tunnel_wait_ms = v->tunnel_wait_ms;
-    c->control = pg_text(v->control);
-    c->control_needed = r->options->origin[PG_OPTION_CONTROL].source > PG_FROM_DEFAULT;
-    c->node.nat_status = v->nat_status == PG_OPTION_NAT_STATUS_PUBLIC ? 1 : v->nat_status == PG_OPTION_NAT_STATUS_PRIVATE ? -1 : 0;
-    return true;
-}
-
-static bool configure_task(struct run *r)
-{
-    static const enum pg_task_kind kinds[PG_CLI_COMMANDS] = {
-        [PG_CLI_PING] = PG_TASK_PING, [PG_CLI_IDENTIFY] = PG_TASK_IDENTIFY, [PG_CLI_PERF] = PG_TASK_PERF, [PG_CLI_PIPE] = PG_TASK_PIPE};
-    struct pg_peer_config *c = &r->config;
-    c->task = kinds[r->options->command];
-    c->node.quiet = true;
-    c->node.limits.value[PG_LIMIT_CONNS] = 8;
-    c->node.limits.value[PG_LIMIT_STREAMS] = 256;
-    c->node.limits.value[PG_LIMIT_MEMORY] = (uint64_t)64 << 20;
-    c->timeout_ms = r->options->values.timeout_ms;
-    c->count = (uint32_t)r->options->values.count;
-    c->up = r->options->values.up;
-    c->down = r->options->values.down;
-    c->json = r->options->values.json;
-    c->service = pg_text(r->options->service);
-    return pg_multiaddr_parse(&c->address, pg_text(r->options->address)) == PG_OK;
-}
-
 static void ready(void *context)
 {
     static char text[64 * 1024];
@@ -184,12 +99,17 @@ static void report(void *context, struct pg_bytes text)
     pg_out_write(STDOUT_FILENO, text);
 }
 
+static void wrote(void *context, const struct pg_link *link, size_t n)
+{
+    pg_recorder_wrote(((struct run *)context)->recorder, link, n);
+}
+
 static int drive(struct run *r)
 {
-    struct pg_core core = pg_peer_core(r->peer);
+    struct pg_core plain = pg_peer_core(r->peer), core = r->recorder ? pg_recorder_core(r->recorder, &plain) : plain;
     struct pg_loop *loop = pg_loop_new(&core);
     int in_flags = fcntl(STDIN_FILENO, F_GETFL), out_flags = fcntl(STDOUT_FILENO, F_GETFL);
-    bool pipe = r->config.task == PG_TASK_PIPE;
+    bool pipe = r->configured.config.task == PG_TASK_PIPE;
     const struct pg_strings *servers = &r->options->values.dns_server;
     struct pg_endpoint server;
     if (!loop)
@@ -197,7 +117,7 @@ static int drive(struct run *r)
     for (size_t i = 0; i < servers->n; i++)
         if (pg_name_server_parse(pg_text(servers->at[i]), &server))
             (void)pg_loop_name_server(loop, &server);
-    pg_loop_hooks(loop, (struct pg_loop_hooks){.ready = ready, .report = report, .context = r});
+    pg_loop_hooks(loop, (struct pg_loop_hooks){.ready = ready, .report = report, .wrote = r->recorder ? wrote : NULL, .context = r});
     if (pipe)
         (void)pg_loop_adopt(loop, STDIN_FILENO, STDOUT_FILENO);
     int status = pg_loop_run(loop);
@@ -232,15 +152,17 @@ static int run_peer(struct run *r)
 {
     char peer[PG_PEER_ID_TEXT];
     struct pg_bytes reason;
-    pg_node_config_default(&r->config.node);
-    if (!(r->options->command == PG_CLI_RUN ? configure_peer(r) : configure_task(r)))
+    if (!pg_configure(&r->configured, r->options))
         return fail(r, PG_ERR_USAGE, "more listens (16), bootstraps (32), services or tunnels (64) than this peer takes");
-    r->config.node.identity = r->identity;
-    r->config.node.log = &r->logs.log;
-    r->config.node.unix_offset_us = unix_offset_us();
-    r->config.node.seed = pg_random_u64();
-    r->config.node.hash_seed = pg_random_u64();
-    r->peer = pg_peer_new(&r->config);
+    r->configured.config.node.identity = r->identity;
+    r->configured.config.node.log = &r->logs.log;
+    r->configured.config.node.unix_offset_us = unix_offset_us();
+    r->configured.config.node.seed = pg_random_u64();
+    r->configured.config.node.hash_seed = pg_random_u64();
+    char why[512];
+    if (r->options->values.trace && !(r->recorder = pg_trace_begin(r->options, &r->configured.config.node, why, sizeof why)))
+        return fail(r, PG_ERR_CONFIG_BAD, why);
+    r->peer = pg_peer_new(&r->configured.config);
     if (!r->peer)
         return fail(r, PG_ERR_NO_MEMORY, "out of memory at start");
     if (r->options->command == PG_CLI_RUN)
@@ -250,6 +172,8 @@ static int run_peer(struct run *r)
     if (error != PG_OK)
         status = tell_failure(r, error, reason);
     pg_peer_free(r->peer);
+    if (r->recorder && !pg_trace_end(r->recorder, status, why, sizeof why))
+        pg_log_config_warning(&r->logs.log, pg_text(why));
     return status;
 }
 
@@ -264,7 +188,7 @@ int pg_run(const struct pg_options *options)
     if (options->command != PG_CLI_RUN && !getenv("PUNCHGATE_LOG") && !getenv("RUST_LOG"))
         choice.filter = "off"; /* a command's result is its message */
     if (options->command == PG_CLI_RUN)
-        choice.most = limit_given(&options->values, PG_LIMIT_LOG_LINES);
+        choice.most = pg_configured_limit(&options->values, PG_LIMIT_LOG_LINES);
     pg_log_sink_init(&r->logs, STDERR_FILENO, choice);
     enum pg_err error = load_identity(r, why, sizeof why);
     int status = error == PG_OK ? run_peer(r) : fail(r, error, why[0] ? why : pg_err_text(error));

@@ -75,6 +75,9 @@ struct pg_identity;
 struct pg_identity *pg_identity_new(void);
 struct pg_identity *pg_identity_new_of(enum pg_key_type);
 
+/* A name without its secret, for a recorded run that is played again: whatever it signs was signed before. NULL: no memory. */
+struct pg_identity *pg_identity_of_public(const struct pg_public_key *key);
+
 /* The pair of a known ed25519 seed: tests, and peers whose id must not change. */
 struct pg_identity *pg_identity_from_seed(const uint8_t seed[32]);
 

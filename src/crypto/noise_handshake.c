@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "crypto/noise_split.h"
+#include "crypto/oracle.h"
 #include "noise.pb.gen.h"
 
 #define SIGN_PREFIX "noise-libp2p-static-key:"
@@ -96,7 +97,10 @@ static void hkdf(uint8_t *out, const uint8_t key[PG_NOISE_KEY], struct pg_bytes 
 static bool mix_dh(struct pg_noise_handshake *hs, const uint8_t *secret, const uint8_t *point)
 {
     uint8_t shared[PG_NOISE_KEY], keys[2 * PG_NOISE_KEY];
-    bool ok = crypto_scalarmult_curve25519(shared, secret, point) == 0;
+    bool own_static = secret == hs->own->secret.at, recalled = own_static && pg_oracle_recall(PG_ORACLE_SHARED, shared, sizeof shared);
+    bool ok = recalled || crypto_scalarmult_curve25519(shared, secret, point) == 0;
+    if (own_static && !recalled)
+        pg_oracle_tell(PG_ORACLE_SHARED, shared, ok ? sizeof shared : 0);
     if (ok) {
         hkdf(keys, chaining_key(hs), pg_bytes(shared, sizeof shared));
         memcpy(hs->state.at, keys, sizeof keys);
@@ -165,8 +169,10 @@ void pg_noise_fix_ephemeral(struct pg_noise_handshake *hs, const uint8_t secret[
 
 static void make_ephemeral(struct pg_noise_handshake *hs)
 {
-    if (!hs->have_ephemeral)
+    if (!hs->have_ephemeral && !pg_oracle_recall(PG_ORACLE_EPHEMERAL, hs->ephemeral.at, PG_NOISE_KEY)) {
         randombytes_buf(hs->ephemeral.at, PG_NOISE_KEY);
+        pg_oracle_tell(PG_ORACLE_EPHEMERAL, hs->ephemeral.at, PG_NOISE_KEY);
+    }
     hs->have_ephemeral = true;
     crypto_scalarmult_curve25519_base(hs->ephemeral_public, hs->ephemeral.at);
 }
@@ -322,7 +328,10 @@ enum pg_err pg_noise_check_identity(struct pg_public_key *key, struct pg_bytes i
 /* The secret is in its place already. */
 static bool static_finish(struct pg_noise_static *s, const struct pg_identity *identity)
 {
-    crypto_scalarmult_curve25519_base(s->public_key, s->secret.at);
+    if (!pg_oracle_recall(PG_ORACLE_STATIC_PUBLIC, s->public_key, sizeof s->public_key)) {
+        crypto_scalarmult_curve25519_base(s->public_key, s->secret.at);
+        pg_oracle_tell(PG_ORACLE_STATIC_PUBLIC, s->public_key, sizeof s->public_key);
+    }
     s->payload_len = (uint16_t)pg_noise_payload(identity, s->public_key, s->payload);
     if (s->payload_len == 0)
         pg_noise_static_free(s);

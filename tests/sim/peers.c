@@ -143,6 +143,8 @@ void peer_start(struct peer *p)
     uint64_t edge = edges[pg_sim_below(s, sizeof edges / sizeof *edges)];
     p->config.node.seed = pg_sim_random(s);
     p->config.node.hash_seed = pg_sim_random(s);
+    /* The wall clock of this start, up to a day before or after that of the last one. */
+    p->config.node.unix_offset_us = 1760000000 * SECONDS + pg_sim_random(s) % (172800 * SECONDS);
     p->peer = pg_peer_new(&p->config);
     if (!p->peer) {
         scene_fail(p->scene, "peer %u cannot start", p->number);

@@ -25,13 +25,13 @@ static void draw_world(struct scene *sc)
     r->tiny_reads = pg_sim_chance(s, 500) ? 0 : pg_sim_below(s, 300);
     r->early_again = pg_sim_chance(s, 500) ? 0 : pg_sim_below(s, 400);
     r->reset_discards = pg_sim_chance(s, 500);
-    sc->heavy = r->buffer >= 20000 && pg_sim_chance(s, 60);
+    sc->heavy = r->buffer >= 65536 && pg_sim_chance(s, 60);
     sc->n_peers = 2 + pg_sim_below(s, PEERS_MOST - 1);
     for (unsigned a = 0; a < sc->n_peers; a++)
         for (unsigned b = a + 1; b < sc->n_peers; b++) {
             struct pg_sim_path *p = pg_sim_path(s, a, b);
             /* A window of few bytes on a long way is so slow that every deadline passes, and rightly. */
-            p->latency_us = latencies[pg_sim_below(s, r->buffer < 700 ? 1 : r->buffer < 4096 ? 2 : r->buffer < 20000 ? 3 : 5)];
+            p->latency_us = latencies[pg_sim_below(s, r->buffer < 700 ? 1 : r->buffer < 4096 ? 2 : r->buffer < 20000 || sc->heavy ? 3 : 5)];
             p->jitter_us = pg_sim_below(s, (uint32_t)p->latency_us + 1);
             p->bytes_per_s = sc->heavy ? 1500000 : r->buffer < 20000 ? 0 : speeds[pg_sim_below(s, 5)];
         }

@@ -25,6 +25,7 @@ FLOORS = (
     ("secp256k1", r'#include\s*<secp256k1', ("",), ("src/crypto/secp256k1.c",)),
     ("ini", r'#include\s*<ini\.h>', ("",), ("src/cli/config.c",)),
     ("loop", r'#include\s*"loop/', ("",), ("runtime/loop/", "src/cli/")),
+    ("record", r'#include\s*"record/', ("",), ("runtime/record/", "src/cli/", "tools/replay/")),
     ("sim", r'#include\s*"sim/', ("",), ("runtime/sim/",)),
     ("core above loop", r'#include\s*"(core|service|transport|cli)/', ("runtime/",), ()),
     ("service above core", r'#include\s*"(service|cli)/', ("src/core/", "src/transport/", "src/crypto/"), ()),

@@ -1,0 +1,97 @@
+/* From what the user wants to what a peer is given. Called by run.c, and by tools/replay for a run that was recorded. */
+#include "cli/configure.h"
+
+#include "cli/addresses.h"
+#include "wire/spec_text.h"
+
+/* Counts, sizes and times are all kept as 64 bits. */
+uint64_t pg_configured_limit(const struct pg_option_values *v, enum pg_limit limit)
+{
+    for (unsigned i = 0; i < PG_OPTIONS; i++)
+        if (pg_option_infos[i].limit == (int)limit)
+            return *(const uint64_t *)((const char *)v + pg_option_infos[i].offset);
+    return pg_limit_infos[limit].standard;
+}
+
+static void configure_limits(struct pg_configured *r, const struct pg_options *options)
+{
+    for (unsigned i = 0; i < PG_LIMITS; i++)
+        r->config.node.limits.value[i] = pg_configured_limit(&options->values, (enum pg_limit)i);
+}
+
+/* All texts have been checked when the options were read; what fails here all the same is too many of something. */
+static bool configure_peer(struct pg_configured *r, const struct pg_options *options)
+{
+    const struct pg_option_values *v = &options->values;
+    struct pg_peer_config *c = &r->config;
+    configure_limits(r, options);
+    if (v->listen.n > PG_MAX_LISTENS || v->bootstrap.n > PG_MAX_BOOTSTRAPS || v->expose.n > 64 || v->tunnel.n > 64)
+        return false;
+    for (size_t i = 0; i < v->listen.n; i++)
+        if (pg_multiaddr_parse(&c->node.listens[c->node.n_listens++], pg_text(v->listen.at[i])) != PG_OK)
+            return false;
+    for (size_t i = 0; i < v->bootstrap.n; i++)
+        if (pg_multiaddr_parse(&c->node.bootstraps[c->node.n_bootstraps++], pg_text(v->bootstrap.at[i])) != PG_OK)
+            return false;
+    const struct pg_strings *externals[] = {&v->external, &v->external_address};
+    for (size_t list = 0; list < 2; list++)
+        for (size_t i = 0; i < externals[list]->n && c->node.n_externals < PG_MAX_EXTERNALS; i++)
+            if (pg_multiaddr_parse(&c->node.externals[c->node.n_externals++], pg_text(externals[list]->at[i])) != PG_OK)
+                return false;
+    for (size_t i = 0; i < v->expose.n; i++) {
+        struct pg_expose_text e;
+        if (pg_expose_parse(pg_text(v->expose.at[i]), &e) != PG_OK)
+            return false;
+        struct pg_peer_expose *is = &r->exposed[c->n_exposed++];
+        *is = (struct pg_peer_expose){.name = e.name, .host = e.host, .path = e.path, .port = e.port};
+        for (struct pg_bytes peer; is->n_allowed < PG_EXPOSE_ALLOWED && pg_allow_next(&e.allow, &peer);)
+            if (pg_peer_id_parse(&is->allowed[is->n_allowed++], peer) != PG_OK)
+                return false;
+    }
+    for (size_t i = 0; i < v->tunnel.n; i++) {
+        struct pg_tunnel_text t;
+        struct pg_peer_forward *f = &r->forwards[c->n_forwards++];
+        if (pg_tunnel_parse(pg_text(v->tunnel.at[i]), &t) != PG_OK)
+            return false;
+        *f = (struct pg_peer_forward){.service = t.service, .host = t.host, .path = t.path, .port = t.port};
+        if (t.peer.len && t.peer.at[0] == '/') {
+            if (pg_multiaddr_parse(&f->addr, t.peer) != PG_OK)
+                return false;
+            pg_multiaddr_peer(&f->addr, &f->peer);
+        } else if (pg_peer_id_parse(&f->peer, t.peer) != PG_OK) {
+            return false;
+        }
+    }
+    c->exposed = r->exposed;
+    c->forwards = r->forwards;
+    c->tunnel_wait_ms = v->tunnel_wait_ms;
+    c->control = pg_text(v->control);
+    c->control_needed = options->origin[PG_OPTION_CONTROL].source > PG_FROM_DEFAULT;
+    c->node.nat_status = v->nat_status == PG_OPTION_NAT_STATUS_PUBLIC ? 1 : v->nat_status == PG_OPTION_NAT_STATUS_PRIVATE ? -1 : 0;
+    return true;
+}
+
+static bool configure_task(struct pg_configured *r, const struct pg_options *options)
+{
+    static const enum pg_task_kind kinds[PG_CLI_COMMANDS] = {
+        [PG_CLI_PING] = PG_TASK_PING, [PG_CLI_IDENTIFY] = PG_TASK_IDENTIFY, [PG_CLI_PERF] = PG_TASK_PERF, [PG_CLI_PIPE] = PG_TASK_PIPE};
+    struct pg_peer_config *c = &r->config;
+    c->task = kinds[options->command];
+    c->node.quiet = true;
+    c->node.limits.value[PG_LIMIT_CONNS] = 8;
+    c->node.limits.value[PG_LIMIT_STREAMS] = 256;
+    c->node.limits.value[PG_LIMIT_MEMORY] = (uint64_t)64 << 20;
+    c->timeout_ms = options->values.timeout_ms;
+    c->count = (uint32_t)options->values.count;
+    c->up = options->values.up;
+    c->down = options->values.down;
+    c->json = options->values.json;
+    c->service = pg_text(options->service);
+    return pg_multiaddr_parse(&c->address, pg_text(options->address)) == PG_OK;
+}
+
+bool pg_configure(struct pg_configured *r, const struct pg_options *options)
+{
+    pg_node_config_default(&r->config.node);
+    return options->command == PG_CLI_RUN ? configure_peer(r, options) : configure_task(r, options);
+}
