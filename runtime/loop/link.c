@@ -14,6 +14,7 @@
 enum { WRITE_SLICES = 16, LINGER_MS = 2000 };
 
 static void on_poll(uv_poll_t *, int status, int events);
+static void resume_listeners(struct pg_loop *);
 
 /* Links: life and end. */
 
@@ -79,6 +80,8 @@ void pg_os_end(struct os_link *o, bool hard)
         if (hard)
             (void)setsockopt(o->read_fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
         close(o->read_fd);
+        if (!o->listening)
+            resume_listeners(l);
     }
     if (o->link) {
         struct pg_link *link = o->link;
@@ -105,29 +108,53 @@ void pg_os_lost(struct os_link *o, int error, const char *reason)
 
 /* Watching. */
 
-static bool watch_fd(struct os_link *o, uv_poll_t *poll, int fd, bool *file)
+static int watch_fd(struct os_link *o, uv_poll_t *poll, int fd, bool *file, bool *polls)
 {
     int error = uv_poll_init(&o->loop->uv, poll, fd);
     if (error == UV_EPERM) {
         *file = true; /* a regular file cannot be waited for and never needs to be */
-        return false;
+        return 0;
     }
-    assert(error == 0);
+    if (error != 0)
+        return error; /* the kernel has no memory to watch one more, or its limit of watches is reached */
     poll->data = o;
     o->open_handles++;
-    return true;
+    *polls = true;
+    return 0;
 }
 
-void pg_os_watch(struct os_link *o)
+int pg_os_watch(struct os_link *o)
 {
-    o->polls = watch_fd(o, &o->read_poll, o->read_fd, &o->read_file);
-    if (o->write_fd != o->read_fd)
-        o->write_polls = watch_fd(o, &o->write_poll, o->write_fd, &o->write_file);
+    int error = watch_fd(o, &o->read_poll, o->read_fd, &o->read_file, &o->polls);
+    if (error == 0 && o->write_fd != o->read_fd)
+        error = watch_fd(o, &o->write_poll, o->write_fd, &o->write_file, &o->write_polls);
+    return error;
+}
+
+static void resume(uv_handle_t *handle, void *context)
+{
+    (void)context;
+    struct os_link *o = handle->data;
+    if (handle->type != UV_POLL || uv_is_closing(handle) || !o || !o->paused) /* NULL: a socket of the resolver */
+        return;
+    o->paused = false;
+    pg_os_arm(o, false);
+}
+
+/* A descriptor is free again: listeners that had stopped go on. */
+static void resume_listeners(struct pg_loop *l)
+{
+    if (!l->paused)
+        return;
+    l->paused = false;
+    if (l->spare_fd < 0)
+        l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    uv_walk(&l->uv, resume, NULL);
 }
 
 void pg_os_arm(struct os_link *o, bool want_write)
 {
-    bool want_read = (o->listening || (o->link->credit > 0 && !o->link->closing) || o->lingers) && !o->saw_end && !o->connecting;
+    bool want_read = ((o->listening && !o->paused) || (o->link->credit > 0 && !o->link->closing) || o->lingers) && !o->saw_end && !o->connecting;
     int read_events = (want_read ? UV_READABLE : 0) | (want_write && !o->write_polls ? UV_WRITABLE : 0);
     if (o->read_file && want_read && !o->pumped) {
         o->pumped = true;
@@ -320,7 +347,10 @@ static void accept_one(struct os_link *listener, int fd, struct sockaddr_storage
     pg_socket_endpoint((struct sockaddr *)from, &o->remote);
     if (o->remote.family)
         pg_socket_tune(fd, &o->remote, l->congestion);
-    pg_os_watch(o);
+    if (pg_os_watch(o) != 0) {
+        pg_os_end(o, true);
+        return;
+    }
     struct pg_input in = {.kind = PG_INPUT_ACCEPTED, .link = listener->link, .fresh = fresh, .remote = o->remote};
     pg_socket_local(fd, &in.local);
     l->core->input(l->core->self, &in, pg_loop_now_us());
@@ -341,10 +371,15 @@ static void on_acceptable(struct os_link *o)
             fd = accept4(o->read_fd, NULL, NULL, SOCK_CLOEXEC);
             if (fd >= 0)
                 close(fd);
+            /* At once: what the core does next may want the descriptor that is free now. */
+            o->loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
             pg_loop_feed(o->loop, &(struct pg_input){.kind = PG_INPUT_ACCEPT_FAILED, .link = o->link,
                                                      .reason = PG_LIT("no file descriptors left, a connection was closed at once (ulimit -n)")});
-            o->loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
             continue;
+        }
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+            o->paused = o->loop->paused = true; /* nothing can be taken, not even to be closed: until something else ends */
+            pg_os_arm(o, false);
         }
         if (fd < 0)
             return;

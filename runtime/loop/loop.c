@@ -51,7 +51,11 @@ static void run_listen(struct pg_loop *l, const struct pg_command *c)
         return;
     }
     o->read_fd = o->write_fd = fd;
-    pg_os_watch(o);
+    int error = pg_os_watch(o);
+    if (error != 0) {
+        pg_os_lost(o, PG_ERR_NO_MEMORY, uv_strerror(error));
+        return;
+    }
     pg_os_arm(o, false);
     struct pg_endpoint bound, at[PG_SOCKET_ADDRESSES];
     pg_socket_local(fd, &bound);
@@ -77,7 +81,11 @@ static void run_dial(const struct pg_command *c)
     }
     o->read_fd = o->write_fd = fd;
     o->connecting = true;
-    pg_os_watch(o);
+    int error = pg_os_watch(o);
+    if (error != 0) {
+        pg_os_lost(o, PG_ERR_NO_MEMORY, uv_strerror(error));
+        return;
+    }
     pg_os_arm(o, true);
 }
 
@@ -352,7 +360,10 @@ static void start_adopted(struct pg_loop *l)
         if (!o)
             continue;
         o->adopted = true;
-        pg_os_watch(o);
+        if (pg_os_watch(o) != 0) {
+            pg_os_end(o, false);
+            continue;
+        }
         l->core->input(l->core->self, &(struct pg_input){.kind = PG_INPUT_CONNECTED, .link = link}, pg_loop_now_us());
     }
 }

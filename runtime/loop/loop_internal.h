@@ -21,6 +21,7 @@ struct os_link {
     uint8_t mode, open_handles;
     bool listening, connecting, adopted, read_file, write_file; /* *_file: not pollable, always ready */
     bool polls, write_polls, dirty, pumped, lingers;
+    bool paused; /* a listener that waits for a descriptor */
     bool end_asked, end_done, close_asked, flushed, saw_end, dead;
 };
 
@@ -54,6 +55,7 @@ struct pg_loop {
     uint64_t stop_until_ms;
     int spare_fd, status;
     char congestion[PG_SOCKET_CONGESTION]; /* control that the system has chosen */
+    bool paused; /* some listener waits for a descriptor */
     bool stopping, draining, interrupted;
     uint8_t *buffer; /* PG_READ_HEADROOM + PG_READ_MAX */
 };
@@ -77,7 +79,7 @@ void pg_names_deliver(struct pg_loop *);
 
 /* link.c */
 struct os_link *pg_os_new(struct pg_loop *, struct pg_link *, int read_fd, int write_fd); /* NULL: memory is short */
-void pg_os_watch(struct os_link *);
+int pg_os_watch(struct os_link *); /* libuv's error, or 0 */
 void pg_os_arm(struct os_link *, bool want_write); /* waits for what the link wants now */
 void pg_os_mark_dirty(struct os_link *);           /* to be flushed at the end of the drain */
 bool pg_os_flush(struct os_link *);                /* writes what the socket takes; false: the link has died */

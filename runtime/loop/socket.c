@@ -229,10 +229,10 @@ int pg_socket_error(int error_number)
     case EPERM: return PG_ERR_LOCAL_NO_PERMISSION;
     case ECONNRESET:
     case EPIPE: return PG_ERR_CLOSED;
-    case ECONNREFUSED:
     case EHOSTUNREACH:
     case ENETUNREACH:
     case EADDRNOTAVAIL: return PG_ERR_UNREACHABLE;
+    case ECONNREFUSED: return PG_ERR_REFUSED;
     case ETIMEDOUT: return PG_ERR_TIMEOUT;
     case ENOMEM:
     case ENOBUFS:

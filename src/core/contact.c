@@ -104,11 +104,11 @@ void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum 
     c->why = why;
     c->node->metrics.value[PG_METRIC_DIALS_FAILED]++;
     pg_bytes_text(c->reason, sizeof c->reason, reason);
-    if (why == PG_ERR_SELF_DIAL)
-        c->for_ever = false; /* it will be us tomorrow, too */
-    else if (is_learnt(c, &s->dialled))
+    if (why == PG_ERR_SELF_DIAL || why == PG_ERR_IDENTITY_TWIN)
+        c->for_ever = false; /* it will be us tomorrow, too, and two with one key must not call each other for ever */
+    if (why != PG_ERR_SELF_DIAL && is_learnt(c, &s->dialled))
         pg_log_offered_dial_failed(c->node->log, text, pg_text(c->reason)); /* peers offer much that only their neighbours reach */
-    else
+    else if (why != PG_ERR_SELF_DIAL)
         pg_log_dial_failed(c->node->log, text, pg_text(c->reason));
     pg_step(&c->dial.in, PG_DIAL_ON_ATTEMPT_FAILED);
 }

@@ -411,9 +411,11 @@ static void lost_in_handshake(struct pg_session *s, enum pg_err why)
     if (pg_err_class(why) == PG_CLASS_PEER)
         reason = pg_text(pg_err_text(why));
     n->metrics.value[s->conn->dialer ? PG_METRIC_HANDSHAKES_FAILED_OUTBOUND : PG_METRIC_HANDSHAKES_FAILED_INBOUND]++;
+    if (why == PG_ERR_IDENTITY_TWIN)
+        pg_log_identity_twin(n->log, endpoint_text(s, endpoint, sizeof endpoint));
     if (s->contact)
         pg_contact_attempt_failed(s->contact, s, why, reason);
-    else if (!s->conn->dialer && why != PG_ERR_SELF_DIAL && why != PG_ERR_LIMIT_REACHED)
+    else if (!s->conn->dialer && why != PG_ERR_SELF_DIAL && why != PG_ERR_IDENTITY_TWIN && why != PG_ERR_LIMIT_REACHED)
         pg_log_connection_failed(n->log, endpoint_text(s, endpoint, sizeof endpoint), reason);
 }
 

@@ -121,7 +121,9 @@ static enum verdict take_payload(struct pg_conn *c, struct pg_bytes text)
         return IDENTITY_OTHER;
     }
     if (pg_peer_id_equal(&c->peer, pg_identity_peer_id(c->transport->identity))) {
-        c->why = PG_ERR_SELF_DIAL;
+        /* A process makes its static key at start: with ours it is ourselves, with another one somebody has our identity. */
+        bool self = memcmp(pg_noise_remote_static(&c->handshake), c->transport->noise.public_key, PG_NOISE_KEY) == 0;
+        c->why = self ? PG_ERR_SELF_DIAL : PG_ERR_IDENTITY_TWIN;
         return IDENTITY_OTHER;
     }
     for (uint32_t i = 0; i < payload.extensions.n_stream_muxers && payload.has_extensions; i++)

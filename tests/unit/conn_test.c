@@ -105,10 +105,25 @@ static void the_dialled_peer_is_accepted(void)
     pg_identity_free(second);
 }
 
+/* Two processes with one identity are told from one that has reached itself by their static keys. Hostile row 85. */
+static void a_twin_is_refused_and_told_from_ourselves(void)
+{
+    struct pair_options o = {.same_identity = true};
+    check_refused(pair_new(&o), 0, PG_ERR_IDENTITY_TWIN);
+}
+
 static void ourselves_are_refused(void)
 {
     struct pair_options o = {.same_identity = true};
-    check_refused(pair_new(&o), 0, PG_ERR_SELF_DIAL);
+    struct pair *p = pair_new(&o);
+    const uint8_t secret[PG_NOISE_KEY] = {[0] = 8, [31] = 64};
+    for (unsigned e = 0; e < 2; e++) {
+        struct pg_transport *t = &p->ends[e].transport;
+        pg_noise_static_free(&t->noise);
+        CU_ASSERT_FATAL(pg_noise_static_from_secret(&t->noise, t->identity, secret));
+        CU_ASSERT_FATAL(pg_noise_payload_make(t));
+    }
+    check_refused(p, 0, PG_ERR_SELF_DIAL);
 }
 
 /* Every byte of both directions, flipped in three ways. Both ends are lost, or one still waits and the stage timer ends it;
@@ -425,6 +440,7 @@ int main(void)
         {"another peer than the dialled one is refused", another_peer_than_the_dialled_one_is_refused},
         {"the dialled peer is accepted", the_dialled_peer_is_accepted},
         {"ourselves are refused", ourselves_are_refused},
+        {"a twin is refused, and told from ourselves", a_twin_is_refused_and_told_from_ourselves},
         {"every flipped byte ends the connection", every_flipped_byte_ends_the_connection},
         {"a link lost at any byte is told once", a_link_lost_at_any_byte_is_told_once},
         {"garbage instead of a protocol line is bad negotiation", garbage_instead_of_a_protocol_line_is_bad_negotiation},

@@ -528,6 +528,30 @@ static void streams_over_the_limit_are_reset_and_the_others_live(void)
     pair_free(p);
 }
 
+/* Hostile row 14: the connection ends at a rate, and nobody who opens and resets now and then is touched. */
+static void streams_opened_and_reset_too_fast_end_the_connection(void)
+{
+    struct pair *p = raw_up(NULL);
+    uint32_t i = 0;
+    for (; i < 60000 && p->ends[1].n_lost == 0; i++) {
+        pair_raw_frame(&p->ends[0], PG_YAMUX_WINDOW, SYN, 1 + 2 * i, 0, PG_NONE);
+        pair_raw_frame(&p->ends[0], PG_YAMUX_WINDOW, RST, 1 + 2 * i, 0, PG_NONE);
+        pair_run(p);
+    }
+    CU_ASSERT(i > 3900 && i < 4200); /* eight seconds' worth at once */
+    CU_ASSERT(p->ends[1].n_lost == 1 && p->ends[1].why == PG_ERR_YAMUX_FLOOD);
+    CU_ASSERT_EQUAL(p->ends[1].n_refused[PG_LIMIT_RESET_RATE], 1);
+    pair_free(p);
+    p = raw_up(NULL);
+    for (i = 0; i < 6000; i++) {
+        pair_raw_frame(&p->ends[0], PG_YAMUX_WINDOW, SYN, 1 + 2 * i, 0, PG_NONE);
+        pair_raw_frame(&p->ends[0], PG_YAMUX_WINDOW, RST, 1 + 2 * i, 0, PG_NONE);
+        pair_pass(p, 2);
+    }
+    CU_ASSERT_EQUAL(p->ends[1].n_lost, 0);
+    pair_free(p);
+}
+
 /* Hostile row 14: nothing adds up when streams come and go. */
 static void a_flood_of_opened_and_reset_streams_leaves_nothing(void)
 {
@@ -775,6 +799,7 @@ int main(void)
         {"frames may be cut and joined anyhow", frames_may_be_cut_and_joined_anyhow},
         {"the longest frame within the window is taken in pieces", the_longest_frame_within_the_window_is_taken_in_pieces},
         {"streams over the limit are reset and the others live", streams_over_the_limit_are_reset_and_the_others_live},
+        {"streams opened and reset too fast end the connection", streams_opened_and_reset_too_fast_end_the_connection},
         {"a flood of opened and reset streams leaves nothing", a_flood_of_opened_and_reset_streams_leaves_nothing},
         {"answers that nobody reads stay within bounds", answers_that_nobody_reads_stay_within_bounds},
         {"a ping is answered with its value", a_ping_is_answered_with_its_value},
