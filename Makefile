@@ -12,8 +12,8 @@ all: build/build.ninja
 demo: all
 	$(PYTHON) tools/demo/demo.py --punchgate build/punchgate
 
-# Tests: the two groups under sanitizers, then the model checks, simulated worlds, then the other implementations.
-test: unit e2e verify
+# Tests: the two groups under sanitizers, then the model checks and what they would notice, simulated worlds, then the other implementations.
+test: unit e2e verify sample
 	$(MAKE) sim COUNT=1000
 	$(MAKE) interop
 
@@ -31,6 +31,9 @@ verify: build/build.ninja
 mutants: build/build.ninja
 	cmake --build build --target mutants
 	$(PYTHON) tools/verify/mutants.py build $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
+# Part of `make test`: another seed every day, named in what it prints.
+sample: build/build.ninja
+	$(MAKE) mutants SAMPLE=1000 SEED=$$(date +%Y%m%d)
 interop: all
 	$(PYTHON) tests/interop/run.py --punchgate build/punchgate
 
@@ -76,4 +79,4 @@ build/build.ninja:
 build-%/build.ninja:
 	cmake --preset $*
 
-.PHONY: all demo test unit e2e dev verify mutants interop sim golden bench fuzz valgrind tsan lint docs format install clean
+.PHONY: all demo test unit e2e dev verify mutants sample interop sim golden bench fuzz valgrind tsan lint docs format install clean

@@ -7,7 +7,7 @@ from gen.report import SpecError
 from gen.smc.check import find_cycle, hearers
 from gen.smc.reader import PLAIN, Line, near, strip_comment
 
-PROPERTIES = ("always", "never", "leads", "reach", "after", "entry", "apart", "commute", "classes")
+PROPERTIES = ("always", "never", "leads", "reach", "after", "moves", "entry", "apart", "commute", "classes")
 HEADERS = ("system", "table", "hear", "enter", "drive", "first", "world")
 
 
@@ -340,6 +340,8 @@ class Reader:
             if name not in self.s.asleep():
                 line.fail(f"machine {name} lives always: nobody enters it")
             return [(name, "life", (), wanted)]
+        if word == "has" and "." in line.next:
+            return [(name, "count", self.count_ends(line, m), wanted)]
         table, kind = {"in": (m.states, "state"), "has": (m.flags, "flag"), "runs": (m.timers, "timer")}[word]
         things = []
         while True:
@@ -349,6 +351,17 @@ class Reader:
             things.append(thing)
             if not line.take(","):
                 return [(name, kind, tuple(things), wanted)]
+
+    def count_ends(self, line, m):
+        ends = [f"{count}.{end}" for count in m.counts for end in ("low", "high")]
+        out = []
+        while True:
+            token = line.name("count.low or count.high")
+            if token not in ends:
+                line.fail(f"machine {m.name} has no count's end {token}{near(token, ends)}")
+            out.append(token)
+            if not line.take(","):
+                return tuple(out)
 
     # Properties
 
@@ -380,19 +393,62 @@ class Reader:
 
     def p_after(self, line):
         events = self.causes(line)
-        line.need("holds")
-        return Property(0, "after", "", left=self.condition(line), events=events)
+        before = self.condition(line) if line.take("from") else []
+        facts = self.facts(line) if line.take("when") else []
+        if line.need("holds", "does") == "holds":
+            return Property(0, "after", "", left=self.condition(line), right=before, events=events, facts=facts)
+        kind = "spares" if line.take("not") else "does"
+        return Property(0, kind, "", right=before, events=events, facts=facts, acts=self.acts(line))
+
+    def p_moves(self, line):
+        name = self.factor_name(line)
+        before = self.states(line, name)
+        if line.next in ("not", "has"):
+            before += self.flags(line, name)
+        line.need("to")
+        after = self.states(line, name)
+        line.need("by")
+        events = self.causes(line)
+        ways = self.condition(line) if line.take("from") else [[]]
+        facts = self.facts(line) if line.take("when") else []
+        return Property(0, "moves", "", left=[after], right=[before + way for way in ways], events=events, facts=facts)
+
+    def states(self, line, name):
+        out = []
+        while True:
+            state = line.name("a state's name", PLAIN)
+            if state not in self.machines[name].states:
+                line.fail(f"machine {name} has no state {state}{near(state, self.machines[name].states)}")
+            out.append(state)
+            if not line.take(","):
+                return [(name, "state", tuple(out), True)]
+
+    def flags(self, line, name):
+        wanted = not line.take("not")
+        line.need("has")
+        flag = line.name("a flag's name", PLAIN)
+        if flag not in self.machines[name].flags:
+            line.fail(f"machine {name} has no flag {flag}{near(flag, self.machines[name].flags)}")
+        return [(name, "flag", (flag,), wanted)]
+
+    def acts(self, line):
+        """`M ACTION, ACTION, N ACTION`, where an action may also be a timer's start."""
+        machine, out = self.factor_name(line), []
+        while True:
+            timer, _, verb = line.next.partition(".")
+            if verb == "start" and timer in self.machines[machine].timers:
+                line.at += 1
+                out.append((machine, timer + ".start"))
+            else:
+                out.append((machine, self.action(line, machine)))
+            if not line.take(","):
+                return out
+            machine = self.factor_name(line) if line.next in self.s.product else machine
 
     def p_entry(self, line):
-        left, acts = self.condition(line), []
+        left = self.condition(line)
         line.need("does")
-        machine = self.factor_name(line)
-        while True:
-            acts.append((machine, self.action(line, machine)))
-            if not line.take(","):
-                break
-            machine = self.factor_name(line) if line.next in self.s.product else machine
-        events = []
+        acts, events = self.acts(line), []
         if line.take("but"):
             line.need("by")
             events = self.causes(line)

@@ -118,10 +118,17 @@ def listing(s):
         out += [f"by {by_text(s, e, events, order)}" for e in p.events]
         out += [f"with {events.index(e)}" for e in p.others]
         out += [f"part {order[m]} {1 << list(s.machines[m].flags).index(f) if f else 0}" for m, f in p.parts]
-        out += [f"act {order[m]} {list(s.machines[m].actions).index(a)}" for m, a in p.acts]
+        out += [act_text(s, m, a, order) for m, a in p.acts]
         out += [f"fact {order[m]} {list(s.machines[m].facts).index(f)} {int(wanted)}" for m, f, wanted in p.facts]
         out += [f"count {p.count[0]} {p.count[1]}"] if p.count[1] else []
     return "\n".join(out) + "\n"
+
+
+def act_text(s, name, action, order):
+    m, timer = s.machines[name], action.removesuffix(".start")
+    if timer != action and timer in m.timers:
+        return f"start {order[name]} {list(m.timers).index(timer)}"
+    return f"act {order[name]} {list(m.actions).index(action)}"
 
 
 def by_text(s, event, events, order):
@@ -133,13 +140,15 @@ def by_text(s, event, events, order):
 
 
 def condition_text(s, condition, order):
-    """`alternatives (atoms (factor kind value wanted)…)…`; kind 0 a mask of states, 1 of flags, 2 of timers, 3 life."""
+    """`alternatives (atoms (factor kind value wanted)…)…`; kind 0 a mask of states, 1 of flags, 2 of timers, 3 life, 4 a mask of
+    the counts' ends (low and high of the first, and so on)."""
     words = [len(condition)]
     for conjunction in condition:
         words.append(len(conjunction))
         for name, kind, things, wanted in conjunction:
             m = s.machines[name]
-            table = list({"state": m.states, "flag": m.flags, "timer": m.timers, "life": ()}[kind])
+            ends = [f"{count}.{end}" for count in m.counts for end in ("low", "high")]
+            table = list({"state": m.states, "flag": m.flags, "timer": m.timers, "life": (), "count": ends}[kind])
             mask = sum(1 << table.index(thing) for thing in things)
-            words += [order[name], ("state", "flag", "timer", "life").index(kind), mask, int(wanted)]
+            words += [order[name], ("state", "flag", "timer", "life", "count").index(kind), mask, int(wanted)]
     return " ".join(map(str, words))

@@ -50,19 +50,19 @@ class Lab:
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)
 
-    def compile(self, source):
+    def compile(self, source, *flags):
         """An object file, made again only when its text has changed (headers of this lab never change their meaning)."""
         source = pathlib.Path(source)
         text = source.read_text()
         target = self.build / (source.name + ".o")
         if self.objects.get(source) != text:
-            subprocess.run([CC, *FLAGS, f"-I{ROOT}/runtime", f"-I{self.build}", "-c", str(source), "-o", str(target)], check=True)
+            subprocess.run([CC, *FLAGS, f"-I{ROOT}/runtime", f"-I{self.build}", *flags, "-c", str(source), "-o", str(target)], check=True)
             self.objects[source] = text
         return str(target)
 
-    def link(self, name, sources):
+    def link(self, name, sources, *flags):
         tables = [self.build / f for f in self.files if f.endswith(".gen.c") and not f.endswith(".bind.gen.c")]
-        objects = [self.compile(s) for s in [*sources, ROOT / "runtime/machine/machine.c", ROOT / "runtime/mem/heap.c", *tables]]
+        objects = [self.compile(s, *flags) for s in [*sources, ROOT / "runtime/machine/machine.c", ROOT / "runtime/mem/heap.c", *tables]]
         subprocess.run([CC, *objects, "-o", str(self.build / name)], check=True)
 
     def link_verifier(self):

@@ -71,15 +71,32 @@ static struct config now(void)
     return c;
 }
 
-bool model_holds(const struct condition *condition, const struct config *c)
+static uint32_t atom_bits(const struct model *model, const struct config *c, const struct atom *atom)
+{
+    const struct factor_state *at = &c->at[atom->factor];
+    const struct pg_machine *m = model->factors[atom->factor];
+    switch (atom->kind) {
+    case ATOM_STATES: return 1u << at->state;
+    case ATOM_FLAGS: return at->flags;
+    case ATOM_TIMERS: return at->timers;
+    case ATOM_COUNTS: {
+        struct pg_control ctl = {0};
+        memcpy(ctl.count, at->count, sizeof ctl.count);
+        return pg_own_conditions(m, &ctl) >> (m->n_flags + m->n_facts);
+    }
+    case ATOM_LIFE: break;
+    }
+    return 0;
+}
+
+bool model_holds(const struct model *m, const struct condition *condition, const struct config *c)
 {
     for (unsigned n = 0; n < condition->n; n++) {
         bool all = true;
         for (unsigned a = 0; a < condition->any[n].n; a++) {
             const struct atom *atom = &condition->any[n].atoms[a];
-            const struct factor_state *at = &c->at[atom->factor];
             bool lives = c->lives >> atom->factor & 1u;
-            uint32_t bits = atom->kind == ATOM_STATES ? 1u << at->state : atom->kind == ATOM_FLAGS ? at->flags : at->timers;
+            uint32_t bits = atom_bits(m, c, atom);
             bool holds = lives && (atom->kind == ATOM_LIFE || (bits & atom->value) != 0);
             all = all && holds == atom->wanted;
         }
@@ -97,8 +114,10 @@ static bool say_fact(const void *self, unsigned fact)
     for (unsigned n = 0; n < run.model->n_given; n++) {
         struct config here = now();
         bool meant = run.model->given[n].factor == f && run.model->given[n].fact == fact;
-        if (meant && !model_holds(&run.model->given[n].when, &here))
+        if (meant && !model_holds(run.model, &run.model->given[n].when, &here)) {
+            c->denied[f] |= 1u << fact;
             return false;
+        }
     }
     if (!(c->asked[f] >> fact & 1u)) {
         if (c->used == sizeof c->value / sizeof *c->value)
@@ -214,7 +233,7 @@ static void act(void *self, unsigned action)
         if (tie->factor != f || tie->action != action)
             continue;
         struct config here = now();
-        if (tie->when.n && !model_holds(&tie->when, &here))
+        if (tie->when.n && !model_holds(m, &tie->when, &here))
             continue;
         if (tie->enters)
             enter(tie->to);
@@ -273,7 +292,8 @@ struct config model_run(struct model *m, const struct config *from, const struct
             pg_step(&run.in[f], (unsigned)m->hears[cause->event][f]);
     if (turn) {
         turn->cause = *cause;
-        memcpy(turn->asked, choices->asked, sizeof turn->asked);
+        for (unsigned f = 0; f < m->n_factors; f++)
+            turn->asked[f] = choices->asked[f] | choices->denied[f];
         memcpy(turn->said, choices->said, sizeof turn->said);
         memcpy(turn->passed, run.passed, sizeof turn->passed);
         memcpy(turn->acted, run.acted, sizeof turn->acted);
@@ -301,6 +321,7 @@ bool model_next_choice(struct choices *c)
     c->used = 0;
     memset(c->asked, 0, sizeof c->asked);
     memset(c->said, 0, sizeof c->said);
+    memset(c->denied, 0, sizeof c->denied);
     return true;
 }
 
@@ -360,7 +381,7 @@ bool model_possible(const struct model *m, const struct config *c, const struct 
     for (unsigned n = 0; n < m->n_first; n++)
         first = first || m->first[n] == cause->event;
     for (unsigned n = 0; n < m->n_may; n++)
-        may = may && (m->may[n].event != cause->event || model_holds(&m->may[n].when, c));
+        may = may && (m->may[n].event != cause->event || model_holds(m, &m->may[n].when, c));
     return may && (m->n_first == 0 || first == !c->started);
 }
 

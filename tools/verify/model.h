@@ -3,18 +3,18 @@
 #pragma once
 #include "verify.h"
 
-#define MAX_FACTORS 4u
+#define MAX_FACTORS 8u
 #define MAX_EVENTS 128u
-#define MAX_PROPERTIES 64u
-#define MAX_LIST 16u
+#define MAX_PROPERTIES 128u
+#define MAX_LIST 32u
 #define MAX_ATOMS 8u
 #define MAX_ACTIONS 64u
 
-enum atom_kind { ATOM_STATES, ATOM_FLAGS, ATOM_TIMERS, ATOM_LIFE };
+enum atom_kind { ATOM_STATES, ATOM_FLAGS, ATOM_TIMERS, ATOM_LIFE, ATOM_COUNTS };
 struct atom {
     unsigned factor;
     enum atom_kind kind;
-    uint32_t value; /* mask of states, flags or timers: one of them is enough */
+    uint32_t value; /* mask of states, flags, timers or ends of counts: one of them is enough */
     bool wanted;
 };
 struct condition {
@@ -45,6 +45,7 @@ struct property {
     } parts[MAX_LIST];
     unsigned n_parts;
     uint64_t acts[MAX_FACTORS];     /* masks of actions */
+    uint32_t starts[MAX_FACTORS];   /* and of timers */
     uint32_t facts[2][MAX_FACTORS]; /* that a run which is meant answers with no, with yes */
     unsigned reached, every;
 };
@@ -124,7 +125,7 @@ void model_each_cause(const struct model *, void (*)(void *context, const struct
 void model_log(struct log *);
 /* Called, if set, when a step of a factor looks into the cell of a state and an event. */
 extern void (*model_saw_cell)(const struct pg_machine *, unsigned state, unsigned event);
-bool model_holds(const struct condition *, const struct config *);
+bool model_holds(const struct model *, const struct condition *, const struct config *);
 bool model_possible(const struct model *, const struct config *, const struct cause *);
 /* Prints the shortest list of events to a configuration, then one more turn if given. */
 void model_print_path(const struct model *, uint32_t config, const struct turn *last);
@@ -134,7 +135,7 @@ void model_print_config(const struct model *, const struct config *);
 struct choices {
     bool value[32];
     unsigned known, used;
-    uint32_t asked[MAX_FACTORS], said[MAX_FACTORS];
+    uint32_t asked[MAX_FACTORS], said[MAX_FACTORS], denied[MAX_FACTORS]; /* denied: the world had no choice but no */
 };
 /* Runs one cause from a configuration; actions counts calls by factor and action when it is not NULL. */
 struct config model_run(struct model *, const struct config *, const struct cause *, struct choices *, struct turn *,

@@ -68,6 +68,9 @@ class Writer:
         m = self.s.machines[name]
         ways = {"state": [f"{name}__state == {self.state(m, t)}" for t in things] if kind == "state" else [],
                 "flag": [f"{name}__f_{t}" for t in things], "timer": [f"{name}__t_{t}" for t in things]}.get(kind)
+        if kind == "count":
+            ends = [(f"{name}__c_{t.partition('.')[0]}", m.counts[t.partition('.')[0]], t.partition(".")[2]) for t in things]
+            ways = [f"{var} == {count.low if end == 'low' else count.high}" for var, count, end in ends]
         text = f"{name}__lives" + (f" && ({' || '.join(ways)})" if ways else "")
         return f"({text})" if wanted else f"!({text})"
 

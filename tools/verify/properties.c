@@ -19,7 +19,7 @@ static int fail(const struct model *m, const struct property *p, uint32_t config
 static int check_everywhere(const struct model *m, const struct property *p)
 {
     for (uint32_t n = 0; n < m->n_configs; n++) {
-        bool left = model_holds(&p->left, &m->configs[n]), right = p->right.n && model_holds(&p->right, &m->configs[n]);
+        bool left = model_holds(m, &p->left, &m->configs[n]), right = p->right.n && model_holds(m, &p->right, &m->configs[n]);
         bool good = strcmp(p->kind, "never") == 0 ? !left : strcmp(p->kind, "iff") == 0 ? left == right : !left || right;
         if (!good)
             return fail(m, p, n, NULL, &m->configs[n]);
@@ -41,7 +41,7 @@ static int check_stays(const struct model *m, const struct property *p)
 {
     for (uint32_t n = 0; n < m->n_turns; n++) {
         const struct turn *turn = &m->turns[n];
-        if (turn_meant(p, turn) && model_holds(&p->left, &m->configs[turn->from]) && !model_holds(&p->left, &m->configs[turn->to]))
+        if (turn_meant(p, turn) && model_holds(m, &p->left, &m->configs[turn->from]) && !model_holds(m, &p->left, &m->configs[turn->to]))
             return fail(m, p, turn->from, turn, &m->configs[turn->to]);
     }
     return 0;
@@ -55,8 +55,8 @@ static bool same_cause(const struct cause *a, const struct cause *b)
 static int check_reach(const struct model *m, const struct property *p)
 {
     for (uint32_t n = 0; n < m->n_turns; n++)
-        if (same_cause(&m->turns[n].cause, &p->by[0]) && model_holds(&p->left, &m->configs[m->turns[n].to]) &&
-            !model_holds(&p->left, &m->configs[m->turns[n].from]))
+        if (same_cause(&m->turns[n].cause, &p->by[0]) && model_holds(m, &p->left, &m->configs[m->turns[n].to]) &&
+            !model_holds(m, &p->left, &m->configs[m->turns[n].from]))
             return 0;
     printf("%s: line %u does not hold, no turn does it: %s\n", m->name, p->line, p->text);
     return 1;
@@ -70,12 +70,82 @@ static bool caused(const struct property *p, const struct turn *turn)
     return false;
 }
 
+/* A turn that a property with `from` and `when` is about. */
+static bool concerned(const struct model *m, const struct property *p, const struct turn *turn)
+{
+    return caused(p, turn) && turn_meant(p, turn) && (!p->right.n || model_holds(m, &p->right, &m->configs[turn->from]));
+}
+
 static int check_after(const struct model *m, const struct property *p)
 {
     for (uint32_t n = 0; n < m->n_turns; n++) {
         const struct turn *turn = &m->turns[n];
-        if (caused(p, turn) && !model_holds(&p->left, &m->configs[turn->to]))
+        if (concerned(m, p, turn) && !model_holds(m, &p->left, &m->configs[turn->to]))
             return fail(m, p, turn->from, turn, &m->configs[turn->to]);
+    }
+    return 0;
+}
+
+/* Which of the property's actions and starts a turn did: all, some, none. */
+static bool does(const struct model *m, const struct property *p, const struct turn *turn, bool all)
+{
+    bool some = false, every = true;
+    for (unsigned f = 0; f < m->n_factors; f++) {
+        some = some || (turn->acted[f] & p->acts[f]) != 0 || (turn->restarted[f] & p->starts[f]) != 0;
+        every = every && (p->acts[f] & ~turn->acted[f]) == 0 && (p->starts[f] & ~turn->restarted[f]) == 0;
+    }
+    return all ? every : some;
+}
+
+/* does: all of the actions; spares: none. */
+static int check_does(const struct model *m, const struct property *p)
+{
+    bool wanted = strcmp(p->kind, "does") == 0;
+    for (uint32_t n = 0; n < m->n_turns; n++) {
+        const struct turn *turn = &m->turns[n];
+        if (concerned(m, p, turn) && does(m, p, turn, wanted) != wanted)
+            return fail(m, p, turn->from, turn, &m->configs[turn->to]);
+    }
+    return 0;
+}
+
+/* Whether some `moves` line of the machine lets it go where this turn has taken it. */
+static bool may_move(const struct model *m, unsigned factor, const struct turn *turn)
+{
+    for (unsigned n = 0; n < m->n_properties; n++) {
+        const struct property *p = &m->properties[n];
+        if (strcmp(p->kind, "moves") == 0 && p->left.any[0].atoms[0].factor == factor && concerned(m, p, turn) &&
+            model_holds(m, &p->left, &m->configs[turn->to]))
+            return true;
+    }
+    return false;
+}
+
+/* Of the `moves` lines of one machine the first answers for all of them. */
+static bool is_first(const struct model *m, const struct property *p, unsigned factor)
+{
+    for (const struct property *other = m->properties; other != p; other++)
+        if (strcmp(other->kind, "moves") == 0 && other->left.any[0].atoms[0].factor == factor)
+            return false;
+    return true;
+}
+
+/* moves: from there, these events lead there; and where a machine has such lines, nothing else changes its state. */
+static int check_moves(const struct model *m, const struct property *p)
+{
+    unsigned factor = p->left.any[0].atoms[0].factor;
+    bool first = is_first(m, p, factor);
+    for (uint32_t n = 0; n < m->n_turns; n++) {
+        const struct turn *turn = &m->turns[n];
+        const struct config *from = &m->configs[turn->from], *to = &m->configs[turn->to];
+        if (concerned(m, p, turn) && !model_holds(m, &p->left, to))
+            return fail(m, p, turn->from, turn, to);
+        bool lives = first && from->lives & to->lives & 1u << factor;
+        if (lives && from->at[factor].state != to->at[factor].state && !may_move(m, factor, turn)) {
+            printf("%s: no `moves` line of %s lets it go to %s here; the first is this:\n", m->name, m->factors[factor]->name,
+                   m->factors[factor]->states[to->at[factor].state]);
+            return fail(m, p, turn->from, turn, to);
+        }
     }
     return 0;
 }
@@ -85,11 +155,8 @@ static int check_entry(const struct model *m, const struct property *p)
 {
     for (uint32_t n = 0; n < m->n_turns; n++) {
         const struct turn *turn = &m->turns[n];
-        bool enters = !model_holds(&p->left, &m->configs[turn->from]) && model_holds(&p->left, &m->configs[turn->to]);
-        bool does = false;
-        for (unsigned f = 0; f < m->n_factors; f++)
-            does = does || (turn->acted[f] & p->acts[f]) != 0;
-        if (enters && !does && !caused(p, turn))
+        bool enters = !model_holds(m, &p->left, &m->configs[turn->from]) && model_holds(m, &p->left, &m->configs[turn->to]);
+        if (enters && !does(m, p, turn, false) && !caused(p, turn))
             return fail(m, p, turn->from, turn, &m->configs[turn->to]);
     }
     return 0;
@@ -114,7 +181,7 @@ static int check_apart(const struct model *m, const struct property *p)
 static bool meets(const struct model *m, const struct property *p, const struct turn *turn)
 {
     const struct atom *atom = &p->right.any[0].atoms[0];
-    return (turn->passed[atom->factor] & atom->value) != 0 || model_holds(&p->right, &m->configs[turn->to]);
+    return (turn->passed[atom->factor] & atom->value) != 0 || model_holds(m, &p->right, &m->configs[turn->to]);
 }
 
 /* follows: walks only where the right side has never been met; the left side must not be found there. */
@@ -128,7 +195,7 @@ static int check_follows(struct model *m, const struct property *p)
     todo[n_todo++] = 0, by[0] = UINT32_MAX, seen[0] = 1;
     for (uint32_t at = 0; at < n_todo && !status; at++) {
         uint32_t n = todo[at];
-        if (model_holds(&p->left, &m->configs[n])) {
+        if (model_holds(m, &p->left, &m->configs[n])) {
             uint32_t *others = m->reached_by;
             m->reached_by = by; /* the path that avoids it, not the shortest of all */
             status = fail(m, p, n, NULL, &m->configs[n]);
@@ -202,13 +269,13 @@ static void mark(struct search *s)
 {
     uint32_t n_todo = 0, *todo = s->call;
     for (uint32_t n = 0; n < s->m->n_configs; n++)
-        if (model_holds(&s->p->left, &s->m->configs[n]) && !model_holds(&s->p->right, &s->m->configs[n]))
+        if (model_holds(s->m, &s->p->left, &s->m->configs[n]) && !model_holds(s->m, &s->p->right, &s->m->configs[n]))
             s->inside[n] = 1, todo[n_todo++] = n;
     while (n_todo) {
         uint32_t n = todo[--n_todo];
         for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++) {
             uint32_t to = s->m->turns[t].to;
-            if (turn_meant(s->p, &s->m->turns[t]) && !s->inside[to] && !model_holds(&s->p->right, &s->m->configs[to]))
+            if (turn_meant(s->p, &s->m->turns[t]) && !s->inside[to] && !model_holds(s->m, &s->p->right, &s->m->configs[to]))
                 s->inside[to] = 1, todo[n_todo++] = to;
         }
     }
@@ -354,6 +421,10 @@ int property_check(struct model *m, const struct property *p)
         return check_follows(m, p);
     if (strcmp(p->kind, "after") == 0)
         return check_after(m, p);
+    if (strcmp(p->kind, "does") == 0 || strcmp(p->kind, "spares") == 0)
+        return check_does(m, p);
+    if (strcmp(p->kind, "moves") == 0)
+        return check_moves(m, p);
     if (strcmp(p->kind, "entry") == 0)
         return check_entry(m, p);
     if (strcmp(p->kind, "apart") == 0)

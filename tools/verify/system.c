@@ -32,7 +32,7 @@ static void read_condition(char **at, struct condition *c)
         for (unsigned a = 0; a < c->any[n].n; a++) {
             struct atom *atom = &c->any[n].atoms[a];
             atom->factor = below(at, MAX_FACTORS);
-            atom->kind = (enum atom_kind)below(at, 4);
+            atom->kind = (enum atom_kind)below(at, 5);
             atom->value = (uint32_t)number(at);
             atom->wanted = number(at) != 0;
         }
@@ -83,6 +83,9 @@ static bool read_detail(struct model *m, const char *word, char *at)
     } else if (strcmp(word, "act") == 0) {
         unsigned factor = below(&at, m->n_factors);
         p->acts[factor] |= UINT64_C(1) << below(&at, m->factors[factor]->n_actions);
+    } else if (strcmp(word, "start") == 0) {
+        unsigned factor = below(&at, m->n_factors);
+        p->starts[factor] |= 1u << below(&at, m->factors[factor]->n_timers);
     } else if (strcmp(word, "fact") == 0) {
         unsigned factor = below(&at, m->n_factors), fact = below(&at, m->factors[factor]->n_facts);
         p->facts[below(&at, 2)][factor] |= 1u << fact;

@@ -26,7 +26,7 @@ struct result {
 
 /* Between the processes. */
 static struct shared {
-    atomic_uint next;
+    atomic_uint next, n_unvisited;
     struct result results[MAX_MUTANTS];
 } *shared;
 
@@ -121,6 +121,7 @@ static _Noreturn void work(void)
         const struct mutant *x = &mutants[number];
         if (in_some_system(x->machine) && !seen[x->machine->id][x->event][x->state]) {
             shared->results[number].verdict = EQUIVALENT; /* no run of any system comes here */
+            atomic_fetch_add(&shared->n_unvisited, 1);
             continue;
         }
         pid_t child = fork();
@@ -248,5 +249,7 @@ int main(int argc, char **argv)
         good = report(pg_machines[n], totals) && good;
     printf("%u machines in %u systems, %u of %u mutants: %u killed, %u equivalent, %u alive\n", (unsigned)PG_MACHINES, systems.n, n_chosen,
            n_mutants, totals[KILLED], totals[EQUIVALENT], totals[ALIVE] + totals[UNDECIDED]);
+    printf("seed %lu; %u of the equivalent ones are in a state and event to which no run of any system comes\n", options.seed,
+           (unsigned)shared->n_unvisited);
     return good ? 0 : 1;
 }
