@@ -4,11 +4,12 @@ import dataclasses
 import functools
 
 from gen.report import SpecError
+from gen.smc import ends
 from gen.smc.check import find_cycle, hearers
-from gen.smc.reader import PLAIN, Line, near, strip_comment
+from gen.smc.reader import NAME, PLAIN, Line, near, strip_comment
 
 PROPERTIES = ("always", "never", "leads", "reach", "after", "moves", "entry", "apart", "commute", "classes")
-HEADERS = ("system", "table", "hear", "enter", "drive", "first", "world")
+HEADERS = ("system", "table", "hear", "enter", "drive", "first", "world", "ends", "channel", "open")
 
 
 @dataclasses.dataclass
@@ -55,6 +56,10 @@ class System:
     given: list = dataclasses.field(default_factory=list)     # (machine, fact, condition, as written)
     fair: list = dataclasses.field(default_factory=list)      # timer events
     properties: list = dataclasses.field(default_factory=list)
+    ends: list = dataclasses.field(default_factory=list)      # (side, system), when there are two
+    channels: list = dataclasses.field(default_factory=list)
+    opening: object = None
+    arriving: list = dataclasses.field(default_factory=list)  # channels on which what is under way arrives at last
 
     @property
     def factors(self):
@@ -64,11 +69,14 @@ class System:
     def inner(self):
         """(machine, event) that come from within the product: emitted, or stepped by another's action."""
         out = {(hearer, emit.event) for m in self.factors for row in m.rows for emit in row.emits for hearer in hearers(m, emit)}
+        out |= {(self.opening.to, self.opening.event)} if self.opening else set()
         return out | {(tie.to, tie.event) for tie in self.ties if tie.event}
 
     def hears(self, machine, name):
         """Whether an event from outside reaches a machine: not a timer, nor from within unless it is said to come from outside too."""
         event = machine.events.get(name)
+        if self.ends and event is not None and event.source == "wire":
+            return False  # only a channel brings it
         return event is not None and not event.timer and \
             ((machine.name, name) not in self.inner or event.source in ("world", "wire"))
 
@@ -81,26 +89,32 @@ class System:
                     names[event.name] = names.get(event.name) or event.shown
         return names
 
+    def arrivals(self):
+        return list(dict.fromkeys(event for c in self.channels for event in c.arrivals()))
+
     def owner(self, machine):
         """The factor that owns a machine here, or nothing."""
         return next((name for name in self.hear if name in machine.owners), "")
 
     def asleep(self):
         """Machines that do not live before they are entered."""
-        return [name for name in self.hear if any(tie.enters and tie.to == name for tie in self.ties)]
+        opened = self.opening.side + "." if self.opening else " "
+        return [name for name in self.hear if name.startswith(opened) or any(tie.enters and tie.to == name for tie in self.ties)]
 
 
 def load(spec_dir, machines):
-    return [read(f, f"{spec_dir.name}/system/{f.name}", machines) for f in sorted((spec_dir / "system").glob("*.sys"))]
-
-
-def read(path, shown_path, machines):
-    return Reader(shown_path, machines).read(path.read_text(encoding="utf-8"), path.stem)
+    """Those of one end first: the others are made of them."""
+    files = [(f, f.read_text(encoding="utf-8")) for f in sorted((spec_dir / "system").glob("*.sys"))]
+    files.sort(key=lambda file: any(line.startswith("ends") for line in file[1].splitlines()))
+    systems = {}
+    for file, text in files:
+        systems[file.stem] = Reader(f"{spec_dir.name}/system/{file.name}", machines, systems).read(text, file.stem)
+    return list(systems.values())
 
 
 class Reader:
-    def __init__(self, path, machines):
-        self.path, self.machines, self.s = path, machines, None
+    def __init__(self, path, machines, systems):
+        self.path, self.machines, self.systems, self.s = path, machines, systems, None
         self.block = ""
 
     def read(self, text, stem):
@@ -153,6 +167,89 @@ class Reader:
         for name in self.s.product:
             if name not in self.s.hear:
                 line.fail(f"machine {name} is in the product but hears nothing")
+
+    # Two ends
+
+    def h_ends(self, line):
+        if self.s.product:
+            line.fail("a system has a product or two ends")
+        self.s.machines = self.machines = dict(self.machines)
+        sides = []
+        for _ in range(2):
+            side, name = line.name("a side's name", PLAIN), line.name("a system's name", PLAIN)
+            if name not in self.systems or self.systems[name].ends:
+                line.fail(f"no system of one end is named {name}{near(name, self.systems)}")
+            if side in sides:
+                line.fail(f"both sides are named {side}")
+            sides.append(side)
+            self.s.ends.append((side, name))
+            ends.take(self.s, side, self.systems[name])
+            if len(sides) == 1:
+                line.need(",")
+
+    def side(self, line):
+        return line.need(*(side for side, _ in self.s.ends or [("the name of a side, after an `ends` line", "")]))
+
+    def h_channel(self, line):
+        name = line.name("the channel's name", PLAIN)
+        line.need("from")
+        source = self.side(line)
+        line.need("to")
+        target = self.side(line)
+        if source == target:
+            line.fail("a channel leads from one side to the other")
+        line.need("at")
+        line.need("most")
+        room = line.number_token("how many messages")
+        if not 1 <= room <= 8:
+            line.fail("a channel holds 1 to 8 messages")
+        if len(self.s.channels) == 2 or name in (c.name for c in self.s.channels):
+            line.fail("two channels, with two names, are all there are")
+        self.s.channels.append(ends.Channel(name, source, target, room, text=line.text))
+
+    def in_channel(self, line):
+        """`M ACTION, ACTION as EVENT, EVENT | EVENT [last]`, or `break as EVENT | EVENT`."""
+        channel = self.s.channels[-1]
+        if line.take("break"):
+            line.need("as")
+            channel.broken, channel.broken_text = self.heard_as(line, channel), line.text
+            return
+        machine = self.factor_name(line)
+        if not machine.startswith(channel.source + "."):
+            line.fail(f"{machine} is not of the side {channel.source}, which sends on this channel")
+        actions = [self.action(line, machine)]
+        while line.take(","):
+            actions.append(self.action(line, machine))
+        line.need("as")
+        messages = [self.heard_as(line, channel)]
+        while line.take(","):
+            messages.append(self.heard_as(line, channel))
+        last = bool(line.take("last"))
+        channel.sendings += [ends.Sending(machine, action, messages, last, line.text) for action in actions]
+
+    def heard_as(self, line, channel):
+        out = []
+        while True:
+            name = line.next
+            if not any(name in m.events and not m.events[name].timer for m in self.s.factors if m.name.startswith(channel.target + ".")):
+                line.fail(f"{name or 'end of line'}: no machine of the side {channel.target} knows it")
+            line.at += 1
+            out.append(name)
+            if not line.take("|"):
+                return out
+
+    def h_open(self, line):
+        side = self.side(line)
+        line.need("by")
+        machine = self.factor_name(line)
+        action = self.action(line, machine)
+        line.need("with")
+        target = next((m.name for m in self.s.factors if m.name.startswith(side + ".") and line.next in m.events), "")
+        if machine.startswith(side + ".") or not target:
+            line.fail(f"an action of the other side opens {side}, and a machine of {side} hears of it")
+        self.s.opening = ends.Opening(side, machine, action, target, self.driven(line, target), line.text)
+        self.s.first = [name for name in self.s.first if not name.startswith(side + ".")]
+        self.s.__dict__.pop("inner", None)
 
     def after_hear(self, line, what):
         if set(self.s.hear) != set(self.s.product):
@@ -237,21 +334,30 @@ class Reader:
         if self.block == "system":
             self.product(line)
             return
+        if self.block == "channel":
+            self.in_channel(line)
+            return
         if self.block != "world":
-            line.fail("an indented line belongs below `system` or `world`")
+            line.fail("an indented line belongs below `system`, `channel` or `world`")
         word = line.need("given", "may", "fair")
         if word == "given":
             machine, fact = self.fact(line)
             line.need("when")
             self.s.given.append((machine, fact, self.condition(line), line.text))
         elif word == "may":
-            events = self.outsides(line)
+            events = [self.outside(line, *self.s.arrivals())]
+            while line.take(","):
+                events.append(self.outside(line, *self.s.arrivals()))
             line.need("when")
             condition = self.condition(line)
             self.s.may += [(event, condition, line.text) for event in events]
         else:
             while True:
-                self.s.fair.append(self.timer_event(line))
+                channel = line.take(*(c.name for c in self.s.channels))
+                if channel:
+                    self.s.arriving.append(channel)
+                else:
+                    self.s.fair.append(self.timer_event(line))
                 if not line.take(","):
                     return
 
@@ -265,7 +371,7 @@ class Reader:
 
     def fact(self, line):
         token = line.name("machine.fact")
-        machine, _, fact = token.partition(".")
+        machine, _, fact = token.rpartition(".")
         self.factor(line, machine)
         if fact not in self.machines[machine].facts:
             line.fail(f"machine {machine} has no fact {fact}{near(fact, self.machines[machine].facts)}")
@@ -281,7 +387,7 @@ class Reader:
                 return out
 
     def factor_name(self, line):
-        name = line.name("a machine's name", PLAIN)
+        name = line.name("a machine's name", NAME if self.s.ends else PLAIN)
         self.factor(line, name)
         return name
 
@@ -289,9 +395,9 @@ class Reader:
         if name not in self.s.product:
             line.fail(f"no machine of this product is named {name}{near(name, self.s.product)}")
 
-    def outside(self, line):
+    def outside(self, line, *more):
         name = line.next
-        events = self.s.all_events()
+        events = [*more, *self.s.all_events()]
         if name not in events:
             line.fail(f"no event from outside is named {name or 'that'}{near(name, events)}")
         line.at += 1
@@ -304,6 +410,9 @@ class Reader:
         return out
 
     def cause(self, line):
+        if line.next in self.s.arrivals():
+            line.at += 1
+            return line.tokens[line.at - 1]
         return self.timer_event(line) if line.next.endswith(".fired") else self.outside(line)
 
     def causes(self, line):
@@ -460,7 +569,7 @@ class Reader:
         parts = []
         while True:
             token = line.name("a machine, or machine.flag")
-            machine, _, flag = token.partition(".")
+            machine, flag = (token, "") if token in self.s.product else token.rpartition(".")[::2]
             self.factor(line, machine)
             if flag and flag not in self.machines[machine].flags:
                 line.fail(f"machine {machine} has no flag {flag}{near(flag, self.machines[machine].flags)}")

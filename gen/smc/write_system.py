@@ -67,13 +67,17 @@ def heard(s, event):
 def golden(s):
     """The reviewed dump: the table of who hears what, the world, and the properties."""
     out = [f"system {s.name}", f"product {product(s)}", f"hear {', '.join(s.hear)}"]
+    out += [f"ends {', '.join(f'{side} {name}' for side, name in s.ends)}"] if s.ends else []
+    for c in s.channels:
+        out += [c.text] + [f"  {text}" for text in sorted({x.text for x in c.sendings})] + ([f"  {c.broken_text}"] if c.broken else [])
+    out += [s.opening.text] if s.opening else []
     out += ["table"] if s.table else []
     out += [f"first {' | '.join(s.first)}"] if s.first else []
     body = sorted({tie.text for tie in s.ties}) + sorted({text for *_, text in s.may})
     for event, shown in s.all_events().items():
         hearers = ", ".join(m.name for m in s.factors if s.hears(m, event))
         body.append(f"hears {event} : {hearers}" + (f" as {shown}" if shown else ""))
-    body += [text for *_, text in s.given] + [f"fair {e}" for e in s.fair]
+    body += [text for *_, text in s.given] + [f"fair {e}" for e in s.fair + s.arriving]
     body += [f"property {p.text}" for p in s.properties]
     return "\n".join(out + sorted(body)) + "\n"
 
@@ -94,6 +98,7 @@ def listing(s):
     out = [f"system {s.name}"] + [f"factor {m.name}" for m in s.factors]
     for event in events:
         out.append(f"event {' '.join(map(str, heard(s, event)))} {event}")
+    out += [f"arrival {' '.join(map(str, arrival(s, event)))} {event}" for event in s.arrivals()]
     out += [f"owner {order[m.name]} {order[s.owner(m)]}" for m in s.factors if s.owner(m)]
     out += [f"asleep {order[name]}" for name in s.asleep()]
     out += [f"sum {sum(1 << order[arm] for arm in arms)}" for arms in s.sums]
@@ -103,11 +108,13 @@ def listing(s):
         out.append(f"tie {order[m.name]} {list(m.actions).index(tie.action)} {order[to.name]} {event} {int(tie.enters)} "
                    f"{condition_text(s, tie.when, order)}")
     out += [f"first {events.index(name)}" for name in s.first]
-    out += [f"may {events.index(name)} {condition_text(s, condition, order)}" for name, condition, _ in s.may]
+    every = events + s.arrivals()  # where a name is both, what the world sends is meant
+    out += [f"may {every.index(name)} {condition_text(s, condition, order)}" for name, condition, _ in s.may]
     for name in s.fair:
         for m in s.factors:
             if name in m.events and m.events[name].timer:
                 out.append(f"fair {order[m.name]} {list(m.timers).index(m.events[name].timer)}")
+    out += channels(s, order)
     for name, fact, condition, _ in s.given:
         m = s.machines[name]
         out.append(f"given {order[name]} {list(m.facts).index(fact)} {condition_text(s, condition, order)}")
@@ -124,6 +131,33 @@ def listing(s):
     return "\n".join(out) + "\n"
 
 
+def arrival(s, event):
+    return [list(m.events).index(event) if event in m.events else -1 for m in s.factors]
+
+
+def channels(s, order):
+    """Messages by number, what sends them, and which arrive at last."""
+    messages, lines, arrivals = [], [], s.arrivals()
+
+    def number(way):
+        messages.append(f"message {len(way)} {' '.join(str(arrivals.index(event)) for event in way)}")
+        return len(messages) - 1
+    for n, c in enumerate(s.channels):
+        lines.append(f"channel {c.room} {number(c.broken) if c.broken else -1} {c.name}")
+        for x in c.sendings:
+            actions = list(s.machines[x.machine].actions)
+            for k, way in enumerate(x.messages):
+                last = x.last and k + 1 == len(x.messages)
+                lines.append(f"send {n} {order[x.machine]} {actions.index(x.action)} {number(way)} {int(last)}")
+    if s.opening:
+        o, sides = s.opening, [side for side, _ in s.ends]
+        to = s.machines[o.to]
+        lines.append(f"open {sides.index(o.side)} {order[o.machine]} {list(s.machines[o.machine].actions).index(o.action)} "
+                     f"{order[o.to]} {list(to.events).index(o.event)}")
+    lines = [line for line in lines if line.startswith("channel")] + messages + [line for line in lines if not line.startswith("channel")]
+    return lines + [f"arrives {[c.name for c in s.channels].index(name)}" for name in s.arriving]
+
+
 def act_text(s, name, action, order):
     m, timer = s.machines[name], action.removesuffix(".start")
     if timer != action and timer in m.timers:
@@ -133,6 +167,8 @@ def act_text(s, name, action, order):
 
 def by_text(s, event, events, order):
     """An event from outside as `0 number 0`, a timer as `1 factor timer`."""
+    if event in s.arrivals():
+        return f"2 {len(events) + s.arrivals().index(event)} 0"
     if event in events:
         return f"0 {events.index(event)} 0"
     m = next(m for m in s.factors if event in m.events)

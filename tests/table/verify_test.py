@@ -4,6 +4,8 @@ import tempfile
 
 from spec_lab import ROOT, Lab, Score, smc
 
+from gen.smc import system, write_system
+
 import ragel
 import ties
 from reference import Reference
@@ -126,6 +128,28 @@ STEPPING_BREAKS = [
 ]
 
 
+# Two ends, each right by itself, or nearly.
+ENDS_BREAKS = [
+    ("a refusal that is read as an acceptance", "tunnel_ends", "system/tunnel_ends.sys",
+     "answer.stopping, answer.unknown, answer.down, answer.late  as  near.answer.rejected", "answer.stopping, answer.unknown, answer.down, answer.late  as  near.answer.accepted",
+     ["does not hold: never near.tunnel_consumer in open & far.tunnel_provider in reading, connecting, refusing", "near.answer.accepted arrives"]),
+    ("a goodbye that the other end never hears", "tunnel_ends", "system/tunnel_ends.sys",
+     "  near.pipe stream.reset                    as  far.stream.failed  last\n", "",
+     ["does not hold: leads near.tunnel_consumer in closed & far.tunnel_provider in open to far.tunnel_provider in closed when fair"]),
+    ("a channel that is too small", "tunnel_ends", "system/tunnel_ends.sys", "channel back   from far to near  at most 3", "channel back   from far to near  at most 1",
+     ["finds a channel full", "near.start"]),
+    ("messages that nobody promises", "tunnel_ends", "system/tunnel_ends.sys", "fair   there, back", "fair   there",
+     ["does not hold: leads near.tunnel_consumer in open & far.tunnel_provider in closed to near.tunnel_consumer in closed when fair"]),
+    ("an answer before there is agreement", "negotiation_ends", "machine/negotiate_listen.sm",
+     "on line.offer when !spoken & !tries.high           do refusal.send, tries.up", "on line.offer when !spoken & !tries.high           do offer.echo, tries.up",
+     ["does not hold: never near.substream in open & far.negotiate_listen in waiting, greeted, failed", "near.line.echo arrives"]),
+    ("a handshake that is up on one side only", "upgrade_ends", "machine/upgrade.sm",
+     "on stage.fired                        -> ended     do lateness.note, link.drop, loss.tell\n  on link.lost                          -> ended     do stage.stop, loss.tell\n  on close                              -> ended     do stage.stop, link.close, loss.tell\n  ignore negotiate.agreed",
+     "on stage.fired                        -> ended     do lateness.note, loss.tell\n  on link.lost                          -> ended     do stage.stop, loss.tell\n  on close                              -> ended     do stage.stop, link.close, loss.tell\n  ignore negotiate.agreed",
+     ["does not hold: leads near.upgrade in ended & far.upgrade in choosing, securing, muxing, up to far.upgrade in ended when fair", "near.stage.fired"]),
+]
+
+
 def broken_specs(lab, score, breaks):
     for what, file, old, new, wanted in breaks:
         lab.reset()
@@ -134,6 +158,20 @@ def broken_specs(lab, score, breaks):
         lab.link_verifier()
         status, said = lab.verify()
         score.check(status == 1 and all(text in said for text in wanted), f"{what}: status {status}, said:\n{said}")
+
+
+def broken_ends(lab, score):
+    """The two-ended system alone is asked: one end's own properties would notice some of these before it."""
+    for what, name, file, old, new, wanted in ENDS_BREAKS:
+        lab.reset()
+        lab.edit(file, old, new)
+        lab.generate()
+        lab.link_verifier()
+        machines = {c.machine.name: c.machine for c in smc.load(lab.spec)}
+        listing = next(write_system.listing(s) for s in system.load(lab.spec, machines) if s.name == name)
+        done = subprocess.run([str(lab.build / "verify"), "system"], input=listing, capture_output=True, text=True)
+        said = done.stdout + done.stderr
+        score.check(done.returncode == 1 and all(text in said for text in wanted), f"{what}: status {done.returncode}, said:\n{said}")
 
 
 def broken_tables(lab, score):
@@ -209,6 +247,7 @@ def main():
         broken_comparisons(lab, score)
     with tempfile.TemporaryDirectory() as folder:
         broken_specs(Lab(folder, whole=True), score, STEPPING_BREAKS)
+        broken_ends(Lab(folder, whole=True), score)
     broken_ties(score)
     score.check((ROOT / "spec/machine/phase.sm").exists(), "the real spec was left alone")
     score.end()

@@ -21,6 +21,8 @@ static struct {
     uint8_t lives, entered; /* masks of factors; entered: by this turn */
     unsigned n_ready;       /* instances that were made */
     unsigned n_steps;       /* of this turn */
+    uint8_t started;
+    struct under_way channels[MAX_CHANNELS];
     struct log *log;
 } run;
 
@@ -55,7 +57,8 @@ static struct config now(void)
 {
     struct config c;
     memset(&c, 0, sizeof c);
-    c.started = 1;
+    c.started = run.started;
+    memcpy(c.channels, run.channels, sizeof c.channels);
     c.lives = run.lives;
     for (unsigned f = 0; f < run.model->n_factors; f++) {
         const struct pg_instance *in = &run.in[f];
@@ -142,19 +145,25 @@ static uint64_t a_second(const void *self, unsigned timer)
 static struct pg_instance *sister(struct pg_scope *scope, unsigned machine, const struct pg_instance *from,
                                   struct pg_instance *after)
 {
-    (void)scope, (void)from;
+    (void)scope;
     for (unsigned f = 0; f < run.model->n_factors; f++)
-        if (run.in[f].machine->id == machine && !after && (unsigned)run.lives >> f & 1u)
+        if (run.in[f].machine->id == machine && !after && run.model->side[f] == run.model->side[from - run.in] && (unsigned)run.lives >> f & 1u)
             return &run.in[f];
     return NULL;
 }
 
 static void print_cause(const struct model *m, const struct cause *cause)
 {
-    if (cause->timer)
-        printf("  %s", m->factors[cause->factor]->events[m->factors[cause->factor]->timer_event[cause->number]]);
-    else
-        printf("  %s", m->events[cause->event]);
+    const struct pg_machine *machine = m->factors[cause->factor];
+    switch (cause->kind) {
+    case CAUSE_EVENT: printf("  %s", m->events[cause->event]); break;
+    case CAUSE_TIMER:
+        printf("  %.*s%s", (int)(strlen(m->labels[cause->factor]) - strlen(machine->name)), m->labels[cause->factor],
+               machine->events[machine->timer_event[cause->number]]);
+        break;
+    case CAUSE_ARRIVAL: printf("  %s arrives", m->events[cause->event]); break;
+    case CAUSE_BREAK: printf("  the connection breaks"); break;
+    }
 }
 
 static uint32_t find(struct model *, const struct config *);
@@ -189,7 +198,7 @@ static void watch(struct pg_scope *scope, const struct pg_instance *in, const st
     if (record->verdict != PG_NEVER)
         return;
     printf("%s: event %s comes to %s in state %s, which says never (line %u):\n", run.model->name,
-           in->machine->events[record->event], in->machine->name, in->machine->states[record->from], record->line);
+           in->machine->events[record->event], run.model->labels[f], in->machine->states[record->from], record->line);
     broken_promise();
 }
 
@@ -219,6 +228,26 @@ static void enter(unsigned f)
     run.passed[f] |= 1u << run.in[f].ctl.state;
 }
 
+/* A new stream: nothing is under way, and the other side is as at first, but for what others enter. */
+static void open_side(void)
+{
+    const struct model *m = run.model;
+    memset(run.channels, 0, sizeof run.channels);
+    for (unsigned f = 0; f < m->n_factors; f++) {
+        if (m->side[f] != (unsigned)m->opening.side)
+            continue;
+        if ((unsigned)run.lives >> f & 1u)
+            pg_instance_end(&run.in[f]);
+        run.lives &= (uint8_t)~(1u << f);
+        bool entered = false;
+        for (unsigned n = 0; n < m->n_ties; n++)
+            entered = entered || (m->ties[n].enters && m->ties[n].to == f);
+        if (!entered)
+            run.lives |= (uint8_t)(1u << f), born(f);
+    }
+    pg_step(&run.in[m->opening.to], m->opening.event);
+}
+
 /* Counts the action, and does to other factors what the system says of it, while the step that called it still runs. */
 static void act(void *self, unsigned action)
 {
@@ -228,6 +257,12 @@ static void act(void *self, unsigned action)
     note('a'), note(f), note(action);
     if (run.actions)
         run.actions[f][action]++;
+    if (m->opening.side >= 0 && m->opening.factor == f && m->opening.action == action)
+        open_side();
+    if (!channel_send(m, run.channels, f, action)) {
+        printf("%s: action %s of %s finds a channel full:\n", m->name, m->factors[f]->actions[action], m->labels[f]);
+        broken_promise();
+    }
     for (unsigned n = 0; n < m->n_ties; n++) {
         const struct tie *tie = &m->ties[n];
         if (tie->factor != f || tie->action != action)
@@ -239,7 +274,7 @@ static void act(void *self, unsigned action)
             enter(tie->to);
         if (!((unsigned)run.lives >> tie->to & 1u)) {
             printf("%s: action %s of %s steps %s, which does not live:\n", m->name, m->factors[f]->actions[action],
-                   m->factors[f]->name, m->factors[tie->to]->name);
+                   m->labels[f], m->labels[tie->to]);
             broken_promise();
         }
         if (tie->event >= 0)
@@ -260,6 +295,8 @@ static void load(struct model *m, const struct config *c)
         born(f);
     run.n_ready = m->n_factors;
     run.lives = c->lives;
+    run.started = c->started;
+    memcpy(run.channels, c->channels, sizeof run.channels);
     run.entered = 0;
     run.n_steps = 0;
     memset(run.passed, 0, sizeof run.passed);
@@ -281,13 +318,20 @@ struct config model_run(struct model *m, const struct config *from, const struct
     run.choices = choices, run.actions = actions, run.from = from, run.cause = cause;
     load(m, from);
     uint64_t before = run.scope.timers.starts;
-    if (cause->timer) {
+    if (cause->kind == CAUSE_EVENT)
+        run.started |= (uint8_t)(1u << model_side_of(m, cause->event));
+    else if (cause->kind == CAUSE_ARRIVAL)
+        channel_take(&run.channels[cause->factor]);
+    else if (cause->kind == CAUSE_BREAK)
+        channel_break(m, run.channels);
+    else {
         struct pg_instance *in = &run.in[cause->factor];
         pg_timer_stop(in, cause->number);
         pg_step(in, in->machine->timer_event[cause->number]);
     }
     /* What is entered by this very event does not hear it. */
-    for (unsigned f = 0; !cause->timer && f < m->n_factors; f++)
+    bool heard = cause->kind == CAUSE_EVENT || cause->kind == CAUSE_ARRIVAL;
+    for (unsigned f = 0; heard && f < m->n_factors; f++)
         if (m->hears[cause->event][f] >= 0 && (run.lives & ~(unsigned)run.entered) >> f & 1u)
             pg_step(&run.in[f], (unsigned)m->hears[cause->event][f]);
     if (turn) {
@@ -373,16 +417,31 @@ static uint32_t add(struct model *m, const struct config *c, uint32_t turn)
     return m->n_configs - 1;
 }
 
+unsigned model_side_of(const struct model *m, unsigned event)
+{
+    unsigned f = 0;
+    while (f + 1 < m->n_factors && m->hears[event][f] < 0)
+        f++;
+    return m->side[f];
+}
+
 bool model_possible(const struct model *m, const struct config *c, const struct cause *cause)
 {
-    if (cause->timer)
-        return c->started && c->at[cause->factor].timers >> cause->number & 1u;
-    bool first = false, may = true;
-    for (unsigned n = 0; n < m->n_first; n++)
+    if (cause->kind == CAUSE_TIMER)
+        return (c->started >> m->side[cause->factor] & 1u) && c->at[cause->factor].timers >> cause->number & 1u;
+    if (cause->kind == CAUSE_BREAK)
+        return c->started && channel_may_break(m, c->channels);
+    unsigned side = model_side_of(m, cause->event);
+    bool first = false, may = true, one_begins = false;
+    for (unsigned n = 0; n < m->n_first; n++) {
         first = first || m->first[n] == cause->event;
+        one_begins = one_begins || model_side_of(m, m->first[n]) == side;
+    }
     for (unsigned n = 0; n < m->n_may; n++)
         may = may && (m->may[n].event != cause->event || model_holds(m, &m->may[n].when, c));
-    return may && (m->n_first == 0 || first == !c->started);
+    if (cause->kind == CAUSE_ARRIVAL)
+        return may && (c->started >> side & 1u) && channel_brings(m, &c->channels[cause->factor], cause->event);
+    return may && (!one_begins || first == !(c->started >> side & 1u));
 }
 
 static void expand(struct model *m, uint32_t from, const struct cause *cause)
@@ -408,7 +467,11 @@ struct config model_start(const struct model *m)
 {
     struct config start;
     memset(&start, 0, sizeof start);
-    start.started = m->n_first == 0;
+    /* A side without a beginning of its own has begun. */
+    for (unsigned f = 0; f < m->n_factors; f++)
+        start.started |= (uint8_t)(1u << m->side[f]);
+    for (unsigned n = 0; n < m->n_first; n++)
+        start.started &= (uint8_t)~(1u << model_side_of(m, m->first[n]));
     start.lives = (uint8_t)(((1u << m->n_factors) - 1) & ~m->asleep);
     for (unsigned f = 0; f < m->n_factors; f++) {
         if ((unsigned)m->asleep >> f & 1u)
@@ -426,7 +489,12 @@ void model_each_cause(const struct model *m, void (*take)(void *context, const s
         take(context, &(struct cause){.event = event});
     for (unsigned f = 0; f < m->n_factors; f++)
         for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
-            take(context, &(struct cause){.timer = true, .factor = f, .number = t});
+            take(context, &(struct cause){.kind = CAUSE_TIMER, .factor = f, .number = t});
+    for (unsigned c = 0; c < m->n_channels; c++)
+        for (unsigned event = m->n_events; event < m->n_events + m->n_arrivals; event++)
+            take(context, &(struct cause){.kind = CAUSE_ARRIVAL, .event = event, .factor = c});
+    if (m->n_channels)
+        take(context, &(struct cause){.kind = CAUSE_BREAK});
 }
 
 struct expansion {
@@ -475,7 +543,7 @@ static void print_turn(const struct model *m, const struct turn *turn)
     for (unsigned f = 0; f < m->n_factors; f++)
         for (unsigned fact = 0; fact < m->factors[f]->n_facts; fact++)
             if (turn->asked[f] >> fact & 1u)
-                printf(" %s.%s=%u", m->factors[f]->name, m->factors[f]->facts[fact], turn->said[f] >> fact & 1u);
+                printf(" %s.%s=%u", m->labels[f], m->factors[f]->facts[fact], turn->said[f] >> fact & 1u);
     putchar('\n');
 }
 
@@ -496,10 +564,10 @@ void model_print_config(const struct model *m, const struct config *c)
     for (unsigned f = 0; f < m->n_factors; f++) {
         const struct pg_machine *machine = m->factors[f];
         if (!(c->lives >> f & 1u)) {
-            printf("  %s does not live\n", machine->name);
+            printf("  %s does not live\n", m->labels[f]);
             continue;
         }
-        printf("  %s is %s", machine->name, machine->states[c->at[f].state]);
+        printf("  %s is %s", m->labels[f], machine->states[c->at[f].state]);
         for (unsigned n = 0; n < machine->n_flags; n++)
             if (c->at[f].flags >> n & 1u)
                 printf(" has %s", machine->flags[n]);
@@ -509,5 +577,11 @@ void model_print_config(const struct model *m, const struct config *c)
             if (c->at[f].timers >> n & 1u)
                 printf(" runs %s", machine->timers[n]);
         putchar('\n');
+    }
+    for (unsigned n = 0; n < m->n_channels; n++) {
+        printf("  %s %s", m->channels[n].name, c->channels[n].broken ? "is broken," : "");
+        for (unsigned k = 0; k < c->channels[n].n; k++)
+            printf(" %s", m->events[m->messages[c->channels[n].messages[k]].events[0]]);
+        puts(c->channels[n].n ? " under way" : "empty");
     }
 }

@@ -25,11 +25,32 @@ struct condition {
     } any[4];
 };
 
-/* What moves the system: an event from outside, or a timer. */
+/* What moves the system: an event from outside, a timer, a message that arrives, the end of a connection. */
+enum cause_kind { CAUSE_EVENT, CAUSE_TIMER, CAUSE_ARRIVAL, CAUSE_BREAK };
 struct cause {
-    bool timer;
-    unsigned event;            /* from outside */
-    unsigned factor, number;   /* timer */
+    enum cause_kind kind;
+    unsigned event;            /* from outside; or what the message is heard as */
+    unsigned factor, number;   /* timer; factor: the channel of a message */
+};
+
+/* Two ends joined by channels: first in, first out. What an action sends arrives later, or never, as one of a few events. */
+#define MAX_CHANNELS 2u
+#define MAX_UNDER_WAY 8u
+#define MAX_MESSAGES 16u
+struct channel {
+    char name[32];
+    unsigned room;  /* more under way at once is a fault */
+    int broken_as;  /* the message that tells of a break; -1: it cannot break */
+};
+struct message {
+    unsigned n, events[4]; /* heard as one of them */
+};
+struct sending {
+    unsigned channel, factor, action, message;
+    bool last; /* of both directions: nothing follows, and what was under way to the sender is lost */
+};
+struct under_way {
+    uint8_t n, broken, messages[MAX_UNDER_WAY];
 };
 
 struct property {
@@ -64,7 +85,14 @@ struct factor_state {
 };
 struct config {
     struct factor_state at[MAX_FACTORS];
-    uint8_t started, lives; /* lives: a mask of factors; all is zero in one that does not */
+    struct under_way channels[MAX_CHANNELS];
+    uint8_t started, lives; /* masks of sides, of factors; all is zero in one that does not live */
+};
+
+/* A timer that runs fires at last, or what is under way on a channel arrives. */
+struct promise {
+    unsigned factor, timer; /* factor: or the channel */
+    bool arrivals;
 };
 
 struct turn {
@@ -80,6 +108,16 @@ struct model {
     char name[64];
     unsigned n_factors, n_events, n_fair, n_given, n_properties;
     const struct pg_machine *factors[MAX_FACTORS];
+    char labels[MAX_FACTORS][48];  /* the machine's name, behind its side's where there are two */
+    unsigned side[MAX_FACTORS];
+    unsigned n_channels, n_messages, n_sendings, n_arrivals; /* arrivals: events that messages are heard as, behind those from outside */
+    struct channel channels[MAX_CHANNELS];
+    struct message messages[MAX_MESSAGES];
+    struct sending sendings[MAX_LIST];
+    struct {
+        int side; /* begins afresh, with empty channels, by an action of the other; -1: none */
+        unsigned factor, action, to, event;
+    } opening;
     int hears[MAX_EVENTS][MAX_FACTORS];
     char events[MAX_EVENTS][48];
     uint8_t asleep;          /* factors that do not live at first */
@@ -91,9 +129,7 @@ struct model {
         unsigned event;
         struct condition when;
     } may[MAX_LIST];
-    struct {
-        unsigned factor, timer;
-    } fair[MAX_LIST];
+    struct promise fair[MAX_LIST];
     struct {
         unsigned factor, fact;
         struct condition when;
@@ -117,6 +153,7 @@ struct log {
 /* From a listing on standard input, up to an empty line; false when nothing is left. */
 bool model_read(struct model *);
 void model_build(struct model *);
+unsigned model_side_of(const struct model *, unsigned event);
 void model_free(struct model *);
 struct config model_start(const struct model *);
 /* Called with each cause that a product knows, possible or not. */
@@ -147,3 +184,12 @@ bool model_next_choice(struct choices *);
 bool turn_meant(const struct property *, const struct turn *);
 /* Status 0 when the property holds; else it has printed why not. */
 int property_check(struct model *, const struct property *);
+
+/* channel.c: what an action sends, on the channels as they are in this turn; false when a channel is full. */
+bool channel_send(const struct model *, struct under_way *channels, unsigned factor, unsigned action);
+void channel_take(struct under_way *);
+/* The connection ends: each side that hears a channel which may break is told of it by a last message. */
+void channel_break(const struct model *, struct under_way *channels);
+bool channel_may_break(const struct model *, const struct under_way *channels);
+/* Whether the next message on a channel may be heard as this event. */
+bool channel_brings(const struct model *, const struct under_way *, unsigned event);

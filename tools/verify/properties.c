@@ -49,7 +49,9 @@ static int check_stays(const struct model *m, const struct property *p)
 
 static bool same_cause(const struct cause *a, const struct cause *b)
 {
-    return a->timer == b->timer && (a->timer ? a->factor == b->factor && a->number == b->number : a->event == b->event);
+    if (a->kind != b->kind)
+        return false;
+    return a->kind == CAUSE_TIMER ? a->factor == b->factor && a->number == b->number : a->event == b->event;
 }
 
 static int check_reach(const struct model *m, const struct property *p)
@@ -142,7 +144,7 @@ static int check_moves(const struct model *m, const struct property *p)
             return fail(m, p, turn->from, turn, to);
         bool lives = first && from->lives & to->lives & 1u << factor;
         if (lives && from->at[factor].state != to->at[factor].state && !may_move(m, factor, turn)) {
-            printf("%s: no `moves` line of %s lets it go to %s here; the first is this:\n", m->name, m->factors[factor]->name,
+            printf("%s: no `moves` line of %s lets it go to %s here; the first is this:\n", m->name, m->labels[factor],
                    m->factors[factor]->states[to->at[factor].state]);
             return fail(m, p, turn->from, turn, to);
         }
@@ -260,7 +262,7 @@ static int check_commute(struct model *m, const struct property *p)
 struct search {
     struct model *m;
     const struct property *p;
-    uint32_t *index, *low, *stack, *call, *next, *part;
+    uint32_t *index, *low, *stack, *call, *next, *part, *members, *first;
     uint32_t n_index, n_stack, n_parts;
     uint8_t *inside; /* may be visited: outside the goal and reachable from the start */
 };
@@ -320,61 +322,104 @@ static void connect(struct search *s, uint32_t root)
     }
 }
 
-/* A promised timer breaks a part when it runs everywhere in it, is never started again within it, and fires only out of it. */
-static bool broken_by(const struct search *s, uint32_t part, unsigned factor, unsigned timer)
+/* The members of a part stand together in `members`, from first[part] on. */
+static void gather(struct search *s)
 {
-    for (uint32_t n = 0; n < s->m->n_configs; n++) {
-        if (s->part[n] != part)
-            continue;
-        if (!(s->m->configs[n].at[factor].timers >> timer & 1u))
+    memset(s->first, 0, (s->n_parts + 2) * sizeof *s->first);
+    for (uint32_t n = 0; n < s->m->n_configs; n++)
+        if (s->part[n])
+            s->first[s->part[n] + 1]++;
+    for (uint32_t part = 1; part <= s->n_parts + 1; part++)
+        s->first[part] += s->first[part - 1];
+    uint32_t *at = s->call; /* free again */
+    memcpy(at, s->first, (s->n_parts + 1) * sizeof *at);
+    for (uint32_t n = 0; n < s->m->n_configs; n++)
+        if (s->part[n])
+            s->members[at[s->part[n]]++] = n;
+}
+
+/* Whether a promise is due in a configuration: a timer runs, or a message is under way. */
+static bool is_due(const struct config *c, const struct promise *fair)
+{
+    return fair->arrivals ? c->channels[fair->factor].n > 0 : c->at[fair->factor].timers >> fair->timer & 1u;
+}
+
+static bool keeps(const struct turn *turn, const struct promise *fair)
+{
+    const struct cause *cause = &turn->cause;
+    if (fair->arrivals)
+        return cause->kind == CAUSE_ARRIVAL && cause->factor == fair->factor;
+    return (cause->kind == CAUSE_TIMER && cause->factor == fair->factor && cause->number == fair->timer) ||
+           turn->restarted[fair->factor] >> fair->timer & 1u;
+}
+
+/* A promise breaks a part when it is due everywhere in it, and is kept, or made anew, only out of it. */
+static bool broken_by(const struct search *s, uint32_t part, const struct promise *fair)
+{
+    for (uint32_t k = s->first[part]; k < s->first[part + 1]; k++) {
+        uint32_t n = s->members[k];
+        if (!is_due(&s->m->configs[n], fair))
             return false;
         for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++) {
             const struct turn *turn = &s->m->turns[t];
-            if (!turn_meant(s->p, turn))
-                continue;
-            bool fires = turn->cause.timer && turn->cause.factor == factor && turn->cause.number == timer;
-            if (s->part[turn->to] == part && (fires || turn->restarted[factor] >> timer & 1u))
+            if (turn_meant(s->p, turn) && s->part[turn->to] == part && keeps(turn, fair))
                 return false;
         }
     }
     return true;
 }
 
-static bool has_cycle(const struct search *s, uint32_t part, uint32_t *member)
+static bool has_cycle(const struct search *s, uint32_t part)
 {
-    bool cycle = false;
-    for (uint32_t n = s->m->n_configs; n-- > 0;) {
-        if (s->part[n] != part)
-            continue;
-        *member = n;
+    for (uint32_t k = s->first[part]; k < s->first[part + 1]; k++) {
+        uint32_t n = s->members[k];
         for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++)
-            cycle = cycle || (s->part[s->m->turns[t].to] == part && turn_meant(s->p, &s->m->turns[t]));
+            if (s->part[s->m->turns[t].to] == part && turn_meant(s->p, &s->m->turns[t]))
+                return true;
     }
-    return cycle;
+    return false;
+}
+
+/* A run that has begun may also stop for ever where nothing that is promised is due: the world need not do more. */
+static bool may_rest(const struct search *s, uint32_t n)
+{
+    for (unsigned f = 0; f < s->m->n_factors; f++)
+        if (!(s->m->configs[n].started >> s->m->side[f] & 1u))
+            return false;
+    for (unsigned f = 0; f < s->m->n_fair; f++)
+        if (is_due(&s->m->configs[n], &s->m->fair[f]))
+            return false;
+    return true;
 }
 
 static int check_leads(struct model *m, const struct property *p)
 {
     size_t n = m->n_configs;
     struct search s = {.m = m, .p = p};
-    uint32_t *room = calloc(6 * n + 1, sizeof *room);
+    uint32_t *room = calloc(8 * n + 4, sizeof *room);
     s.inside = calloc(n, 1);
     if (!room || !s.inside)
         give_up("out of memory");
-    s.index = room, s.low = room + n, s.stack = room + 2 * n, s.call = room + 3 * n, s.next = room + 4 * n, s.part = room + 5 * n;
+    s.index = room, s.low = room + n, s.stack = room + 2 * n, s.next = room + 3 * n, s.part = room + 4 * n, s.members = room + 5 * n;
+    s.first = room + 6 * n, s.call = room + 7 * n + 2;
     mark(&s);
     for (uint32_t c = 0; c < n; c++)
         if (s.inside[c] && !s.index[c])
             connect(&s, c);
+    gather(&s);
     int status = 0;
     for (uint32_t part = 1; part <= s.n_parts && !status; part++) {
-        uint32_t member = 0;
-        bool ends = !has_cycle(&s, part, &member);
+        uint32_t member = s.members[s.first[part]];
+        bool ends = !has_cycle(&s, part);
         for (unsigned f = 0; f < m->n_fair && !ends; f++)
-            ends = broken_by(&s, part, m->fair[f].factor, m->fair[f].timer);
+            ends = broken_by(&s, part, &m->fair[f]);
+        const char *why = "from where it can go round for ever, although what is promised comes";
+        for (uint32_t k = s.first[part]; k < s.first[part + 1] && ends; k++)
+            if (may_rest(&s, s.members[k]))
+                ends = false, member = s.members[k], why = "where nothing that is promised is due, and it may stay for ever";
         if (!ends) {
             status = fail(m, p, member, NULL, &m->configs[member]);
-            puts("from where it can go round for ever, although promised timers fire");
+            puts(why);
         }
     }
     free(room);

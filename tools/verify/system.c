@@ -41,11 +41,12 @@ static void read_condition(char **at, struct condition *c)
 
 static void read_event(struct model *m, char *at)
 {
-    if (m->n_events == MAX_EVENTS)
+    unsigned event = m->n_events + m->n_arrivals;
+    if (event == MAX_EVENTS)
         give_up("too many events");
     for (unsigned f = 0; f < m->n_factors; f++)
-        m->hears[m->n_events][f] = (int)number(&at);
-    snprintf(m->events[m->n_events++], sizeof m->events[0], "%s", at + 1);
+        m->hears[event][f] = (int)number(&at);
+    snprintf(m->events[event], sizeof m->events[0], "%s", at + 1);
 }
 
 static void read_property(struct model *m, char *at)
@@ -69,12 +70,12 @@ static bool read_detail(struct model *m, const char *word, char *at)
         read_condition(&at, &p->right);
     else if (strcmp(word, "by") == 0 && p->n_by < MAX_LIST) {
         struct cause *by = &p->by[p->n_by++];
-        by->timer = number(&at) != 0;
-        if (by->timer) {
+        by->kind = (enum cause_kind)below(&at, CAUSE_BREAK);
+        if (by->kind == CAUSE_TIMER) {
             by->factor = below(&at, m->n_factors);
             by->number = below(&at, m->factors[by->factor]->n_timers);
         } else
-            by->event = below(&at, m->n_events);
+            by->event = below(&at, m->n_events + m->n_arrivals);
     } else if (strcmp(word, "with") == 0 && p->n_with < MAX_LIST)
         p->with[p->n_with++] = below(&at, m->n_events);
     else if (strcmp(word, "part") == 0 && p->n_parts < MAX_LIST) {
@@ -101,8 +102,11 @@ static bool read_detail(struct model *m, const char *word, char *at)
 static bool read_shape(struct model *m, const char *word, char *at)
 {
     if (strcmp(word, "factor") == 0 && m->n_factors < MAX_FACTORS) {
+        const char *dot = strchr(at, '.');
         m->owner[m->n_factors] = -1;
-        m->factors[m->n_factors] = machine_named(at);
+        snprintf(m->labels[m->n_factors], sizeof m->labels[0], "%s", at);
+        m->factors[m->n_factors] = machine_named(dot ? dot + 1 : at);
+        m->side[m->n_factors] = dot && m->n_factors && strncmp(m->labels[0], at, (size_t)(dot + 1 - at)) != 0;
         if (m->factors[m->n_factors++]->n_actions > MAX_ACTIONS)
             give_up("machine %s has more than %u actions", at, MAX_ACTIONS);
     } else if (strcmp(word, "owner") == 0) {
@@ -131,19 +135,55 @@ static bool read_shape(struct model *m, const char *word, char *at)
 static bool read_world(struct model *m, const char *word, char *at)
 {
     if (strcmp(word, "event") == 0)
-        read_event(m, at);
+        read_event(m, at), m->n_events++;
     else if (strcmp(word, "first") == 0 && m->n_first < MAX_LIST)
         m->first[m->n_first++] = below(&at, m->n_events);
     else if (strcmp(word, "may") == 0 && m->n_may < MAX_LIST) {
-        m->may[m->n_may].event = below(&at, m->n_events);
+        m->may[m->n_may].event = below(&at, m->n_events + m->n_arrivals);
         read_condition(&at, &m->may[m->n_may++].when);
     } else if (strcmp(word, "fair") == 0 && m->n_fair < MAX_LIST) {
         m->fair[m->n_fair].factor = below(&at, m->n_factors);
-        m->fair[m->n_fair++].timer = (unsigned)number(&at);
+        m->fair[m->n_fair++].timer = below(&at, 32);
+    } else if (strcmp(word, "arrives") == 0 && m->n_fair < MAX_LIST) {
+        m->fair[m->n_fair].arrivals = true;
+        m->fair[m->n_fair++].factor = below(&at, m->n_channels);
     } else if (strcmp(word, "given") == 0 && m->n_given < MAX_LIST) {
         m->given[m->n_given].factor = below(&at, m->n_factors);
         m->given[m->n_given].fact = (unsigned)number(&at);
         read_condition(&at, &m->given[m->n_given++].when);
+    } else
+        return false;
+    return true;
+}
+
+/* What joins two ends. */
+static bool read_channel(struct model *m, const char *word, char *at)
+{
+    if (strcmp(word, "arrival") == 0)
+        read_event(m, at), m->n_arrivals++;
+    else if (strcmp(word, "channel") == 0 && m->n_channels < MAX_CHANNELS) {
+        struct channel *c = &m->channels[m->n_channels++];
+        c->room = below(&at, MAX_UNDER_WAY + 1);
+        c->broken_as = (int)number(&at);
+        snprintf(c->name, sizeof c->name, "%s", at + 1);
+    } else if (strcmp(word, "message") == 0 && m->n_messages < MAX_MESSAGES) {
+        struct message *x = &m->messages[m->n_messages++];
+        x->n = below(&at, sizeof x->events / sizeof *x->events + 1);
+        for (unsigned n = 0; n < x->n; n++)
+            x->events[n] = m->n_events + below(&at, m->n_arrivals);
+    } else if (strcmp(word, "send") == 0 && m->n_sendings < MAX_LIST) {
+        struct sending *s = &m->sendings[m->n_sendings++];
+        s->channel = below(&at, m->n_channels);
+        s->factor = below(&at, m->n_factors);
+        s->action = below(&at, m->factors[s->factor]->n_actions);
+        s->message = below(&at, m->n_messages);
+        s->last = number(&at) != 0;
+    } else if (strcmp(word, "open") == 0) {
+        m->opening.side = (int)below(&at, 2);
+        m->opening.factor = below(&at, m->n_factors);
+        m->opening.action = below(&at, m->factors[m->opening.factor]->n_actions);
+        m->opening.to = below(&at, m->n_factors);
+        m->opening.event = below(&at, m->factors[m->opening.to]->n_events);
     } else
         return false;
     return true;
@@ -156,10 +196,10 @@ static void read_line(struct model *m, char *line)
         give_up("the listing has an odd line: %s", line);
     *at++ = '\0';
     if (strcmp(line, "system") == 0)
-        snprintf(m->name, sizeof m->name, "%s", at);
+        snprintf(m->name, sizeof m->name, "%s", at), m->opening.side = -1;
     else if (strcmp(line, "property") == 0)
         read_property(m, at);
-    else if (!read_shape(m, line, at) && !read_world(m, line, at) && !read_detail(m, line, at))
+    else if (!read_shape(m, line, at) && !read_world(m, line, at) && !read_channel(m, line, at) && !read_detail(m, line, at))
         give_up("the listing has a line that nobody reads, or one too many: %s %s", line, at);
 }
 

@@ -58,7 +58,7 @@ static void add(struct walk *w, const struct pair *pair)
 /* Control states, life, and what is under way. Flags and counts are the machine's own affair: they show in what it does later. */
 static bool look_the_same(const struct model *m, const struct config *a, const struct config *b)
 {
-    bool same = a->lives == b->lives && a->started == b->started;
+    bool same = a->lives == b->lives && a->started == b->started && memcmp(a->channels, b->channels, sizeof a->channels) == 0;
     for (unsigned f = 0; f < m->n_factors; f++)
         same = same && a->at[f].state == b->at[f].state && a->at[f].timers == b->at[f].timers;
     return same;

@@ -1,0 +1,55 @@
+/* Channels between the two ends of a model: bounded, first in, first out, broken anywhere or never read.
+ * Called by model.c; what is under way is part of a configuration. Serves design section 7, point 5. */
+#include "model.h"
+#include <string.h>
+
+bool channel_send(const struct model *m, struct under_way *channels, unsigned factor, unsigned action)
+{
+    for (unsigned n = 0; n < m->n_sendings; n++) {
+        const struct sending *s = &m->sendings[n];
+        struct under_way *to = &channels[s->channel];
+        if (s->factor != factor || s->action != action || to->broken)
+            continue;
+        if (to->n == m->channels[s->channel].room)
+            return false;
+        to->messages[to->n++] = (uint8_t)s->message;
+        for (unsigned c = 0; c < m->n_channels && s->last; c++) {
+            if (c != s->channel)
+                channels[c] = (struct under_way){0};
+            channels[c].broken = 1;
+        }
+    }
+    return true;
+}
+
+void channel_take(struct under_way *from)
+{
+    memmove(from->messages, from->messages + 1, --from->n);
+    from->messages[from->n] = 0;
+}
+
+bool channel_may_break(const struct model *m, const struct under_way *channels)
+{
+    bool may = false;
+    for (unsigned c = 0; c < m->n_channels; c++)
+        may = may || (m->channels[c].broken_as >= 0 && !channels[c].broken);
+    return may;
+}
+
+void channel_break(const struct model *m, struct under_way *channels)
+{
+    for (unsigned c = 0; c < m->n_channels; c++)
+        if (m->channels[c].broken_as >= 0 && !channels[c].broken)
+            channels[c] = (struct under_way){.n = 1, .broken = 1, .messages = {(uint8_t)m->channels[c].broken_as}};
+}
+
+bool channel_brings(const struct model *m, const struct under_way *from, unsigned event)
+{
+    if (!from->n)
+        return false;
+    const struct message *message = &m->messages[from->messages[0]];
+    for (unsigned n = 0; n < message->n; n++)
+        if (message->events[n] == event)
+            return true;
+    return false;
+}
