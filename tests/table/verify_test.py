@@ -130,8 +130,8 @@ STEPPING_BREAKS = [
 
 # Two ends, each right by itself, or nearly.
 ENDS_BREAKS = [
-    ("a refusal that is read as an acceptance", "tunnel_ends", "system/tunnel_ends.sys",
-     "answer.stopping, answer.unknown, answer.down, answer.late  as  near.answer.rejected", "answer.stopping, answer.unknown, answer.down, answer.late  as  near.answer.accepted",
+    ("an acceptance that is read before it is given", "tunnel_ends", "system/tunnel_ends.sys",
+     "  far.pipe stream.end                       as  near.stream.ended\n", "  far.tunnel_provider service.dial          as  near.answer.accepted\n",
      ["does not hold: never near.tunnel_consumer in open & far.tunnel_provider in reading, connecting, refusing", "near.answer.accepted arrives"]),
     ("a goodbye that the other end never hears", "tunnel_ends", "system/tunnel_ends.sys",
      "  near.pipe stream.reset                    as  far.stream.failed  last\n", "",
