@@ -341,7 +341,9 @@ static void gather(struct search *s)
 /* Whether a promise is due in a configuration: a timer runs, or a message is under way. */
 static bool is_due(const struct config *c, const struct promise *fair)
 {
-    return fair->arrivals ? c->channels[fair->factor].n > 0 : c->at[fair->factor].timers >> fair->timer & 1u;
+    if (fair->arrivals)
+        return c->channels[fair->factor].n > 0;
+    return c->at[fair->factor].timers >> fair->timer & 1u;
 }
 
 static bool keeps(const struct turn *turn, const struct promise *fair)
@@ -384,7 +386,7 @@ static bool has_cycle(const struct search *s, uint32_t part)
 static bool may_rest(const struct search *s, uint32_t n)
 {
     for (unsigned f = 0; f < s->m->n_factors; f++)
-        if (!(s->m->configs[n].started >> s->m->side[f] & 1u))
+        if (!((unsigned)s->m->configs[n].started >> s->m->side[f] & 1u))
             return false;
     for (unsigned f = 0; f < s->m->n_fair; f++)
         if (is_due(&s->m->configs[n], &s->m->fair[f]))
