@@ -10,15 +10,21 @@ def machine_line(spec_dir, m):
     return (link(m.name), len(m.states), len(m.rows), code(per), m.at_most if per else "1", prose(first_sentence(note.opening)))
 
 
+def factor(name):
+    """A machine, behind the name of its side where a system has two ends."""
+    side, dot, machine = name.rpartition(".")
+    return side + dot + link(machine)
+
+
 def product_text(s):
     """`a * (b + c)`, with each factor once."""
     parts = []
     for name in s.product:
         arms = next((arms for arms in s.sums if name in arms), None)
         if arms is None:
-            parts.append(link(name))
+            parts.append(factor(name))
         elif name == arms[0]:
-            parts.append("(" + " + ".join(link(arm) for arm in arms) + ")")
+            parts.append("(" + " + ".join(factor(arm) for arm in arms) + ")")
     return " × ".join(parts)
 
 
