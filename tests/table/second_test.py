@@ -43,6 +43,12 @@ PLANTED = [
      ["tunnel_consumer_side, as spin sees it", "of tunnel_consumer says never", "  start"]),
     ("a sum whose arms live on", "connection_dial", "system/connection_dial.sys", "upgrade * (negotiate_dial + noise_dial + yamux_session)",
      "upgrade * negotiate_dial * noise_dial * yamux_session", ["control vectors that only spin reaches", "negotiate_dial is settled"]),
+    ("a message that is not the last", "tunnel_ends", "system/tunnel_ends.sys", "near.tunnel_consumer stream.drop          as  far.stream.failed  last",
+     "near.tunnel_consumer stream.drop          as  far.stream.failed", ["tunnel_ends"]),
+    ("a channel that never breaks", "tunnel_ends", "system/tunnel_ends.sys", "  break                                     as  far.stream.failed\n", "",
+     ["tunnel_ends"]),
+    ("an end after which something may follow", "negotiation_ends", "system/negotiation_ends.sys", "far.substream stream.drop           as  near.end  last", "far.substream stream.drop           as  near.end",
+     ["negotiation_ends"]),
 ]
 
 BOSS = """machine boss

@@ -4,18 +4,30 @@ Called by second.py, which runs spin and compares. Serves design section 7, poin
 Between turns the model is nothing but the control vector. A turn first picks a cause and answers to the facts that it may
 ask (in an atomic, so that only whole turns are states), then does everything else in one d_step: `work` is the step to do
 now, `queue` what was emitted or is still to be heard. Rows stand there as they are written; `else` is Promela's own."""
+import re
+
 from gen.smc.check import hearers
 
 QUEUE = 24
 
 
 class Writer:
-    def __init__(self, system):
-        self.s = system
+    def __init__(self, system, whole=True):
+        """whole: a turn is one d_step; else one atomic of several, for systems that are longer than spin lets a d_step be."""
+        self.s, self.whole = system, whole
         self.out = []
         self.codes = {}      # (machine, event) -> number of the step in `work`, from 1
         self.depth = 0
         self.number_steps()
+        self.messages = []   # lists of events, numbered as write_system.py numbers them
+        self.broken, self.sent = {}, {}
+        for n, c in enumerate(system.channels):
+            self.broken[n] = self.message(c.broken) if c.broken else -1
+            self.sent[n] = [(x, [self.message(way) for way in x.messages]) for x in c.sendings]
+
+    def message(self, way):
+        self.messages.append(way)
+        return len(self.messages) - 1
 
     # Names: every one has two underscores, so that none is a word of Promela.
 
@@ -25,13 +37,25 @@ class Writer:
 
     def vector(self):
         """(variable, type) of the control vector, in the order in which both engines print it."""
-        out = [("started__", "bit")]
+        out = [("started__", "byte")]
         for m in self.s.factors:
             out += [(f"{m.name}__lives", "bit"), (f"{m.name}__state", "byte")]
             out += [(f"{m.name}__f_{name}", "bit") for name in m.flags]
             out += [(f"{m.name}__c_{name}", "byte") for name in m.counts]
             out += [(f"{m.name}__t_{name}", "bit") for name in m.timers]
+        for n, c in enumerate(self.s.channels):
+            out += [(f"c{n}__broken", "bit"), (f"c{n}__n", "byte")] + [(f"c{n}__m{k}", "byte") for k in range(c.room)]
         return out
+
+    # Two ends: a bit of started__ for each side
+
+    def side(self, name):
+        return next((1 << n for n, (side, _) in enumerate(self.s.ends) if name.startswith(side + ".")), 1)
+
+    def side_of(self, event):
+        """Of the first machine that hears it, else of the last."""
+        heard = [m.name for m in self.s.factors if event in m.events]
+        return self.side(heard[0] if heard else self.s.hear[-1])
 
     def number_steps(self):
         """Steps in machine order, so that those of one machine are a range."""
@@ -139,6 +163,13 @@ class Writer:
 
     def call(self, m, action):
         """What the system says that an action does to others, before it returns."""
+        if self.s.opening and (self.s.opening.machine, self.s.opening.action) == (m.name, action):
+            self.open()
+        for n, sent in self.sent.items():
+            for x, numbers in sent:
+                if (x.machine, x.action) == (m.name, action):
+                    for k, number in enumerate(numbers):
+                        self.send(n, number, x.last and k + 1 == len(numbers))
         for tie in self.s.ties:
             if (tie.machine, tie.action) != (m.name, action):
                 continue
@@ -146,6 +177,39 @@ class Writer:
                 self.choice([(self.condition(tie.when), lambda tie=tie: self.tie(tie)), ("else", None)])
             else:
                 self.tie(tie)
+
+    def send(self, n, number, last):
+        """A broken channel takes nothing; what is the last breaks them all, and empties those of the other direction."""
+        room = self.s.channels[n].room
+
+        def put():
+            self.put(f"assert(c{n}__n < {room});")
+            self.choice([(f"c{n}__n == {k}", lambda k=k: self.put(f"c{n}__m{k} = {number};")) for k in range(room)])
+            self.put(f"c{n}__n++;")
+            for other in range(len(self.s.channels) if last else 0):
+                if other != n:
+                    self.empty(other)
+                self.put(f"c{other}__broken = 1;")
+        self.choice([(f"!c{n}__broken", put), ("else", None)])
+
+    def empty(self, n):
+        self.put(" ".join(f"{name} = 0;" for name, _ in self.vector() if name.startswith(f"c{n}__")))
+
+    def open(self):
+        o = self.s.opening
+        for n in range(len(self.s.channels)):
+            self.empty(n)
+        for m in self.s.factors:
+            if m.name.startswith(o.side + "."):
+                self.end(m)
+                if not any(tie.enters and tie.to == m.name for tie in self.s.ties):
+                    self.live(m)
+        self.step(self.s.machines[o.to], o.event)
+
+    def live(self, m):
+        self.put(f"{m.name}__lives = 1; {m.name}__state = {self.state(m, m.initial)};")
+        for count in m.counts.values():
+            self.put(f"{m.name}__c_{count.name} = {count.low};")
 
     def tie(self, tie):
         target = self.s.machines[tie.to]
@@ -160,9 +224,8 @@ class Writer:
         ends = next((arms for arms in self.s.sums if m.name in arms), [m.name])
         for name in ends:
             self.end(self.s.machines[name])
-        self.put(f"{m.name}__lives = 1; {m.name}__state = {self.state(m, m.initial)}; {m.name}__fresh = 1;")
-        for count in m.counts.values():
-            self.put(f"{m.name}__c_{count.name} = {count.low};")
+        self.live(m)
+        self.put(f"{m.name}__fresh = 1;")
 
     def end(self, m):
         """All of its vector is zero, and what it was to hear is forgotten."""
@@ -195,13 +258,23 @@ class Writer:
         s = self.s
         for event in s.all_events():
             when = [f"({self.condition(c)})" for e, c, _ in s.may if e == event]
-            if s.first:
-                when.append("!started__" if event in s.first else "started__")
+            side = self.side_of(event)
+            if any(self.side_of(first) == side for first in s.first):
+                when.append(f"{'!' if event in s.first else ''}(started__ & {side})")
             yield event, " && ".join(when) or "true", event, None
         for m in s.factors:
             for timer in m.timers:
                 event = next(e.name for e in m.events.values() if e.timer == timer)
-                yield f"{m.name} {event}", f"started__ && {m.name}__t_{timer}", "", (m, timer, event)
+                yield f"{m.name} {event}", f"(started__ & {self.side(m.name)}) && {m.name}__t_{timer}", "", (m, timer, event)
+        for n in range(len(s.channels)):
+            for event in s.arrivals():
+                brings = [f"c{n}__m0 == {k}" for k, way in enumerate(self.messages) if event in way]
+                when = [f"({self.condition(c)})" for e, c, _ in s.may if e == event and event not in s.all_events()]
+                yield (f"{event} arrives", " && ".join([f"(started__ & {self.side_of(event)})", f"c{n}__n > 0", f"({' || '.join(brings)})", *when]),
+                       event, n)
+        breaks = [f"!c{n}__broken" for n in range(len(s.channels)) if self.broken[n] >= 0]
+        if breaks:
+            yield "the channels break", f"started__ && ({' || '.join(breaks)})", "", "break"
 
     def facts_of(self, start):
         """Facts that a turn which begins with these steps may ask for, ties and emits followed."""
@@ -220,7 +293,7 @@ class Writer:
         return sorted(set(facts))
 
     def pick(self, cause, when, event, timer):
-        steps = [(timer[0].name, timer[2])] if timer else [(m.name, event) for m in self.s.factors if self.s.hears(m, event)]
+        steps = [(timer[0].name, timer[2])] if isinstance(timer, tuple) else [(m.name, event) for m in self.hearing(event, timer)]
         facts = self.facts_of(steps)
         def body():  # noqa: E306
             self.put(f"cause = {self.n_causes}; /* {cause} */")
@@ -228,13 +301,38 @@ class Writer:
                 self.choice([("true", None), ("true", lambda: self.put(f"{name}__a_{fact} = 1;"))])
         return when, body
 
+    def hearing(self, event, arrives):
+        """Who hears an event from outside, or one that a channel brings."""
+        return [m for m in self.s.factors if (event in m.events if arrives is not None else self.s.hears(m, event))]
+
+    def take(self, n):
+        room = self.s.channels[n].room
+        self.put("".join(f"c{n}__m{k} = c{n}__m{k + 1}; " for k in range(room - 1)) + f"c{n}__m{room - 1} = 0; c{n}__n--;")
+
+    def break_all(self):
+        for n, number in self.broken.items():
+            def lost(n=n, number=number):
+                self.empty(n)
+                self.put(f"c{n}__broken = 1; c{n}__n = 1; c{n}__m0 = {number};")
+            if number >= 0:
+                self.choice([(f"!c{n}__broken", lost), ("else", None)])
+
+    def at_once(self, event, kind):
+        """What a cause does before anybody hears of it."""
+        if kind is None:
+            self.put(f"started__ = started__ | {self.side_of(event)};")
+        elif kind == "break":
+            self.break_all()
+        elif isinstance(kind, int):
+            self.take(kind)
+        else:
+            m, name, fired = kind
+            self.put(f"{m.name}__t_{name} = 0; work = {self.codes[m.name, fired]};")
+
     def begin(self, event, timer):
         """Inside the turn: the steps that the cause itself brings, in the order of hearing."""
-        if timer:
-            m, name, fired = timer
-            self.put(f"{m.name}__t_{name} = 0; work = {self.codes[m.name, fired]};")
-            return
-        ways = [(f"stage == {n}", lambda m=m: self.hear(m, event)) for n, m in enumerate(self.s.factors) if self.s.hears(m, event)]
+        heard = self.hearing(event, timer)
+        ways = [(f"stage == {n}", lambda m=m: self.hear(m, event)) for n, m in enumerate(self.s.factors) if m in heard]
         self.choice([*ways, ("else", None)])
 
     def hear(self, m, event):
@@ -260,21 +358,25 @@ class Writer:
             self.put(f"hidden byte {name}__fresh;")
 
     def turn(self, causes):
-        self.put("d_step {")
+        self.put("d_step {" if self.whole else "atomic {")
         self.depth += 1
-        self.put("work = 0; head = 0; used = 0; stage = 0; started__ = 1;")
+        self.put("work = 0; head = 0; used = 0; stage = 0;")
         for name in self.s.asleep():
             self.put(f"{name}__fresh = 0;")
         n_stages = len(self.s.factors)
-        self.choice([(f"cause == {n}", lambda timer=timer: self.begin("", timer))
-                     for n, (_, _, _, timer) in enumerate(causes, 1) if timer] + [("else", None)])
+        self.choice([(f"cause == {n}", lambda event=event, kind=kind: self.at_once(event, kind)) for n, (_, _, event, kind) in enumerate(causes, 1)])
         def outside():  # noqa: E306
-            self.choice([(f"cause == {n}", lambda event=event: self.begin(event, None))
-                         for n, (_, _, event, timer) in enumerate(causes, 1) if not timer] + [("else", None)])
+            self.choice([(f"cause == {n}", lambda event=event, kind=kind: self.begin(event, kind))
+                         for n, (_, _, event, kind) in enumerate(causes, 1) if event] + [("else", None)])
             self.put("stage++;")
         heard = {(m.name, e.name) for m in self.s.factors for e in m.events.values()}
-        def do_work():  # noqa: E306
-            self.choice([(f"work == {self.codes[m.name, event]} /* {m.name} {event} */", lambda m=m, event=event: self.step(m, event))
+        def one_step(m, event):  # noqa: E306
+            self.put("{" if self.whole else "d_step {")
+            self.step(m, event)
+            self.put("}")
+
+        def do_work():
+            self.choice([(f"work == {self.codes[m.name, event]} /* {m.name} {event} */", lambda m=m, event=event: one_step(m, event))
                          for m in self.s.factors for event in m.events if (m.name, event) in heard])
             self.put("work = 0;")
         self.choice([("work != 0", do_work),
@@ -314,7 +416,9 @@ class Writer:
         self.put("active proctype system__() {")
         self.depth += 1
         self.put("d_step {")
-        self.put(f"    started__ = {int(not self.s.first)};")
+        begun = {self.side_of(event) for event in self.s.first}
+        sides = [1 << n for n in range(len(self.s.ends))] or [1]
+        self.put(f"    started__ = {sum(side for side in sides if side not in begun)};")
         for m in self.s.factors:
             if m.name not in self.s.asleep():
                 counts = "".join(f" {m.name}__c_{c.name} = {c.low};" for c in m.counts.values())
@@ -345,4 +449,5 @@ class Writer:
         self.put("od")
         self.depth -= 1
         self.put("}")
-        return "\n".join(self.out) + "\n"
+        # `near.pipe` is no name in Promela
+        return re.sub(r"\b([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*__)", r"\1_\2", "\n".join(self.out) + "\n")

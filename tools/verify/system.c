@@ -240,6 +240,11 @@ int print_vectors(void)
             for (unsigned n = 0; n < m->factors[f]->n_timers; n++)
                 printf(" %u", at->timers >> n & 1u);
         }
+        for (unsigned n = 0; n < m->n_channels; n++) {
+            printf(" %u %u", config->channels[n].broken, config->channels[n].n);
+            for (unsigned k = 0; k < m->channels[n].room; k++)
+                printf(" %u", config->channels[n].messages[k]);
+        }
         putchar('\n');
     }
     model_free(m);
