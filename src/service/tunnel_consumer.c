@@ -126,7 +126,8 @@ static void on_closed(struct pg_stream *s, enum pg_err why)
     }
     t->pipe.stream = NULL;
     snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(why ? why : PG_ERR_CLOSED));
-    if (why == PG_ERR_STREAM_RESET)
+    /* A stream that ended or stayed silent while the connection stands: nobody would wake one who waits for the peer. */
+    if (why == PG_ERR_STREAM_RESET || why == PG_ERR_TIMEOUT)
         pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_NONE);
     else if (why == PG_ERR_PROTOCOL_UNSUPPORTED || why == PG_ERR_NEGOTIATION_BAD)
         pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_ANSWER_BAD);
