@@ -1,5 +1,5 @@
 /* The log's last step: flood guard, time stamp, colours, write(2).
- * Set up by src/cli/main.c; called through struct pg_log by every layer. docs: promises 143 to 145, hostile row 77. */
+ * Set up by src/cli/main.c; called through struct pg_log by every layer. */
 #include "cli/log_sink.h"
 #include "limits.gen.h"
 #include "wire/log_filter.h"

@@ -1,5 +1,5 @@
 /* Where log lines go: standard error, one write a line, with time, level and target in front.
- * Set up by src/cli/main.c once the options are known. Layout of the original Punchgate's log (promise 145), or one JSON
+ * Set up by src/cli/main.c once the options are known. Layout of the original Punchgate's log, or one JSON
  * object a line; filter from PUNCHGATE_LOG, else RUST_LOG, else info. */
 #pragma once
 #include "logs.gen.h"

@@ -1,4 +1,4 @@
-"""--expose …,allow=PEER: who may open a service, and what everybody else is told. Hostile rows 56 and 83.
+"""--expose …,allow=PEER: who may open a service, and what everybody else is told.
 
 Where a request goes and whether it may come from one field of one parsed object, so nothing that a peer writes beside it counts.
 """

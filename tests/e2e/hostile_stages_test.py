@@ -1,4 +1,4 @@
-"""Every stage of a connection under attack at once, while another peer's `punchgate ping` goes on. Hostile rows 3, 5 and 54.
+"""Every stage of a connection under attack at once, while another peer's `punchgate ping` goes on.
 
 Stages: before the header, after it, after /noise was agreed, after our first Noise message was answered. At each: garbage,
 silence, one byte a second, an end. tests/unit/conn_test.c and hostile_tunnel_test.c look closer, at every byte, in memory.

@@ -1,4 +1,4 @@
-"""Two running peers with one identity file: who dials the other says so, and does not call for ever. Hostile row 85.
+"""Two running peers with one identity file: who dials the other says so, and does not call for ever.
 
 In Noise XX the listener proves itself first, so the dialler leaves before it has said who it is.
 """

@@ -1,10 +1,12 @@
 """Peers that come late, die, come back, or are not who they should be."""
 import signal
 import socket
+import struct
 import threading
 import time
 
-from peers import echo, free_port, how_it_ends, main, read_exactly, refused_at, same, speaks, test, until, want
+from dialer import ACK, DATA, PING, Dialer, Key
+from peers import PATIENCE, echo, free_port, how_it_ends, main, read_exactly, refused_at, same, speaks, test, until, want
 
 A_STRANGER = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
 
@@ -27,6 +29,33 @@ def a_client_that_comes_early_waits_for_the_provider(bed):
     consumer.saw("local client waits for its peer", service="echo")
     bed.peer("provider", "--expose", f"echo=127.0.0.1:{service.port}", listen=f"/ip4/127.0.0.1/tcp/{port}")
     same(read_exactly(client, 5), b"early")
+
+
+class Silent(Dialer):
+    """A peer that says nothing on any stream of ours, but keeps the connection."""
+    asked = 0
+
+    def step(self):
+        version, kind, flags, stream, length = struct.unpack(">BBHII", self.read(12))
+        body = self.read(length) if kind == DATA else b""
+        self.asked += b"/punchgate/tunnel/" in body
+        if kind == PING and not flags & ACK:
+            self.frame(PING, ACK, 0, length)
+
+
+@test
+def a_stream_that_stays_silent_on_a_living_connection_is_asked_for_again(bed):
+    key = Key()
+    consumer = bed.peer("consumer", "--tunnel", f"{key.peer_id}:echo@127.0.0.1:0", "--tunnel-wait", "40s")
+    peer = Silent(consumer.port, key, patience=PATIENCE)
+    bed.sockets.append(peer.socket)
+    peer.upgrade()
+    consumer.saw("connection opened", peer=key.peer_id)
+    bed.connect(consumer.tunnel_port("echo"))
+    end = time.monotonic() + 2 * PATIENCE
+    while peer.asked < 2 and time.monotonic() < end:  # the first is given up after 10 s
+        peer.step()
+    same(peer.asked, 2, "requests")
 
 
 @test

@@ -1,4 +1,4 @@
-/* The resource budget alone: counts by address, prefix and peer, rates, and what is said of refusals. Hostile rows 4, 77 and 84.
+/* The resource budget alone: counts by address, prefix and peer, rates, and what is said of refusals.
  * Run by ctest; the clock is the test's. Serves spec/limits.list and src/core/budget.c. */
 #include "core/budget.h"
 #include "crypto_suite.h"
@@ -194,7 +194,7 @@ static void a_hundred_thousand_addresses_need_no_more_memory_than_the_places_the
     pg_budget_free(&b);
 }
 
-/* Hostile row 84: where places lie follows from the seed. */
+/* Where places lie follows from the seed. */
 static void the_longest_chain_of_chosen_addresses_depends_on_the_seed(void)
 {
     enum { CHOSEN = 400 };

@@ -1,5 +1,5 @@
 /* Connections from the first byte to both ends up, and every way in which that may fail: exactly one end, the right reason.
- * Run by ctest; two real ends over pair.h. Hostile rows 1, 5, 6, 7 and 75.
+ * Run by ctest; two real ends over pair.h.
  * Serves libp2p/specs connections/README.md, "Upgrading connections", and noise/README.md. */
 #include "crypto_suite.h"
 #include "noise.pb.gen.h"
@@ -105,7 +105,7 @@ static void the_dialled_peer_is_accepted(void)
     pg_identity_free(second);
 }
 
-/* Two processes with one identity are told from one that has reached itself by their static keys. Hostile row 85. */
+/* Two processes with one identity are told from one that has reached itself by their static keys. */
 static void a_twin_is_refused_and_told_from_ourselves(void)
 {
     struct pair_options o = {.same_identity = true};
@@ -243,7 +243,7 @@ static void garbage_instead_of_a_protocol_line_is_bad_negotiation(void)
     }
 }
 
-/* Hostile row 75: whoever offers only other security is refused. */
+/* Whoever offers only other security is refused. */
 static void other_security_is_refused(void)
 {
     struct stage s = stage_new(0, 20);
@@ -314,7 +314,7 @@ static void replayed_noise_messages_are_refused(void)
     pair_free(p);
 }
 
-/* Hostile row 6: payloads that say something else than who sends them. */
+/* Payloads that say something else than who sends them. */
 static void wrong_identities_are_named_so(void)
 {
     for (unsigned liar = 0; liar < 2; liar++)
@@ -363,7 +363,7 @@ static void payloads_that_are_not_protobuf_are_broken_messages(void)
     }
 }
 
-/* Hostile row 3: one byte every nine seconds restarts no deadline. */
+/* One byte every nine seconds restarts no deadline. */
 static void every_stage_ends_by_its_own_deadline(void)
 {
     static const uint64_t at[] = {0, 1, 20, 27, LINES, LINES + 1, LINES + 33};

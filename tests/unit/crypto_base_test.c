@@ -1,5 +1,5 @@
 /* Base58, base32, base36, base64url: known texts, round trips, one text for one value.
- * Run by ctest. Serves multiformats/multibase "Multibase table"; hostile row 65. */
+ * Run by ctest. Serves multiformats/multibase "Multibase table". */
 #include "crypto_suite.h"
 
 #include "crypto/base.h"

@@ -1,5 +1,5 @@
 /* Keys of the other types, from peers who mean no good: what is refused, and what a signature must be.
- * Run by ctest. Serves libp2p/specs peer-ids/peer-ids.md, "Key Types"; hostile rows 8 and 9. Good keys and signatures of
+ * Run by ctest. Serves libp2p/specs peer-ids/peer-ids.md, "Key Types". Good keys and signatures of
  * every type are those of tests/vectors.json. */
 #include "crypto_suite.h"
 

@@ -1,5 +1,5 @@
 /* The identity file: made once and safely, loaded after, and every broken one refused by name, reason and remedy.
- * Run by ctest, each test in a folder of its own under TMPDIR. Hostile row 66. */
+ * Run by ctest, each test in a folder of its own under TMPDIR. */
 #include "crypto_suite.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* Keys and peer ids beyond the libraries' vectors: broken protobufs, forged signatures, every truncation.
- * Run by ctest. Serves libp2p/specs peer-ids/peer-ids.md; hostile rows 64 and 65. */
+ * Run by ctest. Serves libp2p/specs peer-ids/peer-ids.md. */
 #include "crypto_suite.h"
 
 #include "crypto/keys.h"

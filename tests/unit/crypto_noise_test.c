@@ -1,5 +1,5 @@
 /* Noise: both ends of the handshake, every byte tampered with, weak points, and the ciphers' limits.
- * Run by ctest. Serves libp2p/specs noise/README.md and noiseprotocol.org rev. 34; hostile rows 5 and 6. */
+ * Run by ctest. Serves libp2p/specs noise/README.md and noiseprotocol.org rev. 34. */
 #include "crypto_suite.h"
 
 #include "crypto/noise_cipher.h"

@@ -1,5 +1,5 @@
 /* What a hostile peer says on a tunnel stream, and what local services do to it: the provider answers, resets or holds back,
- * and keeps nothing. Hostile rows 15, 54, 55, 56 and 83.
+ * and keeps nothing.
  * Run by ctest over world.h. Serves spec/wire/tunnel.wire and spec/machine/tunnel_provider.sm. */
 #include "world.h"
 

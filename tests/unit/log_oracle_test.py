@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every log line, read back the way the original's log scripts read theirs: by one expression for the line, one for a field.
 
-Run by ctest with PG_BUILD and PG_ROOT; the lines come from `log_test --print`. Serves promise 145.
+Run by ctest with PG_BUILD and PG_ROOT; the lines come from `log_test --print`..
 """
 import json
 import os

@@ -1,5 +1,5 @@
 /* Log lines: layout, escapes, bounds, filter, colours, JSON, flood guard.
- * Run by ctest; `log_test --print text|json|hostile` feeds tests/unit/log_oracle_test.py. Serves promises 143 to 145. */
+ * Run by ctest; `log_test --print text|json|hostile` feeds tests/unit/log_oracle_test.py.. */
 #include "crypto_suite.h"
 
 #include "cli/log_sink.h"

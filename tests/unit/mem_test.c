@@ -271,7 +271,7 @@ static unsigned longest_run(const struct pg_map *m)
     return longest;
 }
 
-/* Numbers that differ in high bits only, or ascend as streams do, may not meet in one place. Hostile row 84. */
+/* Numbers that differ in high bits only, or ascend as streams do, may not meet in one place. */
 static void a_maps_runs_stay_short_for_keys_that_a_peer_chooses(void)
 {
     static const uint32_t steps[] = {1, 2, 1024, 65536, 1u << 20};
@@ -285,7 +285,7 @@ static void a_maps_runs_stay_short_for_keys_that_a_peer_chooses(void)
     }
 }
 
-/* Keys that all meet for one who knows the seed are nothing special to a map with another. Hostile row 84. */
+/* Keys that all meet for one who knows the seed are nothing special to a map with another. */
 static void keys_chosen_to_meet_under_one_seed_do_not_meet_under_another(void)
 {
     enum { CHOSEN = 1000, ROOM = 2048 };

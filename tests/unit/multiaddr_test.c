@@ -1,5 +1,5 @@
 /* Multiaddrs beyond the libraries' vectors: round trips of everything, everything cut and bent, repeated parts, limits.
- * Run by ctest. Serves multiformats/multiaddr README.md, RFC 5952, RFC 6890; hostile row 65. */
+ * Run by ctest. Serves multiformats/multiaddr README.md, RFC 5952, RFC 6890. */
 #include "crypto_suite.h"
 
 #include "crypto/multiaddr.h"

@@ -1,4 +1,4 @@
-/* Negotiations of one protocol: pipelined, lazy, in pieces, and what a hostile side says instead. Hostile rows 1 and 2.
+/* Negotiations of one protocol: pipelined, lazy, in pieces, and what a hostile side says instead.
  * Run by ctest; drives src/transport/negotiate.c alone, with an owner that only listens.
  * Serves libp2p/specs connections/README.md, "multistream-select". */
 #include "crypto_suite.h"
@@ -192,7 +192,7 @@ static void check_bad(const void *text, size_t len)
     }
 }
 
-/* 2^63 in the shortest form, and others too long: refused at the bytes of the length, before any text. Hostile row 1. */
+/* 2^63 in the shortest form, and others too long: refused at the bytes of the length, before any text. */
 static void a_length_that_cannot_be_ends_it_at_once(void)
 {
     check_bad("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 10);
@@ -223,7 +223,7 @@ static void garbage_ends_it_within_the_longest_line(void)
     talk_free(t);
 }
 
-/* Hostile rows 1 and 2: a million proposals, or `ls` for ever. What is read and what is answered stays small. */
+/* A million proposals, or `ls` for ever. What is read and what is answered stays small. */
 static void flood(const char *line, const char *answer)
 {
     struct talk *t = talk_new(false);

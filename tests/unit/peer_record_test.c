@@ -1,5 +1,5 @@
 /* Signed peer records from peers who mean no good: of others, by others, cut, changed; and ours.
- * Run by ctest. Serves libp2p/specs RFC/0002-signed-envelopes.md and RFC/0003-routing-records.md; hostile row 21. */
+ * Run by ctest. Serves libp2p/specs RFC/0002-signed-envelopes.md and RFC/0003-routing-records.md. */
 #include "crypto_suite.h"
 
 #include "core/peer_record.h"
