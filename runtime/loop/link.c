@@ -14,7 +14,6 @@
 enum { WRITE_SLICES = 16, LINGER_MS = 2000 };
 
 static void on_poll(uv_poll_t *, int status, int events);
-static void resume_listeners(struct pg_loop *);
 
 /* Links: life and end. */
 
@@ -81,7 +80,7 @@ void pg_os_end(struct os_link *o, bool hard)
             (void)setsockopt(o->read_fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
         close(o->read_fd);
         if (!o->listening)
-            resume_listeners(l);
+            pg_os_resume_listeners(l);
     }
     if (o->link) {
         struct pg_link *link = o->link;
@@ -141,8 +140,7 @@ static void resume(uv_handle_t *handle, void *context)
     pg_os_arm(o, false);
 }
 
-/* A descriptor is free again: listeners that had stopped go on. */
-static void resume_listeners(struct pg_loop *l)
+void pg_os_resume_listeners(struct pg_loop *l)
 {
     if (!l->paused)
         return;

@@ -293,6 +293,7 @@ static void on_linger(uv_timer_t *timer)
             pg_os_end(o, o->link->tx.bytes > 0);
         o = next;
     }
+    pg_os_resume_listeners(l); /* whoever has taken the descriptors may be another process, whose end nobody tells */
     if (l->stopping)
         stop_when_written(l);
     else if (!l->lingers)
@@ -302,7 +303,7 @@ static void on_linger(uv_timer_t *timer)
 static void before_wait(uv_prepare_t *prepare)
 {
     struct pg_loop *l = prepare->data;
-    if ((l->lingers || l->stopping) && !uv_is_active((uv_handle_t *)&l->linger_timer))
+    if ((l->lingers || l->stopping || l->paused) && !uv_is_active((uv_handle_t *)&l->linger_timer))
         uv_timer_start(&l->linger_timer, on_linger, SWEEP_MS, SWEEP_MS);
 }
 

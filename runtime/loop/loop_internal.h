@@ -80,6 +80,7 @@ void pg_names_deliver(struct pg_loop *);
 /* link.c */
 struct os_link *pg_os_new(struct pg_loop *, struct pg_link *, int read_fd, int write_fd); /* NULL: memory is short */
 int pg_os_watch(struct os_link *); /* libuv's error, or 0 */
+void pg_os_resume_listeners(struct pg_loop *);     /* there may be a descriptor again */
 void pg_os_arm(struct os_link *, bool want_write); /* waits for what the link wants now */
 void pg_os_mark_dirty(struct os_link *);           /* to be flushed at the end of the drain */
 bool pg_os_flush(struct os_link *);                /* writes what the socket takes; false: the link has died */

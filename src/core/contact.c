@@ -95,6 +95,17 @@ void pg_dial_do_rest_drop(struct pg_dial *d)
     pg_names_drop(c);
 }
 
+static bool wants_another(const struct pg_contact *c)
+{
+    return c->peer.len && !pg_peer_id_equal(&c->peer, pg_identity_peer_id(c->node->config.identity));
+}
+
+/* It leads to ourselves today, and so it will tomorrow: nobody else is wanted, and this is no name whose answers change. */
+static bool is_only_us(const struct pg_contact *c, const struct pg_session *s)
+{
+    return !wants_another(c) && c->n_addrs == 1 && pg_multiaddr_equal(&c->addrs[0], &s->dialled);
+}
+
 void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum pg_err why, struct pg_bytes reason)
 {
     char addr[PG_MULTIADDR_TEXT];
@@ -104,11 +115,11 @@ void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum 
     c->why = why;
     c->node->metrics.value[PG_METRIC_DIALS_FAILED]++;
     pg_bytes_text(c->reason, sizeof c->reason, reason);
-    if (why == PG_ERR_SELF_DIAL || why == PG_ERR_IDENTITY_TWIN)
-        c->for_ever = false; /* it will be us tomorrow, too, and two with one key must not call each other for ever */
-    if (why != PG_ERR_SELF_DIAL && is_learnt(c, &s->dialled))
+    if ((why == PG_ERR_SELF_DIAL || why == PG_ERR_IDENTITY_TWIN) && is_only_us(c, s))
+        c->for_ever = false; /* and two with one key must not call each other for ever */
+    if ((why != PG_ERR_SELF_DIAL || wants_another(c)) && is_learnt(c, &s->dialled))
         pg_log_offered_dial_failed(c->node->log, text, pg_text(c->reason)); /* peers offer much that only their neighbours reach */
-    else if (why != PG_ERR_SELF_DIAL)
+    else if (why != PG_ERR_SELF_DIAL || wants_another(c))
         pg_log_dial_failed(c->node->log, text, pg_text(c->reason));
     pg_step(&c->dial.in, PG_DIAL_ON_ATTEMPT_FAILED);
 }
@@ -223,7 +234,7 @@ void pg_bootstrap_do_failure_tell(struct pg_bootstrap *b)
     struct pg_contact *c = of_bootstrap(b);
     char id[PG_MULTIADDR_TEXT];
     struct pg_bytes reason = pg_text(c->reason[0] ? c->reason : pg_err_text(c->why ? c->why : PG_ERR_TIMEOUT));
-    if (c->why == PG_ERR_SELF_DIAL)
+    if (c->why == PG_ERR_SELF_DIAL && !wants_another(c))
         ; /* an own address in a list that many share: nothing to tell */
     else if (c->failing)
         pg_log_reconnect_failed(c->node->log, name(c, id), reason);

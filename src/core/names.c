@@ -39,7 +39,8 @@ static bool add_target(struct pg_contact *c, const struct pg_multiaddr *addr)
     if (pg_multiaddr_tcp(addr, &at, &named) != PG_OK || at.port == 0)
         return false;
     if (named.len && pg_peer_id_equal(&named, pg_identity_peer_id(c->node->config.identity))) {
-        c->why = PG_ERR_SELF_DIAL; /* a list that many share may name us, too */
+        if (!c->why)
+            c->why = PG_ERR_SELF_DIAL; /* a list that many share may name us, too; what has failed counts before it */
         return false;
     }
     if (named.len && c->peer.len && !pg_peer_id_equal(&named, &c->peer))

@@ -4,6 +4,7 @@ After each: the same id, the tunnels back, no socket in the way; or a refusal th
 """
 import contextlib
 import os
+import resource
 import select
 import shutil
 import socket
@@ -135,6 +136,23 @@ def a_few_descriptors_are_enough_to_serve_and_to_refuse(bed):
     until(lambda: bed.run("ping", provider.addr, "--timeout", "5s")[0] == 0, "a ping once the strangers are gone")
     fresh = bed.connect(port)
     want(speaks(fresh), "a new client is not served")
+
+
+@test
+def a_listener_that_found_no_descriptor_listens_again_though_nothing_of_its_own_ends(bed):
+    """The table of descriptors may be full of somebody else's: then no connection of ours ends to tell that there is room."""
+    peer = bed.peer("peer")
+    pid = peer.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    stranger = socket.create_connection(("127.0.0.1", peer.port), PATIENCE)
+    until(lambda: peer.find("listener error"), "the refusal in the log")
+    stranger.close()
+    late = socket.create_connection(("127.0.0.1", peer.port), PATIENCE)
+    time.sleep(1)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    late.close()
+    same(bed.run("ping", peer.addr, "--count", "1", "--timeout", "10s")[0], 0, "a ping once there are descriptors again")
 
 
 @test
