@@ -134,7 +134,8 @@ static uint64_t most(const struct pg_yamux_session *y, enum pg_limit limit)
     return transport(y)->limits->value[limit];
 }
 
-/* What the remote has opened for nothing: that costs us work and it no stream, so only a rate can bound it. */
+/* What the remote has opened to reset it, or faster than it may: that costs us work and it no stream, so only a rate can
+ * bound it. */
 static void count_waste(struct pg_yamux_session *y)
 {
     uint64_t each_s = most(y, PG_LIMIT_RESET_RATE);
@@ -164,7 +165,8 @@ static struct pg_stream *addressed(struct pg_yamux_session *y, const struct pg_y
         y->fresh_id = h->stream;
         y->forbidden = forbidden(y);
         pg_step(&y->in, PG_YAMUX_SESSION_ON_SYN_RECEIVED);
-        if (y->forbidden != PG_LIMITS && is_open(y))
+        /* A crowd that finds no room is no waste: its rate is bounded, and ending the connection would end what runs on it. */
+        if (y->forbidden == PG_LIMIT_STREAM_RATE && is_open(y))
             count_waste(y);
     }
     return is_open(y) ? pg_map_get(&y->streams, h->stream) : NULL;

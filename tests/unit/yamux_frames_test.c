@@ -262,6 +262,26 @@ static void streams_over_the_limit_are_reset_and_the_others_live(void)
     pair_free(p);
 }
 
+/* Each client of a crowd that finds no room asks six times, see tunnel_consumer.sm: that is no flood, and what runs goes on. */
+static void a_crowd_that_finds_no_room_does_not_end_what_runs(void)
+{
+    struct pair_options o = {.max_inbound = 8};
+    struct pair *p = raw_up(&o);
+    uint32_t id = 1;
+    for (; id < 2 * 8; id += 2)
+        raw_open(p, id);
+    for (unsigned i = 0; i < 8000; i++, id += 2) {
+        pair_raw_frame(&p->ends[0], PG_YAMUX_WINDOW, SYN, id, 0, PG_NONE);
+        pair_pass(p, i % 8 == 0);
+    }
+    CU_ASSERT_EQUAL_FATAL(p->ends[1].n_lost, 0);
+    CU_ASSERT_EQUAL(p->ends[1].n_refused[PG_LIMIT_STREAMS_CONN], 8000);
+    uint64_t before = p->ends[1].inbound[0].received;
+    send_frame(p, PG_YAMUX_DATA, 0, 1, 5, PG_LIT("still"));
+    CU_ASSERT_EQUAL(p->ends[1].inbound[0].received - before, 5);
+    pair_free(p);
+}
+
 /* The connection ends at a rate, and nobody who opens and resets now and then is touched. */
 static void streams_opened_and_reset_too_fast_end_the_connection(void)
 {
@@ -523,6 +543,7 @@ int main(void)
         {"frames may be cut and joined anyhow", frames_may_be_cut_and_joined_anyhow},
         {"the longest frame within the window is taken in pieces", the_longest_frame_within_the_window_is_taken_in_pieces},
         {"streams over the limit are reset and the others live", streams_over_the_limit_are_reset_and_the_others_live},
+        {"a crowd that finds no room does not end what runs", a_crowd_that_finds_no_room_does_not_end_what_runs},
         {"streams opened and reset too fast end the connection", streams_opened_and_reset_too_fast_end_the_connection},
         {"a flood of opened and reset streams leaves nothing", a_flood_of_opened_and_reset_streams_leaves_nothing},
         {"answers that nobody reads stay within bounds", answers_that_nobody_reads_stay_within_bounds},
