@@ -11,10 +11,8 @@ What a missing tool prevents is skipped and counted; with REQUIRE_INTEROP=1 it c
 import argparse
 import contextlib
 import hashlib
-import json
 import os
 import re
-import select
 import shutil
 import signal
 import socket
@@ -29,10 +27,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import keys
+from nodes import (END_SECONDS, PINGS, Failed, Listener, Unavailable, check_identity, check_ok, check_pings, lines, listening,
+                   run, tail)
+
 HERE = Path(__file__).resolve().parent
 SIZE = 300_000
 SMALL = 1000
-PINGS = 5
 CROWD = 8
 CROWD_SIZE = 20_000
 PERF_SIZE = 64_000_000
@@ -42,26 +43,13 @@ MANY = 1000
 # Of tunnels, within what one connection may have.
 CLIENTS = 450
 WAVE = 10
-PROTOCOLS = {"/ipfs/ping/1.0.0", "/ipfs/id/1.0.0", "/punchgate/tunnel/1.0.0"}
 SEED = 7
 SEEDED_PEER = "12D3KooWE3quQCP6Xu7eXpcmmpwVS1KofWnPCBWYNHCswgaqwCso"
 
 BUILD_SECONDS = 1800
-READY_SECONDS = 20
-# More than the 30 s after which a peer gives up by itself, and says what it waited for.
-COMMAND_SECONDS = 40
 LONG_SECONDS = 130
-END_SECONDS = 5
 # From the moment at which a peer that was killed is ready again.
 BACK_SECONDS = 15
-
-
-class Failed(Exception):
-    pass
-
-
-class Unavailable(Exception):
-    """The machine lacks something: a reason to skip."""
 
 
 # ---- building -------------------------------------------------------------------------------------------------
@@ -146,7 +134,7 @@ PEERS = (
          command=("bin/peer",),
          hostile=True),
     Peer("rust",
-         tools=(Tool("cargo", ("--version",), (1, 88)),),
+         tools=(Tool("cargo", ("--version",), (1, 88)), Tool("openssl", ("version",), (1, 1))),
          sources=("Cargo.toml", "src/*.rs"),
          build=("cargo", "build", "--release"),
          stamp="target/stamp",
@@ -171,116 +159,6 @@ def build(peers: list[Peer]) -> dict[str, Exception]:
             print(f"{peer.name}: {error}", flush=True)
             wrong[peer.name] = error
     return wrong
-
-
-# ---- processes ------------------------------------------------------------------------------------------------
-
-
-def run(argv: list[str], stdin: bytes = b"", hold_stdin: bool = False, seconds: int = COMMAND_SECONDS,
-        **options) -> subprocess.CompletedProcess:
-    """Runs a program to its end. Held, its stdin stays open for as long as it runs."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=out, stderr=err, **options)
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                if hold_stdin:
-                    process.stdin.write(stdin)
-                    process.stdin.flush()
-                    process.wait(seconds)
-                else:
-                    process.communicate(stdin, seconds)
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"no end within {seconds} s") from None
-        finally:
-            end(process)
-        out.seek(0)
-        err.seek(0)
-        return subprocess.CompletedProcess(argv, process.returncode, out.read(), err.read())
-
-
-def end(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-
-
-def tail(output: bytes) -> str:
-    return " | ".join(output.decode(errors="replace").strip().splitlines()[-3:])
-
-
-def lines(result: subprocess.CompletedProcess) -> list[dict]:
-    """The JSON lines of a command that succeeded."""
-    try:
-        objects = [json.loads(line) for line in result.stdout.splitlines()]
-    except ValueError:
-        raise Failed(f"not JSON: {tail(result.stdout)}") from None
-    if result.returncode != 0:
-        reason = objects[-1].get("reason") if objects else tail(result.stderr)
-        raise Failed(f"status {result.returncode}: {reason}")
-    if not objects:
-        raise Failed("no output")
-    return objects
-
-
-@dataclass(frozen=True)
-class Listener:
-    """A node that has said it is ready, and the name of its service that resets."""
-
-    peer: str
-    addr: str
-    reset_service: str
-    argv: list[str]
-    process: subprocess.Popen
-    err: int
-
-    def log(self) -> str:
-        # Not by seeking, as the process writes where this file stands.
-        return os.pread(self.err, 1 << 24, 0).decode(errors="replace")
-
-    def saw(self, pattern: str, times: int = 1) -> str:
-        """Waits for lines in the log; answers the first group of the last one."""
-        deadline = time.monotonic() + END_SECONDS
-        while len(found := re.findall(pattern, self.log())) < times:
-            if time.monotonic() > deadline:
-                raise Failed(f"its log has {len(found)} of {times} lines with `{pattern}`")
-            time.sleep(0.02)
-        return found[times - 1]
-
-
-@contextlib.contextmanager
-def listening(argv: list[str], reset_service: str, **options):
-    with tempfile.TemporaryFile() as err:
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, bufsize=0,
-                                   **options)
-        try:
-            line = b""
-            deadline = time.monotonic() + READY_SECONDS
-            while not line.endswith(b"\n"):
-                if not select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
-                    raise Failed(f"not ready within {READY_SECONDS} s")
-                byte = process.stdout.read(1)
-                if not byte:
-                    err.seek(0)
-                    raise Failed(f"ended before it was ready: {tail(line + err.read())}")
-                line += byte
-            try:
-                ready = json.loads(line)
-                if ready["event"] != "ready":
-                    raise ValueError
-                listener = Listener(ready["peer"], ready["addrs"][0], reset_service, argv, process, err.fileno())
-            except (ValueError, KeyError, IndexError, TypeError):
-                raise Failed(f"not a ready line: {tail(line)}") from None
-            yield listener
-        finally:
-            end(process)
-            process.stdout.close()
 
 
 # ---- local services and clients of punchgate ------------------------------------------------------------------
@@ -330,33 +208,6 @@ def serving(handler: type[socketserver.BaseRequestHandler]):
 
 
 # ---- checks ---------------------------------------------------------------------------------------------------
-
-
-def check_pings(objects: list[dict]) -> None:
-    *pings, summary = objects
-    if [p.get("seq") for p in pings] != list(range(PINGS)) or not all(p.get("rtt_us", -1) >= 0 for p in pings):
-        raise Failed(f"not {PINGS} pings: {pings}")
-    if (summary.get("event"), summary.get("sent"), summary.get("received")) != ("summary", PINGS, PINGS):
-        raise Failed(f"not all received: {summary}")
-
-
-def check_identity(objects: list[dict], listener: Listener) -> None:
-    [info] = objects
-    if info.get("peer") != listener.peer:
-        raise Failed(f"peer {info.get('peer')} instead of {listener.peer}")
-    if missing := PROTOCOLS - set(info.get("protocols", ())):
-        raise Failed(f"no word of {', '.join(sorted(missing))}")
-    if listener.addr.split("/p2p/")[0] not in [addr.split("/p2p/")[0] for addr in info.get("listen_addrs", ())]:
-        raise Failed(f"the listen address is not among {info.get('listen_addrs')}")
-    if not (info.get("observed_addr") or "").startswith("/ip4/127.0.0.1/tcp/"):
-        raise Failed(f"observed address {info.get('observed_addr')}")
-    if not info.get("agent") or not info.get("protocol_version"):
-        raise Failed(f"agent {info.get('agent')!r}, protocol version {info.get('protocol_version')!r}")
-
-
-def check_ok(objects: list[dict], event: str) -> None:
-    if objects[-1].get("event") != event or objects[-1].get("ok") is not True:
-        raise Failed(f"unexpected: {objects[-1]}")
 
 
 class PeerDials:
@@ -724,6 +575,7 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
             str(punchgate), "--identity", str(home / "k"), "--listen", "/ip4/127.0.0.1/tcp/0",
             "--expose", f"echo=127.0.0.1:{echo}", "--expose", f"slam=127.0.0.1:{slam}",
             "--ready-json", "--control", "off"], "slam", **c_dials.options))
+        ours = start(stack, keys.ours(c_dials, echo))
         for peer in peers:
             listener = listeners[peer.name]
             matrix.dial(PeerDials, peer.name, dialers[peer.name], "C", c_listens)
@@ -731,6 +583,8 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
             with contextlib.ExitStack() as short:
                 tunnels = listener if isinstance(listener, Exception) else start(short, c_dials.tunnels(listener))
                 matrix.dial(Tunnels, "C", tunnels, peer.name, listener)
+            ends = wrong.get(peer.name) or ours
+            keys.rows(matrix, peer, ends if isinstance(ends, Exception) else keys.Keys(peer, ends))
             if peer.hostile:
                 hostile = dialers[peer.name] if peer.name in wrong else Hostile(peer, c_dials)
                 matrix.dial(Hostile, f"hostile {peer.name}", hostile, "C", c_listens)

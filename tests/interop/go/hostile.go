@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -128,7 +129,7 @@ func identifyWith(h host.Host, fault string) {
 }
 
 // misbehave dials with the fault and uses the connection for a while; how that ends is the other side's affair.
-func misbehave(addr, fault string) error {
+func misbehave(addr string, key crypto.PrivKey, fault string) error {
 	info, err := peer.AddrInfoFromString(addr)
 	if err != nil {
 		return err
@@ -136,7 +137,7 @@ func misbehave(addr, fault string) error {
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
 	defer stop()
 	worked := 0
-	if d, err := dialWith(addr, fault); err == nil {
+	if d, err := dialWith(addr, key, fault); err == nil {
 		for range 5 {
 			if s, err := d.host.NewStream(ctx, info.ID, tunnelProtocol); err == nil {
 				name := "echo"

@@ -4,9 +4,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -77,6 +75,7 @@ func run(args []string) error {
 	up := flags.Uint64("up", 0, "bytes to send")
 	down := flags.Uint64("down", 0, "bytes to take")
 	fault := flags.String("fault", "", "what to do wrong, see faults")
+	keyType := flags.String("key", "ed25519", "type of the identity's key")
 	if err := flags.Parse(args[count:]); err != nil {
 		return err
 	}
@@ -84,13 +83,13 @@ func run(args []string) error {
 		return fmt.Errorf("unexpected argument: %s", flags.Arg(0))
 	}
 
+	seeded := false
+	flags.Visit(func(f *flag.Flag) { seeded = seeded || f.Name == "seed" })
+	key, err := newKey(*keyType, seeded, *seed)
+	if err != nil {
+		return err
+	}
 	if command == "listen" {
-		seeded := false
-		flags.Visit(func(f *flag.Flag) { seeded = seeded || f.Name == "seed" })
-		var key io.Reader = rand.Reader
-		if seeded {
-			key = bytes.NewReader(seedBytes(*seed))
-		}
 		return listen(*addr, key, *fault)
 	}
 
@@ -104,9 +103,9 @@ func run(args []string) error {
 		report(object{"event": "faults", "names": faults()})
 		return nil
 	case "misbehave":
-		return misbehave(operands[0], operands[1])
+		return misbehave(operands[0], key, operands[1])
 	}
-	d, err := dial(operands[0])
+	d, err := dial(operands[0], key)
 	if err != nil {
 		return err
 	}
@@ -130,21 +129,7 @@ func run(args []string) error {
 	}
 }
 
-func seedBytes(seed uint64) []byte {
-	b := make([]byte, ed25519.SeedSize)
-	binary.BigEndian.PutUint64(b[len(b)-8:], seed)
-	return b
-}
-
-func newHost(key io.Reader, listenOn libp2p.Option, fault string) (host.Host, error) {
-	seed := make([]byte, ed25519.SeedSize)
-	if _, err := io.ReadFull(key, seed); err != nil {
-		return nil, err
-	}
-	private, err := crypto.UnmarshalEd25519PrivateKey(ed25519.NewKeyFromSeed(seed))
-	if err != nil {
-		return nil, err
-	}
+func newHost(private crypto.PrivKey, listenOn libp2p.Option, fault string) (host.Host, error) {
 	return libp2p.New(
 		libp2p.Identity(private),
 		listenOn,
@@ -160,11 +145,14 @@ func newHost(key io.Reader, listenOn libp2p.Option, fault string) (host.Host, er
 	)
 }
 
-func listen(addr string, key io.Reader, fault string) error {
+func listen(addr string, key crypto.PrivKey, fault string) error {
 	h, err := newHost(key, libp2p.ListenAddrStrings(addr), fault)
 	if err != nil {
 		return err
 	}
+	h.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+		fmt.Fprintln(os.Stderr, "connected to", c.RemotePeer())
+	}})
 	h.SetStreamHandler(tunnelProtocol, serveTunnel)
 	h.SetStreamHandler(perfProtocol, servePerf)
 	identifyWith(h, fault)
@@ -172,7 +160,7 @@ func listen(addr string, key io.Reader, fault string) error {
 	if err != nil {
 		return err
 	}
-	report(object{"event": "ready", "peer": h.ID(), "addrs": addrs})
+	report(object{"event": "ready", "peer": h.ID(), "key": key.Type().String(), "addrs": addrs})
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }
@@ -183,16 +171,16 @@ type dialer struct {
 	identified <-chan any
 }
 
-func dial(addr string) (*dialer, error) {
-	return dialWith(addr, "")
+func dial(addr string, key crypto.PrivKey) (*dialer, error) {
+	return dialWith(addr, key, "")
 }
 
-func dialWith(addr, fault string) (*dialer, error) {
+func dialWith(addr string, key crypto.PrivKey, fault string) (*dialer, error) {
 	info, err := peer.AddrInfoFromString(addr)
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(rand.Reader, libp2p.NoListenAddrs, fault)
+	h, err := newHost(key, libp2p.NoListenAddrs, fault)
 	if err != nil {
 		return nil, err
 	}
@@ -237,13 +225,20 @@ func (d *dialer) identify() error {
 	if e.ObservedAddr != nil {
 		observed = e.ObservedAddr.String()
 	}
+	certified, err := d.certified(e)
+	if err != nil {
+		return err
+	}
 	report(object{
+		"own_peer":         d.host.ID(),
+		"own_key":          d.host.Peerstore().PrivKey(d.host.ID()).Type().String(),
 		"peer":             e.Peer,
 		"agent":            e.AgentVersion,
 		"protocol_version": e.ProtocolVersion,
 		"protocols":        e.Protocols,
 		"listen_addrs":     e.ListenAddrs,
 		"observed_addr":    observed,
+		"certified_addrs":  certified,
 	})
 	return nil
 }

@@ -39,27 +39,37 @@ async function newNode (privateKey, listen, runOnConnectionOpen) {
     })
 }
 
-async function listen ({ addr, seed }) {
-    let key
-    if (seed === undefined) {
-        key = await generateKeyPair('Ed25519')
-    } else {
-        const bytes = Buffer.alloc(32)
-        bytes.writeBigUInt64BE(BigInt(seed), 24)
-        key = await generateKeyPairFromSeed('Ed25519', bytes)
+// Of a seed, which are the secret bytes, only Ed25519 keys are made.
+async function newKey (name, seed) {
+    const [type, size] = {
+        ed25519: ['Ed25519'], secp256k1: ['secp256k1'], ecdsa: ['ECDSA', 'P-256'], rsa: ['RSA', 2048]
+    }[name] ?? []
+    if (type === undefined) {
+        throw new Error(`unknown key type: ${name}`)
     }
+    if (seed === undefined) {
+        return generateKeyPair(type, size)
+    }
+    const bytes = Buffer.alloc(32)
+    bytes.writeBigUInt64BE(BigInt(seed), 24)
+    return generateKeyPairFromSeed(type, bytes)
+}
+
+async function listen (key, { addr }) {
     const node = await newNode(key, [addr], true)
+    node.addEventListener('peer:connect', event => console.error(`connected to ${event.detail}`))
     await node.handle(PROTOCOL, serveTunnel, { maxInboundStreams: 10_000 })
     await node.handle(PERF, servePerf)
-    report({ event: 'ready', peer: node.peerId.toString(), addrs: node.getMultiaddrs() })
+    report({ event: 'ready', peer: node.peerId.toString(), key: key.type, addrs: node.getMultiaddrs() })
     process.stdin.resume()
     process.stdin.on('end', () => process.exit(0))
 }
 
 class Dialer {
-    static async connect (addr, runOnConnectionOpen) {
+    static async connect (addr, key, runOnConnectionOpen) {
         const dialer = new Dialer()
-        dialer.node = await newNode(await generateKeyPair('Ed25519'), [], runOnConnectionOpen)
+        dialer.key = key
+        dialer.node = await newNode(key, [], runOnConnectionOpen)
         dialer.connection = await dialer.node.dial(multiaddr(addr))
         return dialer
     }
@@ -75,13 +85,19 @@ class Dialer {
 
     async identify () {
         const info = await this.node.services.identify.identify(this.connection)
+        const { addresses } = await this.node.peerStore.get(info.peerId)
         report({
+            own_peer: this.node.peerId.toString(),
+            own_key: this.key.type,
             peer: info.peerId.toString(),
             agent: info.agentVersion,
             protocol_version: info.protocolVersion,
             protocols: info.protocols,
             listen_addrs: info.listenAddrs,
-            observed_addr: info.observedAddr ?? null
+            observed_addr: info.observedAddr ?? null,
+            certified_addrs: info.signedPeerRecord === undefined
+                ? null
+                : addresses.filter(address => address.isCertified).map(address => address.multiaddr)
         })
     }
 
@@ -173,6 +189,7 @@ async function main () {
         options: {
             addr: { type: 'string', default: '/ip4/127.0.0.1/tcp/0' },
             seed: { type: 'string' },
+            key: { type: 'string', default: 'ed25519' },
             count: { type: 'string', default: '5' },
             bytes: { type: 'string', default: '1000' },
             up: { type: 'string', default: '0' },
@@ -183,15 +200,16 @@ async function main () {
     if (wanted[command] !== operands.length) {
         throw new Error(`cannot do: ${command} ${operands.join(' ')}`)
     }
+    const key = await newKey(values.key, values.seed)
     if (command === 'listen') {
-        return listen(values)
+        return listen(key, values)
     }
 
     const patience = command === 'perf' || command === 'streams' ? LONG_DEADLINE_MS : DEADLINE_MS
     setTimeout(fail, patience, EXIT_DEADLINE, `the deadline of ${patience / 1000} s has passed`)
     const [addr, service] = operands
     // What js-libp2p does by itself on a new connection only logs what is wrong, and bars a second identify meanwhile.
-    const dialer = await Dialer.connect(addr, command !== 'identify')
+    const dialer = await Dialer.connect(addr, key, command !== 'identify')
     const size = Number(values.bytes)
     await {
         ping: () => dialer.ping(Number(values.count), report),

@@ -1,5 +1,6 @@
 //! The rust-libp2p side of the interop tests; ../README.md holds its command line contract.
 
+mod keys;
 mod perf;
 mod tunnel;
 
@@ -11,7 +12,7 @@ use std::{
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt, try_join};
 use libp2p::{
     Multiaddr, PeerId, Swarm, SwarmBuilder, identify,
-    identity::Keypair,
+    identity::{KeyType, Keypair},
     multiaddr::Protocol,
     noise, ping,
     swarm::{NetworkBehaviour, SwarmEvent},
@@ -45,15 +46,16 @@ fn fail(code: i32, reason: String) -> ! {
 
 #[tokio::main]
 async fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let key = keys::take(&mut arguments).unwrap_or_else(|error| fail(1, error.to_string()));
     let result = match arguments.split_first() {
-        Some((command, rest)) if command == "listen" => listen(rest).await,
+        Some((command, rest)) if command == "listen" => listen(key, rest).await,
         Some((command, rest)) => {
             let patience = match command.as_str() {
                 "perf" | "streams" => LONG_DEADLINE,
                 _ => DEADLINE,
             };
-            match tokio::time::timeout(patience, query(command, rest)).await {
+            match tokio::time::timeout(patience, query(key, command, rest)).await {
                 Ok(result) => result,
                 Err(_) => fail(EXIT_DEADLINE, format!("the deadline of {patience:?} has passed")),
             }
@@ -80,17 +82,17 @@ fn number(arguments: &[String], name: &str, otherwise: usize) -> Result<usize> {
     Ok(option(arguments, name)?.map_or(Ok(otherwise), str::parse)?)
 }
 
-async fn query(command: &str, arguments: &[String]) -> Result<()> {
+async fn query(key: Keypair, command: &str, arguments: &[String]) -> Result<()> {
     match (command, arguments) {
         ("ping", [addr, rest @ ..]) => {
             let count = number(rest, "--count", 5)?;
-            Dialer::new(addr).await?.pings(count).await
+            Dialer::new(addr, key).await?.pings(count).await
         }
-        ("identify", [addr]) => Dialer::new(addr).await?.identify().await,
+        ("identify", [addr]) => Dialer::new(addr, key).await?.identify().await,
         ("echo" | "halfclose", [addr, service, rest @ ..]) => {
             let size = number(rest, "--bytes", 1000)?;
             let to_end = command == "halfclose";
-            Dialer::new(addr)
+            Dialer::new(addr, key)
                 .await?
                 .exchange(service, size, to_end)
                 .await?;
@@ -100,19 +102,25 @@ async fn query(command: &str, arguments: &[String]) -> Result<()> {
         ("perf", [addr, up_name, up, down_name, down])
             if up_name == "--up" && down_name == "--down" =>
         {
-            Dialer::new(addr).await?.perf(up.parse()?, down.parse()?).await
+            Dialer::new(addr, key).await?.perf(up.parse()?, down.parse()?).await
         }
         ("streams", [addr, service, rest @ ..]) => {
             let count = number(rest, "--count", 100)?;
-            Dialer::new(addr).await?.streams(service, count).await
+            Dialer::new(addr, key).await?.streams(service, count).await
         }
-        ("reset", [addr, service]) => Dialer::new(addr).await?.reset(service).await,
-        ("expect-reset", [addr, service]) => Dialer::new(addr).await?.expect_reset(service).await,
+        ("reset", [addr, service]) => Dialer::new(addr, key).await?.reset(service).await,
+        ("expect-reset", [addr, service]) => Dialer::new(addr, key).await?.expect_reset(service).await,
         _ => Err(format!("cannot do: {command} {}", arguments.join(" ")).into()),
     }
 }
 
-fn new_swarm(key: Keypair, ping_interval: Duration) -> Result<Swarm<Behaviour>> {
+fn new_swarm(key: Keypair, signed: bool, ping_interval: Duration) -> Result<Swarm<Behaviour>> {
+    let version = "/punchgate/id/1.0.0".to_string();
+    let identify = if signed {
+        identify::Config::new_with_signed_peer_record(version, &key)
+    } else {
+        identify::Config::new(version, key.public())
+    };
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_tcp(
@@ -120,11 +128,8 @@ fn new_swarm(key: Keypair, ping_interval: Duration) -> Result<Swarm<Behaviour>> 
             noise::Config::new,
             yamux::Config::default,
         )?
-        .with_behaviour(|key| Behaviour {
-            identify: identify::Behaviour::new(identify::Config::new(
-                "/punchgate/id/1.0.0".into(),
-                key.public(),
-            )),
+        .with_behaviour(|_| Behaviour {
+            identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
             stream: libp2p_stream::Behaviour::new(),
         })?
@@ -134,13 +139,19 @@ fn new_swarm(key: Keypair, ping_interval: Duration) -> Result<Swarm<Behaviour>> 
     Ok(swarm)
 }
 
-async fn listen(arguments: &[String]) -> Result<()> {
+async fn listen(mut key: Keypair, arguments: &[String]) -> Result<()> {
     let mut addr = "/ip4/127.0.0.1/tcp/0";
-    let mut key = Keypair::generate_ed25519();
+    let (signed, arguments) = match arguments.split_first() {
+        Some((first, rest)) if first == "--signed-record" => (true, rest),
+        _ => (false, arguments),
+    };
     for pair in arguments.chunks(2) {
         if let Ok(Some(value)) = option(pair, "--addr") {
             addr = value;
         } else if let Some(value) = option(pair, "--seed")? {
+            if key.key_type() != KeyType::Ed25519 {
+                return Err("a seed makes Ed25519 keys only".into());
+            }
             let mut seed = [0; 32];
             seed[24..].copy_from_slice(&value.parse::<u64>()?.to_be_bytes());
             key = Keypair::ed25519_from_bytes(seed)?;
@@ -152,7 +163,8 @@ async fn listen(arguments: &[String]) -> Result<()> {
         exit(0)
     });
 
-    let mut swarm = new_swarm(key, Duration::from_secs(15))?;
+    let kind = keys::name(&key);
+    let mut swarm = new_swarm(key, signed, Duration::from_secs(15))?;
     let peer = *swarm.local_peer_id();
     let mut control = swarm.behaviour().stream.new_control();
     let mut measured = control.accept(perf::PROTOCOL)?;
@@ -174,31 +186,39 @@ async fn listen(arguments: &[String]) -> Result<()> {
             break address.with(Protocol::P2p(peer));
         }
     };
-    report(json!({"event": "ready", "peer": peer.to_string(), "addrs": [address]}));
+    report(json!({"event": "ready", "peer": peer.to_string(), "key": kind, "addrs": [address]}));
     loop {
-        swarm.select_next_some().await;
+        if let SwarmEvent::ConnectionEstablished { peer_id, .. } = swarm.select_next_some().await {
+            eprintln!("connected to {peer_id}");
+        }
     }
 }
 
 struct Dialer {
+    own: PeerId,
+    own_key: String,
     peer: PeerId,
     control: Control,
     events: mpsc::UnboundedReceiver<SwarmEvent<BehaviourEvent>>,
 }
 
 impl Dialer {
-    async fn new(addr: &str) -> Result<Self> {
+    async fn new(addr: &str, key: Keypair) -> Result<Self> {
         let addr: Multiaddr = addr.parse()?;
         let Some(Protocol::P2p(peer)) = addr.iter().last() else {
             return Err("the address does not end in /p2p/ID".into());
         };
-        let mut swarm = new_swarm(Keypair::generate_ed25519(), Duration::from_millis(50))?;
+        let own_key = keys::name(&key);
+        let mut swarm = new_swarm(key, false, Duration::from_millis(50))?;
         swarm.dial(addr)?;
+        let own = *swarm.local_peer_id();
         let control = swarm.behaviour().stream.new_control();
         let (sender, events) = mpsc::unbounded_channel();
         tokio::spawn(async move { while sender.send(swarm.select_next_some().await).is_ok() {} });
 
         let mut dialer = Self {
+            own,
+            own_key,
             peer,
             control,
             events,
@@ -251,6 +271,8 @@ impl Dialer {
         };
         let protocols: Vec<&str> = info.protocols.iter().map(AsRef::as_ref).collect();
         report(json!({
+            "own_peer": self.own.to_string(),
+            "own_key": self.own_key,
             "peer": info.public_key.to_peer_id().to_string(),
             "agent": info.agent_version,
             "protocol_version": info.protocol_version,
