@@ -93,10 +93,12 @@ static bool ask(struct pg_contact *c, const struct pg_multiaddr *addr, const str
         note_failure(c, addr, PG_ERR_NO_MEMORY, PG_LIT("too many names are being resolved"));
         return false;
     }
-    *l = (struct pg_lookup){.contact = c, .addr = *addr, .depth = depth};
+    /* A number is not used again soon: the loop may hand over an answer before it has read that nobody wants it any more. */
+    uint32_t number = ++n->n_questions * PG_MAX_LOOKUPS + (uint32_t)(l - n->lookups);
+    *l = (struct pg_lookup){.contact = c, .addr = *addr, .number = number, .depth = depth};
     c->asked[c->n_asked++] = key;
     c->asking++;
-    pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_RESOLVE, .number = (uint32_t)(l - n->lookups),
+    pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_RESOLVE, .number = number,
                                             .mode = (uint8_t)kind_of(named->code), .host = host});
     return true;
 }
@@ -128,7 +130,7 @@ void pg_names_drop(struct pg_contact *c)
             continue;
         n->lookups[i].contact = NULL;
         c->asking--;
-        pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_FORGET, .number = i});
+        pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_FORGET, .number = n->lookups[i].number});
     }
 }
 
@@ -153,11 +155,11 @@ static uint32_t take_records(struct pg_contact *c, const struct pg_named *named,
 void pg_names_answered(struct pg_node *n, const struct pg_input *in)
 {
     struct pg_named named;
-    if (in->number >= PG_MAX_LOOKUPS || !n->lookups[in->number].contact)
-        return;
-    struct pg_lookup l = n->lookups[in->number];
+    struct pg_lookup *asked = &n->lookups[in->number % PG_MAX_LOOKUPS], l = *asked;
     struct pg_contact *c = l.contact;
-    n->lookups[in->number].contact = NULL;
+    if (!c || l.number != in->number)
+        return;
+    asked->contact = NULL;
     c->asking--;
     (void)pg_named_take(&l.addr, &named);
     if (in->n_found == 0)

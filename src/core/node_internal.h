@@ -49,10 +49,11 @@ struct pg_contact {
     uint32_t n_learnt;
     struct pg_multiaddr learnt[PG_CONTACT_LEARNT];
 };
-/* A question about a name that is open; its number is its place. */
+/* A question about a name that is open. */
 struct pg_lookup {
     struct pg_contact *contact; /* NULL: a free place */
     struct pg_multiaddr addr;
+    uint32_t number;            /* its place, and how many were asked before */
     uint8_t depth;              /* records that led to it */
 };
 void pg_names_begin(struct pg_contact *);
@@ -153,7 +154,7 @@ struct pg_node {
     struct pg_lookup lookups[PG_MAX_LOOKUPS];
     struct pg_session *sessions, *last_session, *doomed_sessions, *pending, **pending_end;
     const struct pg_handler *handlers[PG_MAX_HANDLERS];
-    uint32_t n_listeners, n_handlers, expected, standing, link_number;
+    uint32_t n_listeners, n_handlers, expected, standing, link_number, n_questions;
     uint64_t random;
     uint64_t stop_us, swept_us;
     const char *nat_before; /* this turn */

@@ -109,6 +109,20 @@ static void a_named_peer_is_tried_again_when_its_address_is_ours_now(void)
     end(peer);
 }
 
+static void an_answer_to_the_last_round_is_none_to_this_one(void)
+{
+    static const struct pg_endpoint old = {.family = 4, .ip = {192, 0, 2, 1}}, good = {.family = 4, .ip = {192, 0, 2, 2}};
+    struct pg_peer *peer = start("/dns4/peer.example/tcp/4001", true);
+    uint32_t first = seen.question;
+    pass(25); /* nobody answers, the round ends and another begins */
+    CU_ASSERT_EQUAL_FATAL(seen.questions, 2);
+    input((struct pg_input){.kind = PG_INPUT_RESOLVED, .number = first, .n_found = 1, .found = &old});
+    CU_ASSERT_EQUAL(seen.dials, 0);
+    input((struct pg_input){.kind = PG_INPUT_RESOLVED, .number = seen.question, .n_found = 1, .found = &good});
+    CU_ASSERT_EQUAL(seen.dials, 1);
+    end(peer);
+}
+
 static void our_own_address_without_an_id_is_dialled_once(void)
 {
     struct pg_peer *peer = start("/ip4/127.0.0.1/tcp/4001", false);
@@ -124,6 +138,7 @@ int main(void)
     static const struct sentence sentences[] = {
         {"a name that leads to ourselves once is asked again: its peer stays wanted", a_name_that_leads_to_ourselves_once_is_asked_again},
         {"a peer named by its id is tried again when its address is ours now", a_named_peer_is_tried_again_when_its_address_is_ours_now},
+        {"an answer to the last round is none to this one", an_answer_to_the_last_round_is_none_to_this_one},
         {"our own address, with no id behind it, is dialled once", our_own_address_without_an_id_is_dialled_once},
     };
     return RUN_SUITE("contacts", sentences);
