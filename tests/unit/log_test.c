@@ -1,5 +1,5 @@
 /* Log lines: layout, escapes, bounds, filter, colours, JSON, flood guard.
- * Run by ctest; `log_test --print text|json|hostile` feeds tests/unit/log_oracle_test.py.. */
+ * Run by ctest; `log_test --print text|json|hostile` feeds tests/unit/log_oracle_test.py. */
 #include "crypto_suite.h"
 
 #include "cli/log_sink.h"
