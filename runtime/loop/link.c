@@ -32,10 +32,7 @@ void pg_os_release(struct os_link *o)
     if (o->open_handles > 0)
         return;
     free(o->found);
-    if (o->unlink_path) {
-        unlink(o->unlink_path);
-        free(o->unlink_path);
-    }
+    free(o->unlink_path);
     free(o);
 }
 
@@ -75,6 +72,8 @@ void pg_os_end(struct os_link *o, bool hard)
     if (o->resolving)
         pg_names_forget_link(o->resolving);
     o->resolving = NULL;
+    if (o->unlink_path)
+        unlink(o->unlink_path); /* while it still answers: once it does not, another may listen there */
     if (!o->adopted && o->read_fd >= 0) {
         if (hard)
             (void)setsockopt(o->read_fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
