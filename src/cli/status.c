@@ -30,7 +30,7 @@ static int print_answer(const struct pg_options *o, int fd)
 {
     int64_t until = now_ms() + (int64_t)o->values.timeout_ms;
     char text[16384];
-    for (;;) {
+    for (bool any = false;; any = true) {
         int64_t left = until - now_ms();
         struct pollfd p = {.fd = fd, .events = POLLIN};
         int ready = poll(&p, 1, left > 0 ? (int)left : 0);
@@ -42,7 +42,7 @@ static int print_answer(const struct pg_options *o, int fd)
         if (n < 0)
             return fail(o, PG_ERR_UNREACHABLE, strerror(errno));
         if (n == 0)
-            return 0;
+            return any ? 0 : fail(o, PG_ERR_CLOSED, "the peer closed it without an answer, perhaps for want of memory");
         if (!pg_out_write(STDOUT_FILENO, pg_bytes(text, (size_t)n)))
             return 1;
     }

@@ -2,9 +2,11 @@
 import json
 import os
 import signal
+import socket
 import stat
+import threading
 
-from peers import echo, main, same, speaks, test, until, want
+from peers import PATIENCE, echo, main, same, speaks, test, until, want
 
 
 def status(bed, peer, *more):
@@ -162,6 +164,27 @@ def garbage_on_the_socket_ends_that_connection_only(bed):
         except OSError:
             pass
     same(status(bed, peer)["peer"], peer.id)
+
+
+@test
+def an_answer_that_does_not_come_is_a_failure(bed):
+    """A peer short of memory closes without a word: that is no status of which nothing is to be said."""
+    path = bed.path / "mute.sock"
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(str(path))
+        mute.listen()
+
+        def close_at_once():
+            client = mute.accept()[0]
+            client.recv(100)
+            client.close()
+
+        thread = threading.Thread(target=close_at_once)
+        thread.start()
+        status, out, error = bed.run("status", "--control", path)
+        thread.join(PATIENCE)
+    want(status != 0 and not out, f"status {status}: {out!r}")
+    want("mute.sock" in error and "without an answer" in error, error)
 
 
 if __name__ == "__main__":
