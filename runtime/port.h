@@ -66,6 +66,7 @@ enum pg_input_kind {
     PG_INPUT_RESOLVED,      /* number, found or texts, n_found: the best first; none: error, reason */
     PG_INPUT_TICK,          /* the deadline has come */
     PG_INPUT_STOP,          /* interrupt or termination asked for */
+    PG_INPUT_RELOAD,        /* data: what is wanted from now on, NAME 0 VALUE 0 for each item of each list; at most PG_READ_MAX */
 };
 
 struct pg_input {

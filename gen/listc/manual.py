@@ -16,6 +16,17 @@ TIMES = ("Times are whole numbers with the unit ms, s, min or h; without a unit 
          "the unit KiB, MiB or GiB; without a unit they are bytes.")
 
 
+
+def signals(options):
+    lists = [o.name for o in options if o.reload]
+    return ("SIGINT and SIGTERM end a peer: it takes nothing new, what runs has 5 s to end, and a second signal cuts that short. SIGHUP makes "
+            "it read its configuration again. What is wrong there, or a file that has vanished, changes nothing and is told in the log with its "
+            f"line. Else the lists {', '.join(lists)} take effect: what is in the old and the new lists is not touched, tunnels that "
+            "run go on to their end, and new ones follow the new lists. Other options wait for a restart, and the log names those that have "
+            "changed. A SIGHUP during the start is answered after it, and one after SIGINT or SIGTERM not at all. A peer does not end "
+            "when its terminal does, for that is a SIGHUP, too.")
+
+
 def wrapped(text, indent, width=80):
     return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent,
                          break_long_words=False, break_on_hyphens=False) + "\n"
@@ -95,6 +106,7 @@ def man_page(commands, options):
     out.append(".SH OPTIONS\n" + roff(TIMES) + "\n" + man_items(
         [(flag_text(o), o.help + default_text(o) + " For: " + takers(o) + ".") for o in options]))
     out.append(man_section("CONFIGURATION FILE", ORDER, FILE))
+    out.append(man_section("SIGNALS", signals(options)))
     out.append(man_section("ENVIRONMENT", VARIABLES, LOGS))
     out.append(".SH EXIT STATUS\n" + man_items([(str(n), t[0].upper() + t[1:] + ".") for n, t in EXITS]))
     out.append(".SH EXAMPLES\n" + man_items([
@@ -113,7 +125,7 @@ def markdown(commands, options):
            "| command | what it does |\n| --- | --- |\n"]
     for c in commands:
         out.append(f"| `{cell(usage_line(c).removesuffix(' [OPTION]...'))}` | {cell(c.help)} |\n")
-    out.append(f"\n{TIMES}\n\n{ORDER}\n\n{VARIABLES}\n\n{FILE}\n\n{LOGS}\n\n")
+    out.append(f"\n{TIMES}\n\n{ORDER}\n\n{VARIABLES}\n\n{FILE}\n\n{signals(options)}\n\n{LOGS}\n\n")
     out.append("| option | for | default | what it does |\n| --- | --- | --- | --- |\n")
     for o in options:
         default = ", ".join(f"`{d}`" for d in o.default)

@@ -66,6 +66,7 @@ class Option:
     parts: list = dataclasses.field(default_factory=list)
     most: int = 1
     limit: str = ""  # of limits.list
+    reload: bool = False  # a running peer takes it over on SIGHUP
 
     @property
     def field(self):
@@ -120,10 +121,12 @@ def set_attribute(row, option, key, text, commands):
         option.parts = split_list(row, text, key)
     elif key == "most" and option.many and text.isdigit():
         option.most = int(text)
-    elif key in ("parts", "most"):
-        row.fail(f"{key} '{text}': for lists only; most is a number")
+    elif key == "reload" and option.many and text == "yes":
+        option.reload = True
+    elif key in ("parts", "most", "reload"):
+        row.fail(f"{key} '{text}': for lists only; most is a number, reload is yes")
     else:
-        row.fail(f"'{key}=': one of for, sources, default, from, to, parts, most")
+        row.fail(f"'{key}=': one of for, sources, default, from, to, parts, most, reload")
 
 
 def check_default(row, option):
@@ -262,6 +265,7 @@ struct pg_option_info {
     size_t offset;           /* in struct pg_option_values */
     enum pg_option_kind kind;
     bool many, in_file;
+    bool reload;             /* a list that a running peer takes over on SIGHUP */
     unsigned commands;       /* bit by enum pg_cli_command: takes it from everywhere */
     unsigned flag_only;      /* from the command line only */
     int limit;               /* enum pg_limit, -1 for those that are none */
@@ -310,6 +314,7 @@ def source(commands, options):
                  ("offset", f"offsetof(struct pg_option_values, {o.member})"),
                  ("kind", f"PG_KIND_{o.kind.upper()}"),
                  ("many", "true" if o.many else "false"), ("in_file", "true" if "file" in o.sources else "false"),
+                 ("reload", "true" if o.reload else "false"),
                  ("commands", hex(mask(commands, o.commands))), ("flag_only", hex(mask(commands, o.flag_only))),
                  ("limit", f"PG_LIMIT_{o.limit.upper()}" if o.limit else "-1")]
         out.append(f"    [PG_OPTION_{o.field.upper()}] = {{\n"
@@ -343,6 +348,7 @@ def describe(option):
     cells += [f"from={option.low} to={option.high}"] if option.kind in BOUNDED else []
     cells += [f"most={option.most}"] if option.many else []
     cells += ["parts=" + ",".join(option.parts)] if option.parts else []
+    cells += ["reload"] if option.reload else []
     return "  ".join(cells + [cwriter.shown(option.help)])
 
 

@@ -283,6 +283,16 @@ static void on_signal(uv_signal_t *signal, int number)
     pg_loop_feed(l, &(struct pg_input){.kind = PG_INPUT_STOP});
 }
 
+/* Two at once are one or two: each reads what is there then. */
+static void on_hangup(uv_signal_t *signal, int number)
+{
+    struct pg_loop *l = signal->data;
+    struct pg_input in = {.kind = PG_INPUT_RELOAD};
+    (void)number;
+    if (!l->stopping && !l->interrupted && l->hooks.reload(l->hooks.context, &in.data, &in.len))
+        pg_loop_feed(l, &in);
+}
+
 static void on_linger(uv_timer_t *timer)
 {
     struct pg_loop *l = timer->data;
@@ -324,9 +334,10 @@ struct pg_loop *pg_loop_new(const struct pg_core *core)
     uv_timer_init(&l->uv, &l->linger_timer);
     uv_signal_init(&l->uv, &l->interrupt);
     uv_signal_init(&l->uv, &l->terminate);
+    uv_signal_init(&l->uv, &l->hangup);
     uv_idle_init(&l->uv, &l->pump);
     uv_prepare_init(&l->uv, &l->prepare);
-    l->prepare.data = l->deadline.data = l->linger_timer.data = l->interrupt.data = l->terminate.data = l->pump.data = l;
+    l->prepare.data = l->deadline.data = l->linger_timer.data = l->interrupt.data = l->terminate.data = l->hangup.data = l->pump.data = l;
     signal(SIGPIPE, SIG_IGN);
     return l;
 }
@@ -369,11 +380,23 @@ static void start_adopted(struct pg_loop *l)
     }
 }
 
+/* One that came while the peer was being set up has been held back by main.c and comes now. */
+static void watch_hangup(struct pg_loop *l)
+{
+    sigset_t hangup;
+    uv_signal_start(&l->hangup, on_hangup, SIGHUP);
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    (void)sigprocmask(SIG_UNBLOCK, &hangup, NULL);
+}
+
 int pg_loop_run(struct pg_loop *l)
 {
     uv_prepare_start(&l->prepare, before_wait);
     uv_signal_start(&l->interrupt, on_signal, SIGINT);
     uv_signal_start(&l->terminate, on_signal, SIGTERM);
+    if (l->hooks.reload)
+        watch_hangup(l);
     l->core->input(l->core->self, &(struct pg_input){.kind = PG_INPUT_START}, pg_loop_now_us());
     start_adopted(l);
     pg_loop_drain(l);

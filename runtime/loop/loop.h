@@ -21,6 +21,8 @@ struct pg_loop_hooks {
     void (*ready)(void *context);
     void (*report)(void *context, struct pg_bytes text);
     void (*wrote)(void *context, const struct pg_link *, size_t n); /* the first n bytes of its queue, which go now; may be NULL */
+    /* SIGHUP: what PG_INPUT_RELOAD is to bring, or false when everything stays. NULL: the signal does what it usually does. */
+    bool (*reload)(void *context, uint8_t **data, size_t *len);
     void *context;
 };
 void pg_loop_hooks(struct pg_loop *, struct pg_loop_hooks);

@@ -43,7 +43,7 @@ struct pg_names {
 struct pg_loop {
     uv_loop_t uv;
     uv_timer_t deadline, linger_timer;
-    uv_signal_t interrupt, terminate;
+    uv_signal_t interrupt, terminate, hangup;
     uv_idle_t pump;
     uv_prepare_t prepare;
     const struct pg_core *core;

@@ -2,7 +2,6 @@
 #include "cli/configure.h"
 
 #include "cli/addresses.h"
-#include "wire/spec_text.h"
 
 /* Counts, sizes and times are all kept as 64 bits. */
 uint64_t pg_configured_limit(const struct pg_option_values *v, enum pg_limit limit)
@@ -38,30 +37,12 @@ static bool configure_peer(struct pg_configured *r, const struct pg_options *opt
         for (size_t i = 0; i < externals[list]->n && c->node.n_externals < PG_MAX_EXTERNALS; i++)
             if (pg_multiaddr_parse(&c->node.externals[c->node.n_externals++], pg_text(externals[list]->at[i])) != PG_OK)
                 return false;
-    for (size_t i = 0; i < v->expose.n; i++) {
-        struct pg_expose_text e;
-        if (pg_expose_parse(pg_text(v->expose.at[i]), &e) != PG_OK)
+    for (size_t i = 0; i < v->expose.n; i++)
+        if (!pg_peer_expose_read(&r->exposed[c->n_exposed++], pg_text(v->expose.at[i])))
             return false;
-        struct pg_peer_expose *is = &r->exposed[c->n_exposed++];
-        *is = (struct pg_peer_expose){.name = e.name, .host = e.host, .path = e.path, .port = e.port};
-        for (struct pg_bytes peer; is->n_allowed < PG_EXPOSE_ALLOWED && pg_allow_next(&e.allow, &peer);)
-            if (pg_peer_id_parse(&is->allowed[is->n_allowed++], peer) != PG_OK)
-                return false;
-    }
-    for (size_t i = 0; i < v->tunnel.n; i++) {
-        struct pg_tunnel_text t;
-        struct pg_peer_forward *f = &r->forwards[c->n_forwards++];
-        if (pg_tunnel_parse(pg_text(v->tunnel.at[i]), &t) != PG_OK)
+    for (size_t i = 0; i < v->tunnel.n; i++)
+        if (!pg_peer_forward_read(&r->forwards[c->n_forwards++], pg_text(v->tunnel.at[i])))
             return false;
-        *f = (struct pg_peer_forward){.service = t.service, .host = t.host, .path = t.path, .port = t.port};
-        if (t.peer.len && t.peer.at[0] == '/') {
-            if (pg_multiaddr_parse(&f->addr, t.peer) != PG_OK)
-                return false;
-            pg_multiaddr_peer(&f->addr, &f->peer);
-        } else if (pg_peer_id_parse(&f->peer, t.peer) != PG_OK) {
-            return false;
-        }
-    }
     c->exposed = r->exposed;
     c->forwards = r->forwards;
     c->tunnel_wait_ms = v->tunnel_wait_ms;

@@ -2,13 +2,24 @@
 #include "cli/run.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 extern char **environ;
 
+/* For a peer SIGHUP means to read its configuration again. One that comes before the peer can do so waits until it can. */
+static void hold_hangup(int how)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    (void)sigprocmask(how, &hangup, NULL);
+}
+
 int main(int argc, char *argv[])
 {
     struct pg_options options;
+    hold_hangup(SIG_BLOCK);
     /* A standard stream that the caller has closed must not become a socket of ours. */
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0)
@@ -16,6 +27,8 @@ int main(int argc, char *argv[])
     int status = pg_options_start(&options, argc, argv, environ, PG_VERSION);
     if (status >= 0)
         return status;
+    if (options.command != PG_CLI_RUN)
+        hold_hangup(SIG_UNBLOCK);
     if (options.command == PG_CLI_CHECK) {
         status = pg_run_check(&options);
     } else if (options.command == PG_CLI_ID) {

@@ -140,7 +140,7 @@ static bool json_asked(int argc, char *const argv[])
 
 enum pg_err pg_options_read(struct pg_options *out, int argc, char *const argv[], char *const envp[], struct pg_line *why)
 {
-    *out = (struct pg_options){.command = PG_CLI_RUN};
+    *out = (struct pg_options){.command = PG_CLI_RUN, .argc = argc, .argv = argv, .envp = envp};
     out->values.json = json_asked(argc, argv);
     struct pg_reader r = {.out = out, .why = why, .envp = envp};
     enum pg_err err = read_all(&r, argc, argv);

@@ -23,6 +23,8 @@ struct pg_options {
     const char *file;               /* configuration file that was read, or NULL */
     const char *warning;            /* for the log: a variable that looks misspelt, or NULL */
     struct pg_origin origin[PG_OPTIONS];
+    int argc;                       /* what they were read from, to be read again */
+    char *const *argv, *const *envp;
     unsigned problems;              /* mistakes that check has told of */
     void *memory;
 };

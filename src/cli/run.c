@@ -5,6 +5,7 @@
 #include "cli/addresses.h"
 #include "cli/configure.h"
 #include "cli/log_sink.h"
+#include "cli/reload.h"
 #include "cli/trace.h"
 #include "crypto/identity_file.h"
 #include "crypto/random.h"
@@ -26,6 +27,7 @@ struct run {
     struct pg_configured configured;
     struct pg_recorder *recorder; /* of --trace, or NULL */
     struct pg_peer *peer;
+    struct pg_reload reload;
 };
 
 static int fail(const struct run *r, enum pg_err err, const char *reason)
@@ -99,6 +101,11 @@ static void report(void *context, struct pg_bytes text)
     pg_out_write(STDOUT_FILENO, text);
 }
 
+static bool reload(void *context, uint8_t **data, size_t *len)
+{
+    return pg_reload_read(&((struct run *)context)->reload, data, len);
+}
+
 static void wrote(void *context, const struct pg_link *link, size_t n)
 {
     pg_recorder_wrote(((struct run *)context)->recorder, link, n);
@@ -117,7 +124,8 @@ static int drive(struct run *r)
     for (size_t i = 0; i < servers->n; i++)
         if (pg_name_server_parse(pg_text(servers->at[i]), &server))
             (void)pg_loop_name_server(loop, &server);
-    pg_loop_hooks(loop, (struct pg_loop_hooks){.ready = ready, .report = report, .wrote = r->recorder ? wrote : NULL, .context = r});
+    pg_loop_hooks(loop, (struct pg_loop_hooks){.ready = ready, .report = report, .wrote = r->recorder ? wrote : NULL,
+                                              .reload = r->options->command == PG_CLI_RUN ? reload : NULL, .context = r});
     if (pipe)
         (void)pg_loop_adopt(loop, STDIN_FILENO, STDOUT_FILENO);
     int status = pg_loop_run(loop);
@@ -167,7 +175,9 @@ static int run_peer(struct run *r)
         return fail(r, PG_ERR_NO_MEMORY, "out of memory at start");
     if (r->options->command == PG_CLI_RUN)
         pg_log_starting(&r->logs.log, pg_bytes(peer, pg_peer_id_text(pg_identity_peer_id(r->identity), peer)));
+    pg_reload_init(&r->reload, r->options, &r->logs.log);
     int status = drive(r);
+    pg_reload_free(&r->reload);
     enum pg_err error = pg_peer_failure(r->peer, &reason);
     if (error != PG_OK)
         status = tell_failure(r, error, reason);

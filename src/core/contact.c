@@ -253,10 +253,15 @@ void pg_bootstrap_do_loss_tell(struct pg_bootstrap *b)
 
 /* The list. */
 
-/* Contacts are made in order and stay: behind the first that is not used there is none. */
+/* Contacts are made in order: behind the first that is not used there is none. The place of one that was released is used again. */
 static void contact_init(struct pg_node *n, struct pg_contact *c, const struct pg_peer_id *peer)
 {
     uint32_t number = (uint32_t)(c - n->contacts);
+    if (c->used) {
+        pg_instance_end(&c->bootstrap.in);
+        pg_instance_end(&c->dial.in);
+        *c = (struct pg_contact){.used = false};
+    }
     c->used = true;
     c->peer = *peer;
     c->node = n;
@@ -281,18 +286,36 @@ void pg_contacts_stop(struct pg_node *n)
         pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_STOP);
 }
 
+bool pg_contact_released(const struct pg_contact *c)
+{
+    return c->bootstrap.in.ctl.state == PG_BOOTSTRAP_ENDED && !c->node->stopping;
+}
+
+void pg_contact_release(struct pg_contact *c)
+{
+    c->for_ever = false;
+    pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_STOP);
+    for (struct pg_session *s = c->node->sessions; s; s = s->next)
+        if (s->contact == c)
+            s->contact = NULL;
+}
+
 struct pg_contact *pg_node_contact(struct pg_node *n, const struct pg_peer_id *peer)
 {
+    struct pg_contact *place = NULL;
     for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++) {
         struct pg_contact *c = &n->contacts[i];
-        if (c->used && peer->len && pg_peer_id_equal(&c->peer, peer))
+        bool taken = c->used && !pg_contact_released(c);
+        if (taken && peer->len && pg_peer_id_equal(&c->peer, peer))
             return c;
-        if (!c->used) {
-            contact_init(n, c, peer);
-            return c;
-        }
+        if (!taken && !place)
+            place = c;
+        if (!c->used)
+            break;
     }
-    return NULL;
+    if (place)
+        contact_init(n, place, peer);
+    return place;
 }
 
 bool pg_contact_add(struct pg_contact *c, const struct pg_multiaddr *addr)
@@ -338,7 +361,8 @@ void pg_contact_start(struct pg_contact *c, bool bootstrap, bool for_ever)
     c->started = true;
     c->is_bootstrap |= bootstrap;
     c->for_ever |= for_ever;
-    pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_START);
+    bool connected = c->bootstrap.in.ctl.state == PG_BOOTSTRAP_RESTING && c->peer.len && pg_node_session(c->node, &c->peer);
+    pg_step(&c->bootstrap.in, connected ? PG_BOOTSTRAP_ON_PEER_UP : PG_BOOTSTRAP_ON_START);
 }
 
 void pg_contact_hurry(struct pg_contact *c, uint64_t for_ms)

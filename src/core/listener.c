@@ -69,6 +69,7 @@ void pg_listener_do_failure_tell(struct pg_listener *l)
 void pg_listener_do_socket_close(struct pg_listener *l)
 {
     pg_node_close(l->node, &l->link);
+    settle(l); /* whoever waits until all stand does not wait for this one */
 }
 
 void pg_listener_do_arrival_take(struct pg_listener *l)

@@ -223,7 +223,7 @@ static bool nothing_stands(struct pg_node *n)
 void pg_node_stands(struct pg_node *n)
 {
     n->standing++;
-    if (n->ready || n->standing < n->expected || !n->started)
+    if (n->ready || n->stopping || n->standing < n->expected || !n->started)
         return;
     n->ready = true;
     if (nothing_stands(n)) {
@@ -352,6 +352,7 @@ static void to_owner(struct pg_node *n, const struct pg_input *in)
     case PG_INPUT_START:
     case PG_INPUT_RESOLVED:
     case PG_INPUT_TICK:
+    case PG_INPUT_RELOAD:
     case PG_INPUT_STOP: return;
     }
 }
@@ -370,6 +371,9 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
             pg_node_control_stop(n);
     } else if (in->kind == PG_INPUT_RESOLVED) {
         pg_names_answered(n, in);
+    } else if (in->kind == PG_INPUT_RELOAD) {
+        if (n->hooks.reload && !n->stopping)
+            n->hooks.reload(n->hooks.context, pg_bytes(in->data, in->len));
     } else {
         to_owner(n, in);
     }

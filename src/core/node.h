@@ -46,6 +46,7 @@ struct pg_node_hooks {
     void (*peer_lost)(void *, struct pg_session *);    /* the session is gone after the turn */
     void (*contact_failed)(void *, struct pg_contact *, enum pg_err, struct pg_bytes reason);
     void (*adopted)(void *, struct pg_link *);         /* a link that the loop brought along */
+    void (*reload)(void *, struct pg_bytes lists);     /* PG_INPUT_RELOAD */
     void (*stop)(void *);                              /* take nothing new */
     uint32_t (*busy)(void *);                          /* what still runs */
     void (*cut)(void *);                               /* end what still runs, politely */
@@ -111,6 +112,13 @@ bool pg_contact_add(struct pg_contact *, const struct pg_multiaddr *);          
 void pg_contact_start(struct pg_contact *, bool bootstrap, bool for_ever);
 void pg_contact_hurry(struct pg_contact *, uint64_t for_ms); /* somebody waits that long: do not sit out the back-off */
 const struct pg_peer_id *pg_contact_peer(const struct pg_contact *);
+/* All peers that are wanted from now on. What is no longer among them is not dialled any more; connections stay. */
+struct pg_wish {
+    struct pg_peer_id peer;   /* empty: whoever answers at addr */
+    struct pg_multiaddr addr; /* may be empty when peer is not */
+    bool bootstrap;
+};
+void pg_node_wish(struct pg_node *, const struct pg_wish *, uint32_t n);
 
 /* Sessions: connections whose remote is proven. */
 struct pg_session *pg_node_session(struct pg_node *, const struct pg_peer_id *); /* the oldest with room for a stream, else the oldest, or NULL */

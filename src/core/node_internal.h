@@ -63,6 +63,8 @@ void pg_names_answered(struct pg_node *, const struct pg_input *);
 /* The listeners stand, or there are none: dials may leave from their ports. */
 void pg_contacts_go(struct pg_node *);
 void pg_contacts_stop(struct pg_node *);
+void pg_contact_release(struct pg_contact *); /* nobody wants it any more: its place is free for another */
+bool pg_contact_released(const struct pg_contact *);
 void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);
 void pg_contacts_peer_up(struct pg_session *);
 void pg_contacts_peer_lost(struct pg_node *, const struct pg_peer_id *);

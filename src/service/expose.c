@@ -93,6 +93,69 @@ bool pg_exposed_view(const struct pg_tunnels *t, uint32_t i, struct pg_exposed_v
     return true;
 }
 
+/* Reading the configuration again. */
+
+static const struct pg_peer_expose *named(const struct pg_peer_expose *list, uint32_t n, struct pg_bytes name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (pg_bytes_equal(list[i].name, name))
+            return &list[i];
+    return NULL;
+}
+
+static bool same_target(const struct pg_peer_expose *a, const struct pg_peer_expose *b)
+{
+    return a->port == b->port && pg_bytes_equal(a->host, b->host) && pg_bytes_equal(a->path, b->path);
+}
+
+static bool same_allowed(const struct pg_peer_expose *a, const struct pg_peer_expose *b)
+{
+    for (uint32_t i = 0; i < a->n_allowed && i < b->n_allowed; i++)
+        if (!pg_peer_id_equal(&a->allowed[i], &b->allowed[i]))
+            return false;
+    return a->n_allowed == b->n_allowed;
+}
+
+/* From the list of what is offered; its tunnels go on to their ends. */
+static void retire(struct pg_tunnels *t, struct pg_exposed **at)
+{
+    struct pg_exposed *e = *at;
+    *at = e->next;
+    t->n_exposed--;
+    if (e->users == 0) {
+        pg_heap_give(e);
+        return;
+    }
+    e->next = t->retired;
+    t->retired = e;
+}
+
+void pg_exposed_reload(struct pg_tunnels *t, const struct pg_peer_expose *list, uint32_t n, struct pg_reload_count *count)
+{
+    for (struct pg_exposed **at = &t->exposed; *at;) {
+        const struct pg_peer_expose *is = named(list, n, (*at)->is.name);
+        if (!is || !same_target(is, &(*at)->is)) {
+            count->ended++;
+            retire(t, at);
+            continue;
+        }
+        if (!same_allowed(is, &(*at)->is)) {
+            count->changed++;
+            (*at)->is.n_allowed = is->n_allowed;
+            memcpy((*at)->is.allowed, is->allowed, sizeof is->allowed);
+        }
+        at = &(*at)->next;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (pg_exposed_find(t, list[i].name))
+            continue;
+        if (pg_tunnels_expose(t, &list[i]))
+            count->begun++;
+        else
+            pg_log_tunnel_failed(pg_node_log(t->node), pg_text(pg_err_text(PG_ERR_NO_MEMORY)));
+    }
+}
+
 static void free_list(struct pg_exposed **list)
 {
     while (*list) {

@@ -169,11 +169,82 @@ void pg_forwards_stop(struct pg_tunnels *t)
     }
 }
 
+static void free_list(struct pg_forward **list)
+{
+    while (*list) {
+        struct pg_forward *f = *list;
+        *list = f->next;
+        pg_heap_give(f);
+    }
+}
+
 void pg_forward_free_all(struct pg_tunnels *t)
 {
-    while (t->forwards) {
-        struct pg_forward *f = t->forwards;
-        t->forwards = f->next;
+    free_list(&t->forwards);
+    free_list(&t->retired_forwards);
+}
+
+/* Reading the configuration again. */
+
+/* By what it does; where its peer can be dialled is the contact's matter. */
+static bool same(const struct pg_peer_forward *a, const struct pg_peer_forward *b)
+{
+    return pg_peer_id_equal(&a->peer, &b->peer) && pg_bytes_equal(a->service, b->service) && a->port == b->port &&
+           pg_bytes_equal(a->host, b->host) && pg_bytes_equal(a->path, b->path);
+}
+
+/* Each in the list stands for one: two may be alike where the system chooses the ports. A broken one is tried again. */
+static bool claim(struct pg_forward *f, const struct pg_peer_forward *list, uint32_t n, bool known[])
+{
+    for (uint32_t i = 0; i < n && f->listener.in.ctl.state != PG_LISTENER_BROKEN; i++)
+        if (!known[i] && same(&f->is, &list[i])) {
+            f->is.addr = list[i].addr;
+            return known[i] = true;
+        }
+    return false;
+}
+
+void pg_forwards_retire(struct pg_tunnels *t, const struct pg_peer_forward *list, uint32_t n, bool known[], struct pg_reload_count *count)
+{
+    for (struct pg_forward **at = &t->forwards; *at;) {
+        struct pg_forward *f = *at;
+        if (claim(f, list, n, known)) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        t->n_forwards--;
+        count->ended++;
+        f->contact = NULL; /* clients that still wait have what is connected */
+        pg_listener_stop(&f->listener);
+        pg_log_tunnel_shut_down(pg_node_log(t->node), f->is.service);
+        f->next = t->retired_forwards;
+        t->retired_forwards = f;
+    }
+}
+
+void pg_forwards_begin(struct pg_tunnels *t, const struct pg_peer_forward *list, uint32_t n, const bool known[], struct pg_reload_count *count)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct pg_forward *f = known[i] ? NULL : forward_new(t, &list[i]);
+        count->begun += f != NULL;
+        if (f)
+            start(f);
+        else if (!known[i])
+            pg_log_tunnel_failed(pg_node_log(t->node), pg_text(pg_err_text(PG_ERR_NO_MEMORY)));
+    }
+}
+
+void pg_forwards_reap(struct pg_tunnels *t)
+{
+    for (struct pg_forward **at = &t->retired_forwards; *at;) {
+        struct pg_forward *f = *at;
+        if (f->clients > 0) {
+            at = &f->next;
+            continue;
+        }
+        *at = f->next;
+        pg_instance_end(&f->listener.in);
         pg_heap_give(f);
     }
 }

@@ -63,6 +63,13 @@ static void on_adopted(void *context, struct pg_link *link)
     pg_task_adopted(&p->task, link);
 }
 
+static void on_reload(void *context, struct pg_bytes lists)
+{
+    struct pg_peer *p = context;
+    if (!has_task(p))
+        pg_tunnels_reload(&p->tunnels, lists);
+}
+
 static void on_stop(void *context)
 {
     struct pg_peer *p = context;
@@ -124,7 +131,7 @@ struct pg_peer *pg_peer_new(const struct pg_peer_config *config)
     if (!p)
         return NULL;
     struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost,
-                                  .contact_failed = on_contact_failed, .adopted = on_adopted, .stop = on_stop, .busy = on_busy,
+                                  .contact_failed = on_contact_failed, .adopted = on_adopted, .reload = on_reload, .stop = on_stop, .busy = on_busy,
                                   .cut = on_cut, .finished = on_finished, .settled = on_settled};
     p->config = *config;
     p->node = pg_node_new(&p->config.node, &hooks);

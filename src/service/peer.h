@@ -20,6 +20,10 @@ struct pg_peer_forward {
     uint16_t port;
 };
 
+/* From the text of --expose or --tunnel, which they point into. False when it is wrong. */
+bool pg_peer_expose_read(struct pg_peer_expose *, struct pg_bytes);
+bool pg_peer_forward_read(struct pg_peer_forward *, struct pg_bytes);
+
 /* Texts are borrowed for the peer's life. */
 struct pg_peer_config {
     struct pg_node_config node;

@@ -31,7 +31,7 @@ struct pg_tunnels {
     struct pg_tunnel_consumer *waiting, **waiting_end;          /* for a peer or for room on it, in the same order */
     struct pg_tunnel_provider *provider_list;
     struct pg_exposed *exposed, *retired; /* retired: not offered any more, still in use */
-    struct pg_forward *forwards;
+    struct pg_forward *forwards, *retired_forwards;
     struct pg_pipe *doomed;
     uint32_t n_exposed, n_forwards, n_running;
     uint64_t wait_ms;
@@ -44,6 +44,8 @@ void pg_tunnels_free(struct pg_tunnels *);
 bool pg_tunnels_expose(struct pg_tunnels *, const struct pg_peer_expose *);
 bool pg_tunnels_forward(struct pg_tunnels *, const struct pg_peer_forward *);
 void pg_tunnels_start(struct pg_tunnels *);
+/* Other lists are wanted from now on: PG_INPUT_RELOAD. Tunnels that run go on to their ends, whatever the lists say. */
+void pg_tunnels_reload(struct pg_tunnels *, struct pg_bytes lists);
 void pg_tunnels_peer_up(struct pg_tunnels *, struct pg_session *);
 void pg_tunnels_stop(struct pg_tunnels *);
 void pg_tunnels_cut(struct pg_tunnels *);
@@ -116,6 +118,15 @@ bool pg_exposed_allows(const struct pg_exposed *, const struct pg_peer_id *);
 void pg_exposed_use(struct pg_exposed *);
 void pg_exposed_leave(struct pg_tunnels *, struct pg_exposed *);
 void pg_exposed_free_all(struct pg_tunnels *);
+/* For reload.c: how many services and tunnels it has begun, ended and changed. */
+struct pg_reload_count {
+    uint64_t begun, ended, changed;
+};
+void pg_exposed_reload(struct pg_tunnels *, const struct pg_peer_expose *, uint32_t n, struct pg_reload_count *);
+/* Ends those that are not among n; known[i]: that one runs. Then the others begin. */
+void pg_forwards_retire(struct pg_tunnels *, const struct pg_peer_forward *, uint32_t n, bool known[], struct pg_reload_count *);
+void pg_forwards_begin(struct pg_tunnels *, const struct pg_peer_forward *, uint32_t n, const bool known[], struct pg_reload_count *);
+void pg_forwards_reap(struct pg_tunnels *); /* frees those that have ended and that no client knows any more */
 extern const struct pg_handler pg_tunnel_serve;
 void pg_tunnel_consumer_arrived(struct pg_tunnels *, struct pg_forward *, struct pg_link *, const struct pg_endpoint *remote);
 void pg_tunnel_consumer_stop_waiting(struct pg_tunnel_consumer *);

@@ -110,6 +110,7 @@ void pg_tunnels_reap(struct pg_tunnels *t)
         else
             free_provider(t, (struct pg_tunnel_provider *)pipe);
     }
+    pg_forwards_reap(t);
     if (any)
         pg_node_idle(t->node);
 }

@@ -1,6 +1,7 @@
 /* Fuzz target: what people write after --expose, --tunnel and pipe is refused, or comes apart into pieces that make it again.
  * Run by libFuzzer or by standalone.c.
  * Serves spec/wire/spec_text.rl. */
+#include "service/peer.h"
 #include "wire/spec_text.h"
 #include "fuzz.h"
 
@@ -55,5 +56,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_WANT(p.addr.at == data && p.service.at + p.service.len == data + size);
         joined(text, p.addr, ':', p.service);
     }
+    struct pg_peer_expose exposed;
+    struct pg_peer_forward forward;
+    if (pg_peer_expose_read(&exposed, text))
+        FUZZ_WANT(exposed.n_allowed <= PG_EXPOSE_ALLOWED && exposed.name.at == data);
+    if (pg_peer_forward_read(&forward, text))
+        FUZZ_WANT(forward.peer.len > 0 && forward.service.len > 0);
     return 0;
 }
