@@ -10,6 +10,8 @@ VARIABLES = ("The variable of an option is its name in capitals, with PUNCHGATE_
              "Lists are separated by commas. Flags are 1 or 0. An empty variable counts as absent.")
 FILE = ("The file has lines of the form name = value with the names of the options, without dashes before them. A name that "
         "is repeated adds to a list. Lines that begin with # or ; are comments. Unknown names are errors.")
+DROP_INS = ("Files NAME.conf in a folder beside the file, with its name and .d behind it (punchgate.conf.d), are read after it, sorted by "
+            "name. Their lists add to those before; of anything else the last file that has it wins.")
 LOGS = ("PUNCHGATE_LOG, else RUST_LOG, filters the log, which goes to standard error: info, debug, cli::tunnel=debug,warn. "
         "NO_COLOR and CLICOLOR_FORCE rule its colours, which otherwise appear on terminals only.")
 TIMES = ("Times are whole numbers with the unit ms, s, min or h; without a unit they are seconds. Sizes are whole numbers with "
@@ -105,7 +107,7 @@ def man_page(commands, options):
     out.append(".SH COMMANDS\n" + man_items([(c.shown + ("" if c.argument == "-" else " " + c.argument), c.help) for c in commands]))
     out.append(".SH OPTIONS\n" + roff(TIMES) + "\n" + man_items(
         [(flag_text(o), o.help + default_text(o) + " For: " + takers(o) + ".") for o in options]))
-    out.append(man_section("CONFIGURATION FILE", ORDER, FILE))
+    out.append(man_section("CONFIGURATION FILE", ORDER, FILE, DROP_INS))
     out.append(man_section("SIGNALS", signals(options)))
     out.append(man_section("ENVIRONMENT", VARIABLES, LOGS))
     out.append(".SH EXIT STATUS\n" + man_items([(str(n), t[0].upper() + t[1:] + ".") for n, t in EXITS]))
@@ -113,6 +115,26 @@ def man_page(commands, options):
         ("punchgate --expose ssh=127.0.0.1:22", "Offers the SSH server of this machine."),
         ("punchgate --bootstrap ADDR --tunnel PEER:ssh@127.0.0.1:2222", "Makes it local elsewhere: ssh -p 2222 user@127.0.0.1"),
         ("ssh -o ProxyCommand='punchgate pipe ADDR:ssh' user@host", "The same without a running peer.")]))
+    return "".join(out)
+
+
+def conf_page(options):
+    """punchgate.conf(5): what may stand in the file."""
+    out = ['.\\" Made by gen/listc from spec/options.list; edit that, not this.\n.TH PUNCHGATE.CONF 5 "" punchgate "File Formats"\n']
+    out.append(man_section("NAME", "punchgate.conf - configuration of punchgate"))
+    out.append(".SH SYNOPSIS\n.nf\n" + "".join(roff(p) + "\n" for p in (
+        "$XDG_CONFIG_HOME/punchgate/punchgate.conf", "~/.config/punchgate/punchgate.conf", "/etc/punchgate/punchgate.conf",
+        "punchgate.conf.d/*.conf")) + ".fi\n")
+    out.append(man_section("DESCRIPTION", "The first of these files that is there is read, or the one that --config names. " + FILE, DROP_INS, ORDER,
+                           "punchgate check tells of every mistake; with --show-origin it prints every value and where it comes from."))
+    out.append(".SH OPTIONS\n" + roff(TIMES) + "\n" + man_items(
+        [(f"{o.name} = {o.placeholder if o.takes_value else '1|0'}", o.help + default_text(o) + (" Taken over on SIGHUP." if o.reload else ""))
+         for o in options if "file" in o.sources and "run" in o.commands]))
+    out.append(man_section("SIGNALS", signals(options)))
+    out.append(".SH EXAMPLES\n.nf\n" + "".join(roff(line) + "\n" for line in (
+        "bootstrap = /dnsaddr/example.org", "expose = ssh=127.0.0.1:22", "expose = web=127.0.0.1:8080,allow=PEER",
+        "tunnel = PEER:db@127.0.0.1:5432")) + ".fi\n")
+    out.append(man_section("SEE ALSO", "punchgate(1)"))
     return "".join(out)
 
 
@@ -125,7 +147,7 @@ def markdown(commands, options):
            "| command | what it does |\n| --- | --- |\n"]
     for c in commands:
         out.append(f"| `{cell(usage_line(c).removesuffix(' [OPTION]...'))}` | {cell(c.help)} |\n")
-    out.append(f"\n{TIMES}\n\n{ORDER}\n\n{VARIABLES}\n\n{FILE}\n\n{signals(options)}\n\n{LOGS}\n\n")
+    out.append(f"\n{TIMES}\n\n{ORDER}\n\n{VARIABLES}\n\n{FILE} {DROP_INS}\n\n{signals(options)}\n\n{LOGS}\n\n")
     out.append("| option | for | default | what it does |\n| --- | --- | --- | --- |\n")
     for o in options:
         default = ", ".join(f"`{d}`" for d in o.default)

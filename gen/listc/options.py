@@ -337,7 +337,8 @@ def source(commands, options):
 def generate(spec_dir):
     commands, options = read(spec_dir)
     return {"options.gen.h": header(commands, options), "options.gen.c": source(commands, options),
-            "punchgate.1": manual.man_page(commands, options), "options.md": manual.markdown(commands, options),
+            "punchgate.1": manual.man_page(commands, options), "punchgate.conf.5": manual.conf_page(options),
+            "options.md": manual.markdown(commands, options),
             **completions.write(commands, options)}
 
 

@@ -1,9 +1,11 @@
 /* Reads punchgate.conf through libinih, which knows lines and quoting but not line numbers: the reader below counts.
  * Called by options_sources.c. Format: docs of libinih; punchgate(1), "CONFIGURATION FILE". */
 #include "cli/config.h"
+#include <dirent.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #define SECTION "punchgate" /* the only one, for editors that insist on sections */
@@ -121,6 +123,37 @@ enum pg_err pg_config_read(const char *path, pg_config_pair *pair, void *context
         return PG_ERR_CONFIG_BAD;
     }
     return PG_OK;
+}
+
+static int is_drop_in(const struct dirent *entry)
+{
+    size_t n = strlen(entry->d_name);
+    return entry->d_name[0] != '.' && n > 5 && strcmp(entry->d_name + n - 5, ".conf") == 0;
+}
+
+/* In the order of bytes, whatever the language of the system. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+enum pg_err pg_config_drop_ins(const char *file, pg_config_each *each, void *context, struct pg_line *why)
+{
+    struct dirent **found = NULL;
+    char folder[PG_CONFIG_PATH + 8], path[PG_CONFIG_PATH + 300];
+    enum pg_err err = PG_OK;
+    snprintf(folder, sizeof folder, "%s.d", file);
+    int n = scandir(folder, &found, is_drop_in, by_name);
+    if (n < 0)
+        return errno == ENOENT ? PG_OK : unreadable(folder, errno, why);
+    for (int i = 0; i < n; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, found[i]->d_name);
+        if (err == PG_OK)
+            err = each(context, path);
+        free(found[i]);
+    }
+    free(found);
+    return err;
 }
 
 static bool there(const char *folder, const char *below, char path[PG_CONFIG_PATH])

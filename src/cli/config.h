@@ -13,6 +13,10 @@ typedef bool pg_config_pair(void *context, const char *key, const char *value, u
 /* PG_OK, or PG_ERR_CONFIG_BAD with why = "FILE:LINE: reason; what to do" (without a line when the file cannot be read). */
 enum pg_err pg_config_read(const char *path, pg_config_pair *pair, void *context, struct pg_line *why);
 
+/* The files NAME.conf in the folder FILE.d beside it, by name; hidden ones are left out. PG_OK when there is no such folder. */
+typedef enum pg_err pg_config_each(void *context, const char *path);
+enum pg_err pg_config_drop_ins(const char *file, pg_config_each *, void *context, struct pg_line *why);
+
 /* The file to read when nobody has named one: in $XDG_CONFIG_HOME/punchgate (else $HOME/.config/punchgate), else
  * in /etc/punchgate. True when there is one; a file that is there but unreadable counts, so that it is reported. */
 bool pg_config_find(const char *xdg_config_home, const char *home, char path[PG_CONFIG_PATH]);

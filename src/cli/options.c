@@ -47,7 +47,8 @@ void pg_reader_give(struct pg_reader *r, enum pg_option option, enum pg_source s
         r->given = more;
         r->room = room;
     }
-    r->given[r->n++] = (struct pg_given){.option = option, .source = source, .line = line, .text = text};
+    r->given[r->n++] = (struct pg_given){.option = option, .source = source, .line = line, .text = text,
+                                         .file = source == PG_FROM_FILE ? r->reading : NULL};
 }
 
 bool pg_option_taken_by(const struct pg_option_info *option, enum pg_cli_command command, bool from_flag)

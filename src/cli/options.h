@@ -9,7 +9,8 @@ enum pg_source { PG_FROM_NOWHERE, PG_FROM_DEFAULT, PG_FROM_FILE, PG_FROM_ENVIRON
 
 struct pg_origin {
     enum pg_source source;
-    unsigned line; /* of the first value, when it comes from the file */
+    unsigned line;    /* of the first value, when it comes from a file */
+    const char *file; /* that one */
 };
 
 /* Everything in it is valid until pg_options_free; argv and the environment must last as long. */

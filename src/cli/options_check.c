@@ -24,10 +24,10 @@ enum pg_err pg_reader_note(struct pg_reader *r, enum pg_err err)
 static const char *const sources[] = {"none", "default", "file", "environment", "flag"};
 
 /* default, /etc/punchgate/punchgate.conf:3, PUNCHGATE_LISTEN or --listen. */
-static void put_origin(struct pg_line *line, const struct pg_reader *r, const struct pg_option_info *option, const struct pg_given *given)
+static void put_origin(struct pg_line *line, const struct pg_option_info *option, const struct pg_given *given)
 {
     if (given->source == PG_FROM_FILE) {
-        pg_line_escaped(line, pg_text(r->out->file), PG_ESCAPE_DISPLAY, 4096);
+        pg_line_escaped(line, pg_text(given->file), PG_ESCAPE_DISPLAY, 4096);
         pg_line_put(line, ":");
         pg_line_u64(line, given->line);
     } else if (given->source == PG_FROM_FLAG) {
@@ -44,7 +44,7 @@ static void show(const struct pg_reader *r, const struct pg_option_info *option,
     struct pg_line where, text;
     struct pg_out out;
     pg_line_init(&where, origin, sizeof origin);
-    put_origin(&where, r, option, given);
+    put_origin(&where, option, given);
     if (r->out->values.json) {
         pg_out_begin(&out, room, sizeof room, "option");
         pg_out_text(&out, "name", pg_text(option->name));

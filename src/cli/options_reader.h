@@ -12,7 +12,7 @@ struct pg_given {
     enum pg_option option;
     enum pg_source source;
     unsigned line;
-    const char *text;
+    const char *text, *file; /* file: where it stands, or NULL */
 };
 
 struct pg_reader {
@@ -23,6 +23,7 @@ struct pg_reader {
     size_t n, room;
     const char *words[4]; /* command (two words at most), argument, one too many */
     unsigned n_words, n_command; /* n_command of them name the command */
+    const char *reading; /* the file that is being read */
     bool no_memory;
 };
 

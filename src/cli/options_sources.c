@@ -125,7 +125,7 @@ static bool take_pair(struct pg_reader *r, const char *key, const char *value, u
             continue;
         }
         for (size_t k = 0; k < r->n && !option->many; k++) {
-            if (r->given[k].option == i && r->given[k].source == PG_FROM_FILE) {
+            if (r->given[k].option == i && r->given[k].source == PG_FROM_FILE && r->given[k].file == r->reading) {
                 pg_line_put(why, key);
                 pg_line_put(why, " stands already in line ");
                 pg_line_u64(why, r->given[k].line);
@@ -151,6 +151,13 @@ static bool read_pair(void *context, const char *key, const char *value, unsigne
     return take_pair(r, key, value, line, why) || (!r->no_memory && pg_reader_note(r, PG_ERR_CONFIG_BAD) == PG_OK);
 }
 
+static enum pg_err read_drop_in(void *context, const char *path)
+{
+    struct pg_reader *r = context;
+    r->reading = pg_reader_keep_text(r, path, strlen(path));
+    return r->reading ? pg_reader_note(r, pg_config_read(r->reading, read_pair, r, r->why)) : PG_ERR_NO_MEMORY;
+}
+
 enum pg_err pg_reader_file(struct pg_reader *r)
 {
     enum pg_source source;
@@ -169,6 +176,7 @@ enum pg_err pg_reader_file(struct pg_reader *r)
         uint64_t unused;
         TRY(pg_reader_check(r, &(struct pg_given){.option = PG_OPTION_CONFIG, .source = source, .text = path}, &unused));
     }
-    r->out->file = path;
-    return pg_config_read(path, read_pair, r, r->why);
+    r->out->file = r->reading = path;
+    TRY(pg_config_read(path, read_pair, r, r->why));
+    return pg_config_drop_ins(path, read_drop_in, r, r->why);
 }

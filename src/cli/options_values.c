@@ -23,7 +23,7 @@ static enum pg_err blame(struct pg_reader *r, enum pg_option which, struct pg_or
     const struct pg_option_info *option = &pg_option_infos[which];
     bool from_file = origin.source == PG_FROM_FILE;
     if (from_file) {
-        pg_line_escaped(r->why, pg_text(r->out->file), PG_ESCAPE_DISPLAY, 256);
+        pg_line_escaped(r->why, pg_text(origin.file), PG_ESCAPE_DISPLAY, 256);
         pg_line_put(r->why, ":");
         pg_line_u64(r->why, origin.line);
         pg_line_put(r->why, ": ");
@@ -47,7 +47,7 @@ enum pg_err pg_reader_check(struct pg_reader *r, const struct pg_given *given, u
     if (pg_value_read(&pg_option_infos[given->option], given->text, number, &why)) {
         return PG_OK;
     }
-    struct pg_origin origin = {.source = given->source, .line = given->line};
+    struct pg_origin origin = {.source = given->source, .line = given->line, .file = given->file};
     enum pg_err err = blame(r, given->option, origin, given->text);
     pg_line_put(r->why, reason);
     return err;
@@ -111,13 +111,16 @@ static enum pg_err store(struct pg_reader *r, enum pg_option which)
     }
     for (size_t i = r->n; i-- > 0;) {
         if (r->given[i].option == which && r->given[i].source == source) {
-            origin->line = r->given[i].line; /* ends at the first of them */
+            origin->line = r->given[i].line; /* ends at the first of a list */
+            origin->file = r->given[i].file;
+            if (!pg_option_infos[which].many)
+                break; /* and at the last of what can be only one: a drop-in file overrides those before it */
         }
     }
     if (pg_option_infos[which].many) {
         return store_list(r, which, source);
     }
-    return store_one(r, &(struct pg_given){.option = which, .source = source, .line = origin->line, .text = text});
+    return store_one(r, &(struct pg_given){.option = which, .source = source, .line = origin->line, .text = text, .file = origin->file});
 }
 
 static void give_defaults(struct pg_reader *r)

@@ -61,8 +61,9 @@ def main():
         done = run("zsh", "-f", "-c", f"autoload -Uz compinit; compinit -D; fpath=({GEN} $fpath); autoload -Uz _punchgate; whence -f _punchgate")
         check(done.returncode == 0 and "_punchgate" in done.stdout, f"zsh loads them {done.stderr}")
     if shutil.which("groff"):
-        done = run("groff", "-man", "-Tutf8", "-ww", "-z", str(GEN / "punchgate.1"))
-        check(done.returncode == 0 and done.stderr == "", f"groff has nothing to say against the manual {done.stderr}")
+        for page in ("punchgate.1", "punchgate.conf.5"):
+            done = run("groff", "-man", "-Tutf8", "-ww", "-z", str(GEN / page))
+            check(done.returncode == 0 and done.stderr == "", f"groff has nothing to say against {page} {done.stderr}")
     print(f"{SCORE[0]} passed, {SCORE[1]} failed")
     return 1 if SCORE[1] else 0
 

@@ -28,6 +28,7 @@ def installs(folder):
     found = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     check(found == ["usr/bin/punchgate", "usr/share/bash-completion/completions/punchgate",
                     "usr/share/fish/vendor_completions.d/punchgate.fish", "usr/share/man/man1/punchgate.1",
+                    "usr/share/man/man5/punchgate.conf.5",
                     "usr/share/zsh/site-functions/_punchgate"], f"these files and no others: {found}")
     version = run(str(folder / "usr/bin/punchgate"), "--version")
     check(re.fullmatch(r"punchgate \d+\.\d+\.\d+\n", version.stdout) is not None, "the installed program runs")

@@ -76,5 +76,30 @@ def show_origin_tells_where_each_value_came_from_in_the_form_of_the_file(bed):
     want({"event": "option", "name": "bootstrap", "value": None, "source": "none", "origin": "none"} in said, f"{said}")
 
 
+@test
+def drop_in_files_are_read_behind_the_file_by_name_and_each_is_named(bed):
+    config = write(bed, "tunnel-wait = 1s", "expose = a=127.0.0.1:1", "nat-status = private")
+    folder = bed.path / "p.conf.d"
+    folder.mkdir()
+    # Not in the order in which they are made; neither hidden ones nor those of editors count.
+    (folder / "20-b.conf").write_text("tunnel-wait = 3s\nexpose = c=127.0.0.1:3\n")
+    (folder / "10-a.conf").write_text("# first\nexpose = b=127.0.0.1:2\ntunnel-wait = 2s\n")
+    for name in (".30.conf", "30.conf~", "30.txt"):
+        (folder / name).write_text("nonsense\n")
+    status, out, error = bed.run("check", "--config", config, "--show-origin")
+    same(status, 0, error)
+    lines = [line for line in out.splitlines() if line.startswith(("expose", "tunnel-wait", "nat-status"))]
+    same(sorted(lines), sorted([f"expose = a=127.0.0.1:1 ; {config}:2", f"expose = b=127.0.0.1:2 ; {folder}/10-a.conf:2",
+                                f"expose = c=127.0.0.1:3 ; {folder}/20-b.conf:2", f"tunnel-wait = 3s ; {folder}/20-b.conf:1",
+                                f"nat-status = private ; {config}:3"]))
+    (folder / "20-b.conf").write_text("tunnel-wait = soon\nlissten = x\ntunnel-wait = 1s\n")
+    (folder / "30.conf").mkdir()
+    status, _, error = bed.run("check", "--config", config)
+    same(status, 78)
+    for words in (f"{folder}/20-b.conf:2: unknown name", f"{folder}/20-b.conf:3: tunnel-wait stands already in line 1",
+                  f"{folder}/20-b.conf:1: tunnel-wait \"soon\"", f"{folder}/30.conf: Is a directory"):
+        want(words in error, f"{words} is missing in {error}")
+
+
 if __name__ == "__main__":
     main()

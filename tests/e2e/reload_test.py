@@ -194,6 +194,24 @@ def a_changed_option_that_needs_a_restart_is_named_and_the_rest_is_taken_over(be
 
 
 @test
+def a_drop_in_file_adds_a_tunnel_and_takes_it_away_again(bed):
+    s = Scene(bed)
+    folder, other = bed.path / "consumer.conf.d", free_port()
+    folder.mkdir()
+    (folder / "more.conf").write_text(f"tunnel = {s.provider.id}:echo@127.0.0.1:{other}\n")
+    same(s.reload(s.consumer).fields["begun"], "1")
+    until(lambda: not refuses(other), "it stands")
+    client = s.at(other)
+    want(speaks(client) and speaks(s.at(s.port)))
+    (folder / "more.conf").write_text("# a comment\ntunnel = x\n")
+    told = s.reload(s.consumer, message="configuration not reloaded, the old one stays")
+    want(f"{folder}/more.conf:2: tunnel" in told.text, told.text)
+    (folder / "more.conf").unlink()
+    same(s.reload(s.consumer).fields["ended"], "1")
+    want(refuses(other) and speaks(client) and speaks(s.at(s.port)))
+
+
+@test
 def a_bind_moves_from_one_tunnel_to_another(bed):
     s = Scene(bed)
     path = bed.path / "moving.sock"
