@@ -324,6 +324,11 @@ bool pg_spare_is_needed(const struct pg_spare *spare)
     return s->conn->yamux.working > 0 || !s->place || s->place->first == s;
 }
 
+bool pg_spare_is_asked(const struct pg_spare *spare)
+{
+    return pg_yamux_is_asked(&HOST_OF(pg_session, spare, spare)->conn->yamux);
+}
+
 void pg_spare_do_connection_close(struct pg_spare *spare)
 {
     pg_session_drop(HOST_OF(pg_session, spare, spare), PG_ERR_CLOSED);

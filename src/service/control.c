@@ -8,7 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { ANSWER_MAX = 512 * 1024 };
+/* Peers choose how many they are and what they are called, so connections get half of an answer; all else is bounded by us. */
+enum { ANSWER_MAX = 512 * 1024, CONNECTIONS_MAX = ANSWER_MAX / 2 };
 
 static void answer(struct pg_control_client *c, struct pg_bytes text)
 {
@@ -25,11 +26,16 @@ static void put_addr(struct pg_out *out, const char *key, const struct pg_multia
 
 static void put_connections(struct pg_out *out, struct pg_node *n)
 {
+    uint64_t left_out = 0;
     pg_out_array(out, "connections");
     for (struct pg_session *s = pg_node_sessions(n); s; s = pg_session_next(s)) {
         struct pg_session_view v;
         if (!pg_session_is_up(s))
             continue;
+        if (out->line.len > CONNECTIONS_MAX) {
+            left_out++;
+            continue;
+        }
         pg_session_view(s, &v);
         pg_out_object(out, NULL);
         pg_out_u64(out, "id", v.id);
@@ -45,6 +51,7 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
         pg_out_close(out);
     }
     pg_out_close(out);
+    pg_out_u64(out, "connections_left_out", left_out);
 }
 
 static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
@@ -126,16 +133,23 @@ static void put(struct pg_line *out, const char *format, ...)
 static void put_people(struct pg_line *out, struct pg_control_socket *k)
 {
     char text[PG_MULTIADDR_TEXT];
+    unsigned left_out = 0;
     for (struct pg_session *s = pg_node_sessions(k->node); s; s = pg_session_next(s)) {
         struct pg_session_view w;
         if (!pg_session_is_up(s))
             continue;
+        if (out->len > CONNECTIONS_MAX) {
+            left_out++;
+            continue;
+        }
         pg_session_view(s, &w);
         pg_multiaddr_text(&w.remote, text, sizeof text);
         put(out, "connection  %.*s %s %s, %u streams, round trip %llu us, %llu bytes in, %llu out\n", (int)w.peer.len, (const char *)w.peer.at,
             w.dialer ? "to" : "from", text, w.streams, (unsigned long long)w.rtt_us,
             (unsigned long long)w.bytes_in, (unsigned long long)w.bytes_out);
     }
+    if (left_out > 0)
+        put(out, "connections %u more\n", left_out);
     struct pg_forward_view f;
     for (uint32_t i = 0; pg_tunnels_view(k->tunnels, i, &f); i++)
         put(out, "tunnel      %.*s to %.*s of %.*s, %u clients, %llu bytes out, %llu in%s\n", (int)f.bind.len,

@@ -81,6 +81,8 @@ struct pg_yamux_session {
 struct pg_stream *pg_stream_open(struct pg_conn *, const struct pg_handler *, void *user, enum pg_err *why);
 /* Whether pg_stream_open would find room for a stream that is no housekeeping. */
 bool pg_stream_room(const struct pg_conn *);
+/* Whether a stream of the other side's is there whose protocol is not agreed on yet. */
+bool pg_yamux_is_asked(const struct pg_yamux_session *);
 /* Bytes that pg_stream_write takes now. */
 size_t pg_stream_credit(const struct pg_stream *);
 /* At most the credit. False when memory is short; the connection ends then. */

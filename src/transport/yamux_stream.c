@@ -345,6 +345,14 @@ void pg_stream_consumed(struct pg_stream *s, size_t n)
 
 /* Negotiation of the protocol. */
 
+bool pg_yamux_is_asked(const struct pg_yamux_session *y)
+{
+    for (const struct pg_stream *s = y->first; s; s = s->next)
+        if (!s->handler && s->substream.in.ctl.state == PG_SUBSTREAM_NEGOTIATING)
+            return true;
+    return false;
+}
+
 /* From now on the stream keeps its connection. */
 static void begin_work(struct pg_stream *s)
 {

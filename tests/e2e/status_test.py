@@ -6,6 +6,7 @@ import socket
 import stat
 import threading
 
+from dialer import FIN, Dialer, field, uvarint
 from peers import PATIENCE, echo, main, same, speaks, test, until, want
 
 
@@ -34,6 +35,22 @@ def status_has_phase_nat_relay_addresses_connections_tunnels_and_counters(bed):
     same((counters["tunnels_opened_consumer"], counters["tunnels_consumer"], counters["connections"]), (1, 1, 1))
     want(counters["bytes_sent"] > 0 and counters["bytes_received"] > 0, f"{counters}")
     same(status(bed, provider)["counters"]["tunnels_opened_provider"], 1)
+
+
+@test
+def strangers_with_long_names_leave_room_for_all_else_in_the_answer(bed):
+    peer = bed.peer("crowded")
+    for _ in range(500):
+        stranger = Dialer(peer.port)
+        bed.sockets.append(stranger.socket)
+        stranger.upgrade()
+        said = field(6, b"\1" * 64)
+        stranger.open("/ipfs/id/push/1.0.0").send(uvarint(len(said)) + said, FIN)
+    until(lambda: len(peer.find("peer identified")) == 500, "all have said who they are")
+    said = status(bed, peer)
+    listed, left_out = len(said["connections"]), said["connections_left_out"]
+    want(listed > 100 and left_out > 0 and listed + left_out == 500, f"{listed} listed, {left_out} left out")
+    want(said["counters"]["connections"] == 500, f"{said['counters']}")
 
 
 @test

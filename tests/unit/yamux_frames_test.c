@@ -63,6 +63,22 @@ static void a_stream_opened_by_hand_is_acknowledged_and_answered(void)
     pair_free(p);
 }
 
+static void a_stream_is_asked_about_until_its_protocol_is_agreed_on(void)
+{
+    struct pair *p = raw_up(NULL);
+    const struct pg_yamux_session *y = &p->ends[1].conn->yamux;
+    CU_ASSERT_FALSE(pg_yamux_is_asked(y));
+    send_frame(p, PG_YAMUX_DATA, SYN, 1, 20, PG_LIT(HELLO));
+    CU_ASSERT_TRUE(pg_yamux_is_asked(y));
+    send_frame(p, PG_YAMUX_DATA, 0, 1, 9, PG_LIT(PAIR));
+    CU_ASSERT_FALSE(pg_yamux_is_asked(y));
+    send_frame(p, PG_YAMUX_WINDOW, SYN, 3, 0, PG_NONE);
+    CU_ASSERT_TRUE(pg_yamux_is_asked(y));
+    send_frame(p, PG_YAMUX_WINDOW, RST, 3, 0, PG_NONE);
+    CU_ASSERT_FALSE(pg_yamux_is_asked(y));
+    pair_free(p);
+}
+
 /* CVE-2026-32314. */
 static void an_opening_frame_above_the_window_ends_the_connection(void)
 {
@@ -530,6 +546,7 @@ int main(void)
 {
     static const struct sentence all[] = {
         {"a stream opened by hand is acknowledged and answered", a_stream_opened_by_hand_is_acknowledged_and_answered},
+        {"a stream is asked about until its protocol is agreed on", a_stream_is_asked_about_until_its_protocol_is_agreed_on},
         {"an opening frame above the window ends the connection", an_opening_frame_above_the_window_ends_the_connection},
         {"data above the window ends the connection, and up to it does not",
          data_above_the_window_ends_the_connection_and_up_to_it_does_not},
