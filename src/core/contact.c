@@ -293,7 +293,7 @@ bool pg_contact_released(const struct pg_contact *c)
 
 void pg_contact_release(struct pg_contact *c)
 {
-    c->for_ever = false;
+    c->for_ever = c->is_bootstrap = false;
     pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_STOP);
     for (struct pg_session *s = c->node->sessions; s; s = s->next)
         if (s->contact == c)

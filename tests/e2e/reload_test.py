@@ -259,10 +259,17 @@ def bootstrap_peers_come_and_go_and_their_places_are_used_again(bed):
     provider.stop()
     peer.saw("connection closed", peer=provider.id)
     same(peer.find("scheduling bootstrap reconnect", peer_id=provider.id), [], "it is not wanted any more")
+    joined = len(peer.find("event processed", event="BootstrapConnected"))
+    want(joined > 0, "it was one")
+    provider = bed.peer("provider", "--bootstrap", peer.addr)
+    until(lambda: len(peer.find("connection opened", peer=provider.id)) == 2, "it comes on its own")
+    provider.connected(peer)
+    same(len(peer.find("event processed", event="BootstrapConnected")), joined, "it is no bootstrap peer any more")
+    provider.stop()
     provider = bed.peer("provider")
     conf.write_text(f"bootstrap = {provider.addr}\n")
     peer.send(HUP)
-    until(lambda: len(peer.find("connection opened", peer=provider.id)) == 2, "wanted again, dialled again")
+    until(lambda: len(peer.find("connection opened", peer=provider.id)) == 3, "wanted again, dialled again")
     want(tries >= 1, "those that nobody is at were dialled")
 
 
