@@ -52,6 +52,13 @@ static void list_remove(struct os_link **list, struct os_link *o, size_t next_of
         }
 }
 
+/* Not an orderly end, which would tell the other end that nothing came because there was nothing. */
+static void close_hard(int fd)
+{
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    close(fd);
+}
+
 /* Takes the link out of everything and closes its descriptors; with `hard` the other end sees a reset. */
 void pg_os_end(struct os_link *o, bool hard)
 {
@@ -76,8 +83,9 @@ void pg_os_end(struct os_link *o, bool hard)
         unlink(o->unlink_path); /* while it still answers: once it does not, another may listen there */
     if (!o->adopted && o->read_fd >= 0) {
         if (hard)
-            (void)setsockopt(o->read_fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
-        close(o->read_fd);
+            close_hard(o->read_fd);
+        else
+            close(o->read_fd);
         if (!o->listening)
             pg_os_resume_listeners(l);
     }
@@ -337,7 +345,7 @@ static void accept_one(struct os_link *listener, int fd, struct sockaddr_storage
     if (!o) {
         if (fresh)
             l->core->unlink(l->core->self, fresh);
-        close(fd);
+        close_hard(fd);
         return;
     }
     o->mode = listener->mode;
@@ -366,10 +374,13 @@ static void on_acceptable(struct os_link *o)
             /* Out of descriptors: take the connection with the spare one and close it, else it would spin here. */
             close(o->loop->spare_fd);
             fd = accept4(o->read_fd, NULL, NULL, SOCK_CLOEXEC);
+            bool nobody = fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK); /* which is looked at after the descriptors */
             if (fd >= 0)
-                close(fd);
+                close_hard(fd);
             /* At once: what the core does next may want the descriptor that is free now. */
             o->loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+            if (nobody)
+                return;
             pg_loop_feed(o->loop, &(struct pg_input){.kind = PG_INPUT_ACCEPT_FAILED, .link = o->link,
                                                      .reason = PG_LIT("no file descriptors left, a connection was closed at once (ulimit -n)")});
             continue;

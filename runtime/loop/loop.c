@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { DEAF_MS = 10000, SWEEP_MS = 1000, PEER = PG_LISTEN_PEER };
@@ -315,6 +316,16 @@ static void before_wait(uv_prepare_t *prepare)
     struct pg_loop *l = prepare->data;
     if ((l->lingers || l->stopping || l->paused) && !uv_is_active((uv_handle_t *)&l->linger_timer))
         uv_timer_start(&l->linger_timer, on_linger, SWEEP_MS, SWEEP_MS);
+}
+
+uint64_t pg_loop_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return UINT64_MAX;
+    rlim_t before = files.rlim_cur;
+    files.rlim_cur = files.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_max : before;
 }
 
 struct pg_loop *pg_loop_new(const struct pg_core *core)

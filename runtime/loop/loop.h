@@ -12,6 +12,9 @@ struct pg_loop *pg_loop_new(const struct pg_core *);
 bool pg_loop_adopt(struct pg_loop *, int read_fd, int write_fd);
 /* Asks these servers about names, at most eight, instead of the system's; before pg_loop_run. */
 bool pg_loop_name_server(struct pg_loop *, const struct pg_endpoint *);
+/* Lets this process open as many files as the system permits it, and says how many: what a shell starts may be held to 1024,
+ * which was meant for programs that use select(). */
+uint64_t pg_loop_files(void);
 /* Runs until PG_COMMAND_STOP; returns its status. */
 int pg_loop_run(struct pg_loop *);
 void pg_loop_free(struct pg_loop *);

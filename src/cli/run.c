@@ -156,12 +156,26 @@ static uint64_t unix_offset_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - pg_loop_now_us();
 }
 
+/* Every connection is a file, and so is a tunnel's local side: a system that permits fewer of them is the limit that counts. */
+static void allow_files(struct run *r)
+{
+    enum { OF_OUR_OWN = 64 };
+    char text[256];
+    uint64_t files = pg_loop_files(), conns = pg_configured_limit(&r->options->values, PG_LIMIT_CONNS);
+    if (r->options->command != PG_CLI_RUN || files >= conns + OF_OUR_OWN)
+        return;
+    snprintf(text, sizeof text, "the system permits %llu open files, fewer than --max-conns %llu needs: what finds none is refused; raise "
+             "the hard limit (ulimit -Hn, LimitNOFILE= of systemd) or lower --max-conns", (unsigned long long)files, (unsigned long long)conns);
+    pg_log_config_warning(&r->logs.log, pg_text(text));
+}
+
 static int run_peer(struct run *r)
 {
     char peer[PG_PEER_ID_TEXT];
     struct pg_bytes reason;
     if (!pg_configure(&r->configured, r->options))
         return fail(r, PG_ERR_USAGE, "more listens (16), bootstraps (32), services or tunnels (64) than this peer takes");
+    allow_files(r);
     r->configured.config.node.identity = r->identity;
     r->configured.config.node.log = &r->logs.log;
     r->configured.config.node.unix_offset_us = unix_offset_us();

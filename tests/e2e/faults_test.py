@@ -139,6 +139,22 @@ def a_few_descriptors_are_enough_to_serve_and_to_refuse(bed):
 
 
 @test
+def a_soft_limit_of_descriptors_does_not_count_and_a_hard_one_is_told(bed):
+    peer = through(bed, "ulimit -Sn 64", "soft")
+    soft, hard = resource.prlimit(peer.process.pid, resource.RLIMIT_NOFILE)
+    same(soft, hard, "the limit that the peer runs with")
+    warned = "permits 200 open files, fewer than --max-conns 1024 needs"
+    want(warned not in peer.text(), peer.text())
+    crowd = [bed.connect(peer.port) for _ in range(100)]
+    same(bed.run("ping", peer.addr, "--timeout", "10s")[0], 0, "a ping beside more connections than the soft limit was")
+    same(peer.find("listener error"), [])
+    for client in crowd:
+        client.close()
+    small = through(bed, "ulimit -n 200", "hard")
+    want(warned in small.text(), small.text())
+
+
+@test
 def a_listener_that_found_no_descriptor_listens_again_though_nothing_of_its_own_ends(bed):
     """The table of descriptors may be full of somebody else's: then no connection of ours ends to tell that there is room."""
     peer = bed.peer("peer")

@@ -3,8 +3,13 @@
 #include "crypto_suite.h"
 #include "loop/loop.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Listens at one path, gives that up and listens there again in one turn, and looks a little later. */
@@ -92,11 +97,107 @@ static void a_socket_that_is_listened_at_again_at_once_keeps_its_file(void)
     CU_ASSERT_NOT_EQUAL(access(core.path, F_OK), 0);
 }
 
+/* Listens at a port, connects to it as a client that says nothing, and has no link for it. */
+static struct {
+    struct pg_link link;
+    bool listen, stop, no_descriptors;
+    struct rlimit files;
+    unsigned failed;
+    int client;
+    uint64_t look_us;
+    ssize_t got;
+    int why;
+} crowded;
+
+static void connect_client(uint16_t port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    crowded.client = socket(AF_INET, SOCK_STREAM, 0);
+    CU_ASSERT_EQUAL_FATAL(connect(crowded.client, (struct sockaddr *)&to, sizeof to), 0);
+    if (!crowded.no_descriptors)
+        return;
+    int lowest = fcntl(crowded.client, F_DUPFD, 0);
+    close(lowest);
+    struct rlimit none = {.rlim_cur = (rlim_t)lowest, .rlim_max = crowded.files.rlim_max};
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+static void crowded_input(void *self, const struct pg_input *in, uint64_t now_us)
+{
+    (void)self;
+    if (in->kind == PG_INPUT_START) {
+        crowded.listen = true;
+    } else if (in->kind == PG_INPUT_LISTENING) {
+        connect_client(in->local.port);
+        crowded.look_us = now_us + 50000;
+    } else if (in->kind == PG_INPUT_ACCEPT_FAILED) {
+        crowded.failed++;
+    } else if (in->kind == PG_INPUT_TICK && crowded.look_us && now_us >= crowded.look_us) {
+        char byte;
+        crowded.look_us = 0;
+        crowded.got = recv(crowded.client, &byte, 1, MSG_DONTWAIT);
+        crowded.why = errno;
+        crowded.stop = true;
+    }
+}
+
+static bool crowded_poll(void *self, struct pg_command *out)
+{
+    (void)self;
+    struct pg_endpoint loopback = {.family = 4, .ip = {127, 0, 0, 1}};
+    if (crowded.listen) {
+        *out = (struct pg_command){.kind = PG_COMMAND_LISTEN, .mode = PG_LISTEN_LOCAL, .link = &crowded.link, .endpoint = loopback};
+        crowded.listen = false;
+        return true;
+    }
+    if (crowded.stop)
+        *out = (struct pg_command){.kind = PG_COMMAND_STOP};
+    bool stop = crowded.stop;
+    crowded.stop = false;
+    return stop;
+}
+
+static uint64_t crowded_deadline(void *self)
+{
+    (void)self;
+    return crowded.look_us ? crowded.look_us : UINT64_MAX;
+}
+
+static void is_turned_away_by_a_reset(bool no_descriptors)
+{
+    struct pg_core port = {.input = crowded_input, .poll = crowded_poll, .deadline = crowded_deadline, .want = want,
+                           .link = no_link, .unlink = unlinked};
+    memset(&crowded, 0, sizeof crowded);
+    crowded.no_descriptors = no_descriptors;
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &crowded.files), 0);
+    struct pg_loop *loop = pg_loop_new(&port);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(loop);
+    CU_ASSERT_EQUAL(pg_loop_run(loop), 0);
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &crowded.files), 0);
+    pg_loop_free(loop);
+    CU_ASSERT_EQUAL(crowded.failed, no_descriptors ? 1 : 0);
+    CU_ASSERT_EQUAL(crowded.got, -1);
+    CU_ASSERT_EQUAL(crowded.why, ECONNRESET);
+    close(crowded.client);
+}
+
+static void a_client_that_finds_no_link_sees_a_reset(void)
+{
+    is_turned_away_by_a_reset(false);
+}
+
+static void a_client_that_finds_no_descriptor_sees_a_reset(void)
+{
+    is_turned_away_by_a_reset(true);
+}
+
 int main(void)
 {
     static const struct sentence sentences[] = {
         {"a socket that is listened at again at once keeps its file, and leaves none behind",
          a_socket_that_is_listened_at_again_at_once_keeps_its_file},
+        {"a client that finds no link sees a reset and no orderly end", a_client_that_finds_no_link_sees_a_reset},
+        {"a client that finds no descriptor sees a reset and no orderly end", a_client_that_finds_no_descriptor_sees_a_reset},
     };
     return RUN_SUITE("loop", sentences);
 }
