@@ -379,6 +379,7 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     }
     if (in->kind == PG_INPUT_TICK)
         pg_pool_trim(&n->chunks);
+    pg_sessions_relieve(n);
     pg_node_control_settle(n);
     if (n->hooks.settled)
         n->hooks.settled(n->hooks.context);

@@ -158,6 +158,27 @@ static bool drop_idle(struct pg_node *n)
     return true;
 }
 
+/* What waits for a peer that does not read is memory that the others need to go on. While there is little, nobody may have more
+ * unsent than its streams' sources are let write; with hardly any left, whoever has most of it makes room. One in a turn: what
+ * it held is free when the turn's commands are done. */
+void pg_sessions_relieve(struct pg_node *n)
+{
+    uint32_t left = n->chunks.count - n->chunks.used;
+    size_t most = left < n->chunks.count / 16 ? PG_CONN_LOW : PG_CONN_HIGH + PG_NOISE_MESSAGE_MAX;
+    struct pg_session *deafest = NULL;
+    if (!pg_pool_crowded(&n->chunks))
+        return;
+    for (struct pg_session *s = n->sessions; s; s = s->next)
+        if (s->conn->link && !s->conn->link->closing && s->conn->link->tx.bytes > most) {
+            most = s->conn->link->tx.bytes;
+            deafest = s;
+        }
+    if (!deafest)
+        return;
+    pg_node_refuse(n, PG_LIMIT_MEMORY, "a connection that does not read what is sent", pg_text(deafest->peer_text));
+    expel(deafest, PG_ERR_LIMIT_REACHED);
+}
+
 static enum pg_limit admit(struct pg_node *n, const struct pg_endpoint *remote, struct pg_seat *seat)
 {
     if (pg_pool_crowded(&n->chunks))

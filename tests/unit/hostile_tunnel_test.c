@@ -1,6 +1,7 @@
 /* What a hostile peer says on a tunnel stream, and what local services do to it: the provider answers, resets or holds back,
  * and keeps nothing.
  * Run by ctest over world.h. Serves spec/wire/tunnel.wire and spec/machine/tunnel_provider.sm. */
+#include "transport/conn.h"
 #include "world.h"
 
 #define GOOD PG_LIT("{\"service_name\":\"echo\"}")
@@ -403,6 +404,34 @@ static void services_that_pour_are_stopped_together(void)
     world_free(w);
 }
 
+static void a_peer_that_does_not_read_makes_room_when_memory_is_short(void)
+{
+    enum { STREAMS = 8, CHUNKS = 65536 };
+    static void *held[CHUNKS];
+    struct world *w = world_new();
+    struct raw r[STREAMS], more;
+    struct pg_pool *chunks = world_victims(w)->chunks;
+    unsigned n = 0;
+    w->service = SLOW;
+    for (unsigned i = 0; i < STREAMS; i++)
+        raw_ask(w, &r[i], GOOD);
+    w->most_unsent = 0;
+    w->stalled = true;
+    w->service = POURS;
+    world_settle(w);
+    CU_ASSERT(w->most_unsent > PG_CONN_LOW);
+    while (chunks->count - chunks->used >= chunks->count / 16 && n < CHUNKS)
+        held[n++] = pg_pool_take(chunks);
+    uint32_t used = chunks->used;
+    (void)raw_try(w, &more, GOOD);
+    CU_ASSERT_EQUAL(w->n_lost, 1);
+    CU_ASSERT(chunks->used < used);
+    w->n_lost = 0;
+    while (n > 0)
+        pg_pool_give(chunks, held[--n]);
+    world_free(w);
+}
+
 int main(void)
 {
     static const struct sentence all[] = {
@@ -415,6 +444,7 @@ int main(void)
         {"a request in single bytes is understood and a slow one dropped",
          a_request_in_single_bytes_is_understood_and_a_slow_one_dropped},
         {"a stream that ends or resets at any byte leaves nothing", a_stream_that_ends_or_resets_at_any_byte_leaves_nothing},
+        {"a peer that does not read makes room when memory is short", a_peer_that_does_not_read_makes_room_when_memory_is_short},
         {"a service that is down is told with a reason", a_service_that_is_down_is_told_with_a_reason},
         {"a service that does not answer is given up", a_service_that_does_not_answer_is_given_up},
         {"a service that closes at once ends the stream in order", a_service_that_closes_at_once_ends_the_stream_in_order},
