@@ -529,6 +529,8 @@ class Hostile:
                 result = self.c.run(*arguments, "--timeout", "3s", stdin=bytes(SIZE))
                 if result.returncode not in self.ends:
                     raise Failed(f"fault {fault}: {arguments[0]} ended with {result.returncode}: {tail(result.stderr)}")
+                if fault.startswith("noise-") and not result.returncode:
+                    raise Failed(f"fault {fault}: {arguments[0]} took the peer for the one it says to be")
                 if result.returncode and not result.stderr.strip():
                     raise Failed(f"fault {fault}: {arguments[0]} gives no reason")
 

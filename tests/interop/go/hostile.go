@@ -153,6 +153,9 @@ func misbehave(addr string, key crypto.PrivKey, fault string) error {
 		}
 		d.host.Close()
 	}
+	if _, known := noiseFaults[fault]; known && worked > 0 {
+		return fmt.Errorf("%d streams worked in spite of %s", worked, fault)
+	}
 	report(object{"event": "misbehave", "ok": true, "worked": worked, "how": fmt.Sprint(fault)})
 	return nil
 }
@@ -160,6 +163,9 @@ func misbehave(addr string, key crypto.PrivKey, fault string) error {
 func faults() []string {
 	var names []string
 	for name := range yamuxFaults {
+		names = append(names, name)
+	}
+	for name := range noiseFaults {
 		names = append(names, name)
 	}
 	for name := range identifyFaults {

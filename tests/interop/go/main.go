@@ -21,7 +21,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
-	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	secure "github.com/libp2p/go-libp2p/p2p/security/noise"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 )
 
@@ -134,7 +134,7 @@ func newHost(private crypto.PrivKey, listenOn libp2p.Option, fault string) (host
 		libp2p.Identity(private),
 		listenOn,
 		libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Security(noise.ID, noise.New),
+		libp2p.Security(secure.ID, securityWith(private, fault)),
 		libp2p.Muxer(yamux.ID, muxerWith(fault)),
 		libp2p.UserAgent("go-libp2p/0.51.0"),
 		libp2p.ProtocolVersion("/punchgate/id/1.0.0"),
