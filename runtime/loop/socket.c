@@ -133,15 +133,22 @@ int pg_socket_listen(const struct pg_endpoint *e, uint8_t listen_kind)
     return -1;
 }
 
-int pg_socket_listen_unix(const char *path)
+/* A socket and the address of a path, or -1 with errno. */
+static int unix_socket(const char *path, struct sockaddr_un *a)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof a.sun_path) {
+    *a = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof a->sun_path) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    memcpy(a.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    memcpy(a->sun_path, path, strlen(path) + 1);
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+int pg_socket_listen_unix(const char *path)
+{
+    struct sockaddr_un a;
+    int fd = unix_socket(path, &a);
     if (fd < 0)
         return -1;
     /* A socket file that nobody answers is left over from a peer that was killed. */
@@ -206,13 +213,8 @@ int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *f
 
 int pg_socket_dial_unix(const char *path)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof a.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    memcpy(a.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_un a;
+    int fd = unix_socket(path, &a);
     if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
         return fd;
     int why = errno; /* EAGAIN: as many wait already as the service has room for; there is no EINPROGRESS here */
