@@ -210,39 +210,36 @@ static bool check_name_server(const char *text, struct pg_line *why)
 
 /* --- numbers --- */
 
-static const struct {
+/* The first is what a number without a unit means; those behind it ascend. */
+struct unit {
     const char *name;
-    uint64_t ms;
-} units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}};
+    uint64_t scale;
+};
+static const struct unit times[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}};
+static const struct unit sizes[] = {{"", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
+enum { TIMES = sizeof times / sizeof times[0], SIZES = sizeof sizes / sizeof sizes[0] };
 
-/* The largest unit that gives a whole number. */
-static void put_duration(struct pg_line *line, uint64_t ms)
+/* In the largest unit that gives a whole number; the first of these must be 1. */
+static void put_scaled(struct pg_line *line, uint64_t value, const struct unit *units, unsigned n)
 {
-    unsigned unit = 1;
-    for (unsigned i = 1; i < sizeof units / sizeof units[0]; i++) {
-        if (ms % units[i].ms == 0 && ms >= units[i].ms) {
-            unit = i;
+    const struct unit *best = units;
+    for (unsigned i = 1; i < n; i++) {
+        if (value % units[i].scale == 0 && value >= units[i].scale) {
+            best = &units[i];
         }
     }
-    pg_line_u64(line, ms / units[unit].ms);
-    pg_line_put(line, units[unit].name);
+    pg_line_u64(line, value / best->scale);
+    pg_line_put(line, best->name);
 }
 
-static const struct {
-    const char *name;
-    uint64_t bytes;
-} sizes[] = {{"", 1}, {"KiB", 1u << 10}, {"MiB", 1u << 20}, {"GiB", 1u << 30}};
+static void put_duration(struct pg_line *line, uint64_t ms)
+{
+    put_scaled(line, ms, times + 1, TIMES - 1); /* never without its unit */
+}
 
 static void put_size(struct pg_line *line, uint64_t bytes)
 {
-    unsigned unit = 0;
-    for (unsigned i = 1; i < sizeof sizes / sizeof sizes[0]; i++) {
-        if (bytes % sizes[i].bytes == 0 && bytes >= sizes[i].bytes) {
-            unit = i;
-        }
-    }
-    pg_line_u64(line, bytes / sizes[unit].bytes);
-    pg_line_put(line, sizes[unit].name);
+    put_scaled(line, bytes, sizes, SIZES);
 }
 
 /* Digits at the front of text; *rest is what follows them. False without digits, or above 10^18. */
@@ -275,33 +272,36 @@ static bool in_bounds(const struct pg_option_info *option, uint64_t number, stru
     return false;
 }
 
-static bool read_duration(const struct pg_option_info *option, const char *text, uint64_t *ms, struct pg_line *why)
+/* False when it is no number with one of these units; what is too large for 64 bits is as large as can be. */
+static bool read_scaled(const char *text, const struct unit *units, unsigned n, uint64_t *value)
 {
-    const char *unit;
-    if (read_digits(text, ms, &unit)) {
-        for (unsigned i = 0; i < sizeof units / sizeof units[0]; i++) {
-            if (strcmp(unit, units[i].name) == 0) {
-                uint64_t ceiling = UINT64_MAX / units[i].ms;
-                *ms = *ms > ceiling ? UINT64_MAX : *ms * units[i].ms;
-                return in_bounds(option, *ms, why);
-            }
+    const char *name;
+    if (!read_digits(text, value, &name)) {
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (strcmp(name, units[i].name) == 0) {
+            *value = *value > UINT64_MAX / units[i].scale ? UINT64_MAX : *value * units[i].scale;
+            return true;
         }
     }
-    return refuse(why, "not a time", "; write a whole number and ms, s, min or h, for example 10s");
+    return false;
+}
+
+static bool read_duration(const struct pg_option_info *option, const char *text, uint64_t *ms, struct pg_line *why)
+{
+    if (!read_scaled(text, times, TIMES, ms)) {
+        return refuse(why, "not a time", "; write a whole number and ms, s, min or h, for example 10s");
+    }
+    return in_bounds(option, *ms, why);
 }
 
 static bool read_size(const struct pg_option_info *option, const char *text, uint64_t *bytes, struct pg_line *why)
 {
-    const char *unit;
-    if (read_digits(text, bytes, &unit)) {
-        for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-            if (strcmp(unit, sizes[i].name) == 0) {
-                *bytes = *bytes > UINT64_MAX / sizes[i].bytes ? UINT64_MAX : *bytes * sizes[i].bytes;
-                return in_bounds(option, *bytes, why);
-            }
-        }
+    if (!read_scaled(text, sizes, SIZES, bytes)) {
+        return refuse(why, "not a size", "; write a whole number and KiB, MiB or GiB, for example 256MiB");
     }
-    return refuse(why, "not a size", "; write a whole number and KiB, MiB or GiB, for example 256MiB");
+    return in_bounds(option, *bytes, why);
 }
 
 static bool read_count(const struct pg_option_info *option, const char *text, uint64_t *number, struct pg_line *why)
