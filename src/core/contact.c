@@ -8,7 +8,9 @@
 #include <assert.h>
 #include <stddef.h>
 
-enum { BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000, RESTED_US = 500000 };
+/* Peers that are started together should meet at once, whatever their order: who was never there is tried again sooner
+ * than who has gone. */
+enum { BACKOFF_FRESH_MS = 250, BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000, RESTED_US = 500000 };
 
 static struct pg_contact *of_dial(const struct pg_dial *d)
 {
@@ -265,7 +267,7 @@ static void contact_init(struct pg_node *n, struct pg_contact *c, const struct p
     c->used = true;
     c->peer = *peer;
     c->node = n;
-    c->backoff_ms = BACKOFF_FIRST_MS;
+    c->backoff_ms = BACKOFF_FRESH_MS;
     pg_instance_init(&c->bootstrap.in, &pg_bootstrap_machine, &pg_bootstrap_binding, &c->bootstrap, &n->scope,
                      c->bootstrap.timers, NULL, number);
     pg_instance_init(&c->dial.in, &pg_dial_machine, &pg_dial_binding, &c->dial, &n->scope, c->dial.timers, &c->bootstrap.in, number);

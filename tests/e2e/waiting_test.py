@@ -145,9 +145,9 @@ def a_bootstrap_that_is_down_at_start_is_dialled_until_it_comes(bed):
 @test
 def reconnects_back_off(bed):
     consumer = bed.peer("consumer", "--bootstrap", f"/ip4/127.0.0.1/tcp/{free_port()}/p2p/{A_STRANGER}")
-    until(lambda: len(consumer.find("attempting bootstrap reconnect")) == 3, "three more tries", 30)
+    until(lambda: len(consumer.find("attempting bootstrap reconnect")) == 5, "five more tries", 30)
     delays = [int(e.fields["delay_secs"]) for e in consumer.find("scheduling bootstrap reconnect")]
-    want(delays[0] == 1 and delays[1] in (2, 3) and 3 <= delays[2] <= 5, f"delays {delays}")
+    want(delays[0] == 0 and delays[1] in (0, 1) and delays[2] == 1 and delays[3] == 2 and 3 <= delays[4] <= 5, f"delays {delays}")
 
 
 @test

@@ -133,9 +133,39 @@ static void our_own_address_without_an_id_is_dialled_once(void)
     end(peer);
 }
 
+/* The dial that is under way has been refused. */
+static void is_refused(void)
+{
+    struct pg_link *link = seen.link;
+    seen.link = NULL;
+    input((struct pg_input){.kind = PG_INPUT_LOST, .link = link, .error = PG_ERR_REFUSED, .reason = PG_LIT("connection refused")});
+    core.unlink(core.self, link);
+}
+
+static void who_was_never_there_is_tried_often_at_first(void)
+{
+    struct pg_peer *peer = start("/ip4/192.0.2.7/tcp/4001", true);
+    uint64_t begun = now, gap[6];
+    for (int i = 0; i < 6; i++) {
+        uint64_t before = now;
+        is_refused();
+        for (unsigned dials = seen.dials; seen.dials == dials;) {
+            now = core.deadline(core.self);
+            input((struct pg_input){.kind = PG_INPUT_TICK});
+        }
+        gap[i] = now - before;
+        if (i == 2)
+            CU_ASSERT(now - begun <= 2100000); /* three tries more: 0.25, 0.5 and 1 s, a fifth more at most */
+    }
+    CU_ASSERT(gap[0] >= 200000 && gap[0] <= 300000);
+    CU_ASSERT(gap[5] >= 6400000 && gap[5] <= 9600000);
+    end(peer);
+}
+
 int main(void)
 {
     static const struct sentence sentences[] = {
+        {"who was never there is tried often at first, and then less and less", who_was_never_there_is_tried_often_at_first},
         {"a name that leads to ourselves once is asked again: its peer stays wanted", a_name_that_leads_to_ourselves_once_is_asked_again},
         {"a peer named by its id is tried again when its address is ours now", a_named_peer_is_tried_again_when_its_address_is_ours_now},
         {"an answer to the last round is none to this one", an_answer_to_the_last_round_is_none_to_this_one},
