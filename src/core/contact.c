@@ -8,6 +8,8 @@
 #include <assert.h>
 #include <stddef.h>
 
+static_assert(PG_CONTACT_LEARNT == PG_ADDRESS_BOOK_ADDRS, "a contact takes over what the book knows");
+
 /* Peers that are started together should meet at once, whatever their order: who was never there is tried again sooner
  * than who has gone. */
 enum { BACKOFF_FRESH_MS = 250, BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000, RESTED_US = 500000 };
@@ -268,6 +270,8 @@ static void contact_init(struct pg_node *n, struct pg_contact *c, const struct p
     c->peer = *peer;
     c->node = n;
     c->backoff_ms = BACKOFF_FRESH_MS;
+    if (peer->len)
+        c->n_learnt = pg_address_book_find(&n->addresses, peer, n->scope.now_us, c->learnt);
     pg_instance_init(&c->bootstrap.in, &pg_bootstrap_machine, &pg_bootstrap_binding, &c->bootstrap, &n->scope,
                      c->bootstrap.timers, NULL, number);
     pg_instance_init(&c->dial.in, &pg_dial_machine, &pg_dial_binding, &c->dial, &n->scope, c->dial.timers, &c->bootstrap.in, number);

@@ -173,14 +173,18 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
             if (pg_multiaddr_read(&said.addrs[said.n_addrs], m->listen_addrs[i]) == PG_OK)
                 said.n_addrs++;
     }
-    for (uint32_t i = 0; i < said.n_addrs; i++)
-        if (pg_offer_good(&offer, &said.addrs[i]))
-            said.addrs[n_good++] = said.addrs[i];
+    for (uint32_t i = 0; i < said.n_addrs; i++) {
+        if (!pg_offer_good(&offer, &said.addrs[i]))
+            continue;
+        pg_multiaddr_strip_p2p(&said.addrs[i]);
+        said.addrs[n_good++] = said.addrs[i];
+    }
     if (n_good < offered)
         pg_log_addresses_passed_over(n->log, pg_text(s->peer_text), offered - n_good);
     pg_log_identified(n->log, pg_text(s->peer_text), pg_text(s->agent));
     if (offered > 0) /* a push may be about something else */
         pg_contacts_learn(n, &s->conn->peer, said.addrs, n_good);
+    pg_address_book_learn(&n->addresses, &s->conn->peer, said.addrs, n_good, PG_ADDRESS_CONNECTED);
     pg_node_control_peer_identified(s, said.addrs, n_good);
 }
 

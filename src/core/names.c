@@ -31,6 +31,13 @@ static void note_failure(struct pg_contact *c, const struct pg_multiaddr *addr, 
     pg_log_dial_failed(c->node->log, pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)), pg_text(c->reason));
 }
 
+static bool same_place(struct pg_multiaddr a, struct pg_multiaddr b)
+{
+    pg_multiaddr_strip_p2p(&a);
+    pg_multiaddr_strip_p2p(&b);
+    return pg_multiaddr_equal(&a, &b);
+}
+
 /* False when it cannot be dialled, or is none of this contact's. */
 static bool add_target(struct pg_contact *c, const struct pg_multiaddr *addr)
 {
@@ -46,7 +53,7 @@ static bool add_target(struct pg_contact *c, const struct pg_multiaddr *addr)
     if (named.len && c->peer.len && !pg_peer_id_equal(&named, &c->peer))
         return false;
     for (uint32_t i = 0; i < c->n_targets; i++)
-        if (pg_multiaddr_equal(&c->targets[i], addr))
+        if (same_place(c->targets[i], *addr))
             return true;
     if (c->n_targets == PG_CONTACT_TARGETS)
         return false;

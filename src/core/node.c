@@ -464,6 +464,7 @@ static bool init(struct pg_node *n)
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&
            pg_budget_init(&n->budget, &n->config.limits, n->config.hash_seed + 1, n->log, &n->metrics) &&
+           pg_address_book_init(&n->addresses, PG_FIXED_KNOWN_PEERS, n->config.hash_seed + 2) &&
            pg_transport_init(&n->transport, conns, streams);
 }
 
@@ -507,6 +508,7 @@ void pg_node_free(struct pg_node *n)
     pg_pool_free(&n->session_pool);
     pg_scope_free(&n->scope);
     pg_budget_free(&n->budget);
+    pg_address_book_free(&n->addresses);
     pg_pages_release(n->commands, n->command_room * sizeof *n->commands);
     pg_heap_give(n->arena.base);
     pg_heap_give(n);

@@ -1,5 +1,6 @@
 /* What the files of src/core share: the node's insides. */
 #pragma once
+#include "core/address_book.h"
 #include "core/budget.h"
 #include "core/control.h"
 #include "core/listener.h"
@@ -144,6 +145,7 @@ struct pg_node {
     struct pg_log silent;
     struct pg_log *log;
     struct pg_budget budget;
+    struct pg_address_book addresses;
     struct pg_pool chunks, links, session_pool;
     struct pg_command *commands; /* FIFO of this turn */
     uint32_t command_head, n_commands, command_room;

@@ -470,10 +470,12 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     pg_node_control_peer_lost(n, &conn->peer, remaining);
     if (n->hooks.peer_lost)
         n->hooks.peer_lost(n->hooks.context, s);
-    if (remaining == 0)
+    if (remaining == 0) {
+        pg_address_book_parted(&n->addresses, &conn->peer, n->scope.now_us + PG_FIXED_KNOWN_ADDRS_MS * 1000ull);
         pg_contacts_peer_lost(n, &conn->peer);
-    else if (n->hooks.peer_up)
+    } else if (n->hooks.peer_up) {
         n->hooks.peer_up(n->hooks.context, pg_node_session(n, &conn->peer)); /* whoever waits may go by another */
+    }
 }
 
 void pg_sessions_reap(struct pg_node *n)

@@ -344,5 +344,24 @@ def a_reload_is_played_again_like_every_other_input(bed):
     want(done.returncode == 0 and "equal" in done.stdout, done.stdout + done.stderr)
 
 
+@test
+def a_tunnel_finds_the_address_of_a_peer_that_was_connected_before(bed):
+    service = bed.service(echo)
+    conf = bed.path / "consumer.conf"
+    conf.write_text("")
+    consumer = bed.peer("consumer", "--config", conf)
+    expose, port = ("--expose", f"echo=127.0.0.1:{service.port}"), free_port()
+    provider = bed.peer("provider", *expose, "--bootstrap", consumer.addr, listen=f"/ip4/127.0.0.1/tcp/{port}")
+    consumer.saw("peer identified", peer=provider.id)
+    provider.kill()
+    consumer.saw("connection closed", peer=provider.id)
+    again = bed.peer("provider", *expose, listen=f"/ip4/127.0.0.1/tcp/{port}")
+    same(again.id, provider.id, "the provider's id")
+    conf.write_text(f"tunnel = {provider.id}:echo@127.0.0.1:0\n")
+    consumer.send(HUP)
+    want(speaks(bed.connect(consumer.tunnel_port("echo"))))
+    want(len(consumer.find("connection opened", peer=provider.id)) == 2)
+
+
 if __name__ == "__main__":
     main()
