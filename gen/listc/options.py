@@ -12,6 +12,7 @@ KINDS = {
     "flag": ("bool {name};", False, False),
     "path": ("const char *{name};", True, False),
     "control": ("const char *{name};", True, False),
+    "protocol": ("const char *{name};", True, False),
     "word": ("unsigned {name}; /* enum pg_option_{name} */", True, False),
     "count": ("uint64_t {name};", True, False),
     "duration": ("uint64_t {name}_ms;", True, False),

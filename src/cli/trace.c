@@ -44,6 +44,7 @@ static void put_value(struct pg_recorder *r, const struct pg_option_info *o, con
         return;
     case PG_KIND_PATH:
     case PG_KIND_CONTROL:
+    case PG_KIND_PROTOCOL:
     case PG_KIND_LISTEN:
     case PG_KIND_BOOTSTRAP:
     case PG_KIND_EXPOSE:

@@ -208,6 +208,21 @@ static bool check_name_server(const char *text, struct pg_line *why)
            refuse(why, "not an address of a name server", "; write ADDRESS or ADDRESS:PORT, for example 192.0.2.53 or [2001:db8::53]:5353");
 }
 
+/* What stands on a line of multistream-select: no line may break it, and no space is a part of any. */
+static bool check_protocol(struct pg_bytes text, struct pg_line *why)
+{
+    static const char *const instead = "; write one that begins with a slash, for example /punchgate/kad/1.0.0";
+    if (text.at[0] != '/' || text.len < 2 || text.len > PG_KAD_PROTOCOL_MAX) {
+        return refuse(why, "not a protocol id of 2 to 64 bytes that begins with a slash", instead);
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.at[i] <= ' ' || text.at[i] >= 0x7f) {
+            return refuse(why, "a protocol id has no spaces and no letters beyond ASCII", instead);
+        }
+    }
+    return true;
+}
+
 /* --- numbers --- */
 
 /* The first is what a number without a unit means; those behind it ascend. */
@@ -366,6 +381,7 @@ bool pg_value_read(const struct pg_option_info *option, const char *text, uint64
     case PG_KIND_TUNNEL: return check_tunnel(pg_text(text), why);
     case PG_KIND_EXTERNAL: return check_external(pg_text(text), why);
     case PG_KIND_NAMESERVER: return check_name_server(text, why);
+    case PG_KIND_PROTOCOL: return check_protocol(pg_text(text), why);
     case PG_KIND_PATH:
     case PG_KIND_CONTROL: return true; /* whether the file is as it must be shows when it is opened */
     }

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include "mem/heap.h"
 #include "mem/pages.h"
+#include "protocols.gen.h"
 #include "trace/line.h"
 
 #include <stddef.h>
@@ -14,7 +15,7 @@ enum { ARENA = 1024 * 1024, COMMANDS_LINK = 6, COMMANDS_INPUT = 65536, LEAVING =
 
 void pg_node_config_default(struct pg_node_config *c)
 {
-    *c = (struct pg_node_config){0};
+    *c = (struct pg_node_config){.kad_protocol = PG_LIT(PG_PROTOCOL_KAD)};
     pg_limits_standard(&c->limits);
 }
 

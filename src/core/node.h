@@ -18,6 +18,7 @@
 #define PG_NODE_ADDRS 64u
 #define PG_MAX_CONTACTS 128u
 #define PG_CONTACT_ADDRS 16u
+#define PG_KAD_PROTOCOL_MAX 64u /* bytes of a protocol id of Kademlia */
 
 struct pg_node;
 struct pg_session;
@@ -68,6 +69,7 @@ struct pg_node_config {
     uint64_t unix_offset_us;      /* what makes the core's time that of 1970: numbers of our records grow over restarts */
     uint64_t hash_seed;           /* of tables whose keys peers choose; unlike all from `seed` nobody outside sees a trace of it */
     struct pg_limits limits;
+    struct pg_bytes kad_protocol; /* Kademlia's id in this network; /ipfs/kad/1.0.0 is spoken as well */
     bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */
 };
 
