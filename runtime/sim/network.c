@@ -43,14 +43,13 @@ static bool is_loopback(const struct pg_endpoint *e)
     return e->family == 4 && e->ip[0] == 127;
 }
 
-/* The host of an address; PG_SIM_HOSTS: none has it. */
-static unsigned host_of(const struct pg_endpoint *e, unsigned asking)
+/* The host of an address; SIM_NOWHERE: none has it. */
+static unsigned host_of(const struct pg_sim *s, const struct pg_endpoint *e, unsigned asking)
 {
+    unsigned n = (unsigned)e->ip[1] << 16 | (unsigned)e->ip[2] << 8 | e->ip[3];
     if (is_loopback(e))
         return asking;
-    if (e->family != 4 || e->ip[0] != 10 || e->ip[3] == 0 || e->ip[3] > PG_SIM_HOSTS)
-        return PG_SIM_HOSTS;
-    return e->ip[3] - 1u;
+    return e->family != 4 || e->ip[0] != 10 || n == 0 || n > s->n_hosts ? (unsigned)SIM_NOWHERE : n - 1;
 }
 
 static bool same_place(const struct pg_endpoint *a, const struct pg_endpoint *b)
@@ -58,12 +57,41 @@ static bool same_place(const struct pg_endpoint *a, const struct pg_endpoint *b)
     return a->port == b->port && memcmp(a->ip, b->ip, 4) == 0;
 }
 
+/* Places: sockets that are not given up, by where they are. */
+
+static struct pg_sim_socket **place(struct pg_sim *s, const struct pg_endpoint *local)
+{
+    uint32_t address;
+    memcpy(&address, local->ip, sizeof address);
+    return &s->places[(address * 0x9e3779b1u ^ local->port * 0x85ebca6bu) >> 7 & (SIM_PLACES - 1)];
+}
+
+static void settle(struct pg_sim_socket *k)
+{
+    struct pg_sim_socket **head = place(k->sim, &k->local);
+    k->next_place = *head;
+    k->previous_place = head;
+    if (*head)
+        (*head)->previous_place = &k->next_place;
+    *head = k;
+}
+
+static void unsettle(struct pg_sim_socket *k)
+{
+    if (!k->previous_place)
+        return;
+    *k->previous_place = k->next_place;
+    if (k->next_place)
+        k->next_place->previous_place = k->previous_place;
+    k->previous_place = NULL;
+}
+
 /* Listening. */
 
 static struct pg_sim_socket *listener_at(struct pg_sim *s, unsigned host, const struct pg_endpoint *at)
 {
-    for (struct pg_sim_socket *k = s->sockets; k; k = k->next)
-        if (k->listening && !k->closed && k->host == host && same_place(&k->local, at))
+    for (struct pg_sim_socket *k = *place(s, at); k; k = k->next_place)
+        if (k->listening && k->host == host && same_place(&k->local, at))
             return k;
     return NULL;
 }
@@ -77,6 +105,7 @@ bool sim_listen(struct pg_sim_socket *k, const struct pg_endpoint *at)
     if (listener_at(s, k->host, &k->local))
         return false;
     k->listening = true;
+    settle(k);
     return true;
 }
 
@@ -277,6 +306,7 @@ void sim_release(struct pg_sim_socket *k, bool hard)
         return;
     bool unread = sim_readable(k) > 0, stands = k->open || (k->connecting && k->other);
     k->closed = true;
+    unsettle(k);
     for (struct pg_sim_socket *left; (left = sim_accept(k)) != NULL;)
         sim_release(left, true); /* connections that nobody has accepted end with the listener */
     if (stands && (hard || unread || k->connecting))
@@ -343,6 +373,7 @@ static void syn_arrives(void *context, uint64_t argument)
     there->other = k;
     k->other = there;
     there->open = true;
+    settle(there);
     struct pg_sim_socket **end = &listener->backlog;
     while (*end)
         end = &(*end)->next_backlog;
@@ -354,7 +385,7 @@ static void syn_arrives(void *context, uint64_t argument)
 /* Whether a connection between these two places stands already. */
 static bool pair_is_taken(struct pg_sim *s, const struct pg_endpoint *local, const struct pg_endpoint *remote)
 {
-    for (struct pg_sim_socket *k = s->sockets; k; k = k->next)
+    for (struct pg_sim_socket *k = *place(s, local); k; k = k->next_place)
         if ((k->open || k->connecting) && same_place(&k->local, local) && same_place(&k->remote, remote))
             return true;
     return false;
@@ -363,7 +394,7 @@ static bool pair_is_taken(struct pg_sim *s, const struct pg_endpoint *local, con
 void sim_connect(struct pg_sim_socket *k, const struct pg_endpoint *to, const struct pg_endpoint *from)
 {
     struct pg_sim *s = k->sim;
-    unsigned host = host_of(to, k->host);
+    unsigned host = host_of(s, to, k->host);
     k->remote = *to;
     k->local = is_loopback(to) ? pg_sim_loopback(0) : pg_sim_endpoint(k->host, 0);
     k->local.port = from->family == 4 ? from->port : 0;
@@ -373,7 +404,8 @@ void sim_connect(struct pg_sim_socket *k, const struct pg_endpoint *to, const st
             s->next_port = SIM_PORTS_FROM;
     }
     k->connecting = true;
-    if (host == PG_SIM_HOSTS || pg_sim_path(s, k->host, host)->dials == PG_SIM_UNREACHABLE)
+    settle(k);
+    if (host == SIM_NOWHERE || pg_sim_path(s, k->host, host)->dials == PG_SIM_UNREACHABLE)
         pg_sim_at(s, s->now_us + 1, connect_fails, k, PG_ERR_UNREACHABLE);
     else if (same_place(&k->local, &k->remote))
         pg_sim_at(s, s->now_us + 1, connect_fails, k, PG_ERR_SELF_DIAL);

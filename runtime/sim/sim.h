@@ -25,8 +25,12 @@ uint64_t pg_sim_trace(const struct pg_sim *);
 /* Prints every input and command to a file descriptor; -1: nothing. */
 void pg_sim_tell(struct pg_sim *, int fd);
 
-/* The network. Hosts are numbered from 0; their address is 10.0.0.(n + 1), and 127.0.0.1 is the host itself. */
-#define PG_SIM_HOSTS 8u
+/* The network. Hosts are numbered from 0; their address is 10.0.0.0 + n + 1, and 127.0.0.1 is the host itself. */
+#define PG_SIM_HOSTS 8u /* each pair of them has a path of its own */
+/* More hosts than that, once and before anything happens there. All paths that lead to or from one beyond PG_SIM_HOSTS are one path, and
+ * so are their loopbacks. */
+#define PG_SIM_HOSTS_MOST 65536u
+void pg_sim_widen(struct pg_sim *, unsigned hosts);
 struct pg_endpoint pg_sim_endpoint(unsigned host, uint16_t port);
 struct pg_endpoint pg_sim_loopback(uint16_t port);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIM_PORTS_FROM = 32768, SIM_DIAL_GIVES_UP_US = 127000000 };
+enum { SIM_NOWHERE = PG_SIM_HOSTS_MOST, SIM_PLACES = 16384, SIM_PORTS_FROM = 32768, SIM_DIAL_GIVES_UP_US = 127000000 };
 /* Linux gives a connection up when what was sent stays unanswered that long (tcp_retries2). */
 #define SIM_UNANSWERED_US 924600000u
 
@@ -19,7 +19,7 @@ struct sim_event {
 /* One end of a connection, or a listener. Its memory stays until the world ends, so that what is under way to it finds it. */
 struct pg_sim_socket {
     struct pg_sim *sim;
-    struct pg_sim_socket *other, *next;
+    struct pg_sim_socket *other, *next, *next_place, **previous_place;
     unsigned host, number;
     struct pg_endpoint local, remote;
     /* Coming in: a ring of what the other end has written; everything counts from the connection's first byte. */
@@ -76,10 +76,12 @@ struct pg_sim {
     size_t n_heap, heap_room;
     struct pg_sim_socket *sockets;
     struct pg_sim_process *processes;
-    struct pg_sim_path paths[PG_SIM_HOSTS][PG_SIM_HOSTS];
+    struct pg_sim_path paths[PG_SIM_HOSTS][PG_SIM_HOSTS], wide, home; /* wide: of hosts beyond; home: their loopbacks */
+    struct pg_sim_socket *places[SIM_PLACES];                         /* sockets by their local port */
+    unsigned n_hosts;
     struct pg_sim_rules rules;
     unsigned n_sockets, n_processes;
-    bool host_down[PG_SIM_HOSTS];
+    bool *host_down;
     uint16_t next_port;
     int tell_fd;
 };

@@ -25,6 +25,9 @@ struct pg_sim *pg_sim_new(uint64_t seed)
     s->next_port = SIM_PORTS_FROM;
     s->tell_fd = -1;
     s->rules = (struct pg_sim_rules){.buffer = 256 * 1024};
+    s->home.latency_us = 20;
+    s->wide.latency_us = 1000;
+    pg_sim_widen(s, PG_SIM_HOSTS);
     for (unsigned a = 0; a < PG_SIM_HOSTS; a++)
         for (unsigned b = 0; b < PG_SIM_HOSTS; b++)
             s->paths[a][b] = (struct pg_sim_path){.latency_us = a == b ? 20 : 1000};
@@ -44,6 +47,7 @@ void pg_sim_free(struct pg_sim *s)
         next = p->next;
         free(p);
     }
+    free(s->host_down);
     free(s->heap);
     free(s);
 }
@@ -160,9 +164,18 @@ uint64_t pg_sim_now(const struct pg_sim *s)
 
 /* Hosts and paths. */
 
+void pg_sim_widen(struct pg_sim *s, unsigned hosts)
+{
+    assert(hosts < PG_SIM_HOSTS_MOST && s->n_sockets == 0);
+    free(s->host_down);
+    s->host_down = sim_take(hosts * sizeof *s->host_down);
+    s->n_hosts = hosts;
+}
+
 struct pg_endpoint pg_sim_endpoint(unsigned host, uint16_t port)
 {
-    return (struct pg_endpoint){.family = 4, .ip = {10, 0, 0, (uint8_t)(host + 1)}, .port = port};
+    unsigned n = host + 1;
+    return (struct pg_endpoint){.family = 4, .ip = {10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n}, .port = port};
 }
 
 struct pg_endpoint pg_sim_loopback(uint16_t port)
@@ -172,6 +185,8 @@ struct pg_endpoint pg_sim_loopback(uint16_t port)
 
 struct pg_sim_path *pg_sim_path(struct pg_sim *s, unsigned a, unsigned b)
 {
+    if (a >= PG_SIM_HOSTS || b >= PG_SIM_HOSTS)
+        return a == b ? &s->home : &s->wide;
     return a < b ? &s->paths[a][b] : &s->paths[b][a];
 }
 
