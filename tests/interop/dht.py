@@ -1,0 +1,220 @@
+"""The rows for Kademlia. Called by run.py.
+
+In a scene every library puts, announces, asks and finds through one server, or each through a server of its own. What
+one library asks for, the one before it in the ring has put or announced, so nobody is proved by its own mistakes.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import random
+import secrets
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+from nodes import Failed, Listener, lines, listening, run
+
+KAD = "/punchgate/kad/1.0.0"
+OPS = ("put", "get", "provide", "providers", "find", "closest")
+K = 20
+# Of the nearest servers, how many must be found. js asks only peers nearer than the one that named them, and so finds the
+# nearest of all and few besides.
+NEAREST = {"js": 1}
+EACH = 5
+WORKERS = 3
+ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def place(octets: bytes) -> int:
+    """Where a key lies: libp2p/specs kad-dht, "Distance"."""
+    return int.from_bytes(hashlib.sha256(octets).digest())
+
+
+def peer_octets(peer: str) -> bytes:
+    number = 0
+    for letter in peer:
+        number = number * 58 + ALPHABET.index(letter)
+    return number.to_bytes(-(-number.bit_length() // 8)).rjust(38, b"\0") if peer.startswith("12D3") else number.to_bytes(34)
+
+
+class Content:
+    """A key of providers: some multihash, as text for C and in hex for the others."""
+
+    def __init__(self) -> None:
+        octets = b"\x12\x20" + secrets.token_bytes(32)
+        self.hex = "0x" + octets.hex()
+        self.cid = "b" + base64.b32encode(b"\x01\x55" + octets).decode().lower().rstrip("=")
+
+
+class Library:
+    """go, rust or js as a server, and as one who asks."""
+
+    def __init__(self, peer):
+        self.peer, self.name = peer, peer.name
+
+    def serve(self, *arguments: object):
+        return listening(self.peer.argv("listen", "--kad", KAD, *arguments), "")
+
+    def announce(self, content: Content, through: Listener):
+        return self.serve("--bootstrap", through.addr, "--provide", content.hex)
+
+    def ask(self, through: Listener, *operands: str) -> dict:
+        return answered(run(self.peer.argv("dht", *operands, "--bootstrap", through.addr, "--kad", KAD)), operands[0])
+
+    def providers(self, through: Listener, content: Content) -> list[dict]:
+        return self.ask(through, "providers", content.hex)["providers"]
+
+
+def answered(result: subprocess.CompletedProcess, op: str) -> dict:
+    told = lines(result)[-1]
+    if (told.get("event"), told.get("op"), told.get("ok")) != ("dht", op, True):
+        raise Failed(f"unexpected: {told}")
+    return told
+
+
+def bare(addrs: list[str]) -> set[str]:
+    return {addr.split("/p2p/")[0] for addr in addrs}
+
+
+def is_listed(peers: list[dict], wanted: Listener) -> None:
+    """With an address at which it is."""
+    found = next((entry for entry in peers if entry["peer"] == wanted.peer), None)
+    if found is None:
+        raise Failed(f"{wanted.peer} is not among the {len(peers)} found")
+    if not bare([wanted.addr]) <= bare(found["addrs"]):
+        raise Failed(f"of {wanted.peer} it found {found['addrs']}, and not {wanted.addr}")
+
+
+class Scene:
+    """Libraries, and for each of them the server that it is given by name. What failed is in `wrong`."""
+
+    def __init__(self, stack: contextlib.ExitStack, libraries: list, through: dict[str, Listener], servers: list[Listener]):
+        self.stack, self.libraries, self.through, self.servers = stack, libraries, through, list(servers)
+        self.before = {library.name: libraries[i - 1].name for i, library in enumerate(libraries)}
+        self.keys = {library.name: f"/punchgate/svc/{library.name}-{secrets.token_hex(4)}" for library in libraries}
+        self.contents = {library.name: Content() for library in libraries}
+        self.providers: dict[str, Listener] = {}
+        self.wrong: dict[tuple[str, str], Exception] = {}
+        with ThreadPoolExecutor(WORKERS) as pool:
+            # Whoever announces is a server from then on: first of all, so that the others find it.
+            for op in (self.provide, self.put, self.get, self.find_providers, self.find, self.closest):
+                list(pool.map(op, libraries))
+
+    def provide(self, library) -> None:
+        with self.noting(library, "provide"):
+            provider = self.stack.enter_context(library.announce(self.contents[library.name], self.through[library.name]))
+            self.providers[library.name] = provider
+            self.servers.append(provider)
+
+    def put(self, library) -> None:
+        with self.noting(library, "put"):
+            self.ask(library, "put", self.keys[library.name], json.dumps(library.name))
+
+    def get(self, library) -> None:
+        before = self.before[library.name]
+        with self.noting(library, "get", (before, "put")):
+            value = self.ask(library, "get", self.keys[before])["value"]
+            if value != json.dumps(before):
+                raise Failed(f"{value} instead of what {before} put")
+
+    def find_providers(self, library) -> None:
+        before = self.before[library.name]
+        with self.noting(library, "providers", (before, "provide")):
+            is_listed(library.providers(self.through[library.name], self.contents[before]), self.provider(before))
+
+    def find(self, library) -> None:
+        with self.noting(library, "find"):
+            wanted = self.provider(self.before[library.name])
+            is_listed(self.ask(library, "find", wanted.peer)["peers"], wanted)
+
+    def closest(self, library) -> None:
+        with self.noting(library, "closest"):
+            key = "closest to " + secrets.token_hex(4)
+            found = [entry["peer"] for entry in self.ask(library, "closest", key)["peers"]]
+            nearest = sorted((server.peer for server in self.servers),
+                             key=lambda peer: place(peer_octets(peer)) ^ place(key.encode()))[:K]
+            if strangers := set(found) - {server.peer for server in self.servers}:
+                raise Failed(f"{strangers} are no servers here")
+            if missing := set(nearest[:NEAREST.get(library.name, K // 2)]) - set(found):
+                raise Failed(f"of the nearest {len(nearest)} it found {len(found)}, and not {missing}")
+
+    def ask(self, library, *operands: str) -> dict:
+        return library.ask(self.through[library.name], *operands)
+
+    def provider(self, name: str) -> Listener:
+        if name not in self.providers:
+            raise Failed(f"{name} has not announced anything")
+        return self.providers[name]
+
+    @contextlib.contextmanager
+    def noting(self, library, op: str, proved: tuple[str, str] | None = None):
+        """What goes wrong is kept; with what this would have proved, too."""
+        try:
+            yield
+        except (Failed, OSError) as error:
+            for name, column in filter(None, ((library.name, op), proved)):
+                self.wrong.setdefault((name, column), error if name == library.name else Failed(f"{library.name}: {error}"))
+
+
+SENTENCES = {
+    "put": "{} puts a record at {}, and another library gets it",
+    "get": "{} gets from {} the record that another library put",
+    "provide": "{} announces itself at {}, and another library finds it",
+    "providers": "{} finds at {} whoever another library announced, and where",
+    "find": "{} finds at {} the address of a peer of another library",
+    "closest": "{} asks {} and those that it knows for the nearest to a key, and finds them",
+}
+
+
+def note(matrix, names: list[str], to: str, wrong) -> None:
+    """The rows of each name; `wrong` is of a scene, or the reason why there was none."""
+    for name in names:
+        for op, sentence in SENTENCES.items():
+            outcome = wrong if isinstance(wrong, Exception) else wrong.get((name, op))
+            matrix.note(f"{name} by DHT to {to}", op, sentence.format(name, to), outcome)
+
+
+def around(matrix, libraries: list, server, shown: list[str]) -> None:
+    """The rows of `shown`, with this server."""
+    try:
+        with contextlib.ExitStack() as stack:
+            to = stack.enter_context(server.serve())
+            wrong = Scene(stack, libraries, {library.name: to for library in libraries}, [to]).wrong
+    except (Failed, OSError) as error:
+        wrong = error
+    note(matrix, shown, server.name, wrong)
+
+
+def mesh(matrix, libraries: list) -> None:
+    """The rows of all, each asking a server of another, in a mesh of as many servers of each."""
+    names = [library.name for library in libraries]
+    try:
+        with contextlib.ExitStack() as stack:
+            servers = meshed(stack, [library for _ in range(EACH) for library in libraries])
+            newest = servers[-len(libraries):]
+            wrong = Scene(stack, libraries, dict(zip(names, newest[-1:] + newest[:-1])), servers).wrong
+    except (Failed, OSError) as error:
+        wrong = error
+    note(matrix, names, f"a mesh of {EACH * len(libraries)}", wrong)
+
+
+def meshed(stack: contextlib.ExitStack, kinds: list) -> list[Listener]:
+    """In waves, so that each has one for its bootstrap peer that serves already."""
+    chance = random.Random(len(kinds))
+    servers = [stack.enter_context(kinds[0].serve())]
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for wave in (kinds[1:EACH], kinds[EACH:]):
+            to = [(kind, chance.choice(servers)) for kind in wave]
+            servers += pool.map(lambda pair: stack.enter_context(pair[0].serve("--bootstrap", pair[1].addr)), to)
+    return servers
+
+
+def among_themselves(matrix, peers: list, wrong: dict[str, Exception]) -> None:
+    for peer in peers:
+        if peer.name in wrong:
+            note(matrix, [peer.name], "others", wrong[peer.name])
+    libraries = [Library(peer) for peer in peers if peer.name not in wrong]
+    for server in libraries:
+        around(matrix, libraries, server, [library.name for library in libraries])
+    mesh(matrix, libraries)
