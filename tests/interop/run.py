@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import dht
 import keys
 from nodes import (END_SECONDS, PINGS, Failed, Listener, Unavailable, check_identity, check_ok, check_pings, lines, listening,
                    run, tail)
@@ -567,6 +568,7 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
             for dialer in dialers:
                 for listener in listeners:
                     matrix.dial(PeerDials, dialer, dialers[dialer], listener, listeners[listener])
+            dht.among_themselves(matrix, peers, wrong)
             return matrix
 
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))

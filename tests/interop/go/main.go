@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -55,7 +56,7 @@ func run(args []string) error {
 	command, args := args[0], args[1:]
 	wanted := map[string]int{
 		"listen": 0, "ping": 1, "identify": 1, "echo": 2, "halfclose": 2, "reset": 2, "expect-reset": 2,
-		"perf": 1, "streams": 2, "faults": 0, "misbehave": 2,
+		"perf": 1, "streams": 2, "faults": 0, "misbehave": 2, "dht": 2,
 	}
 	count, known := wanted[command]
 	if !known {
@@ -65,6 +66,9 @@ func run(args []string) error {
 		return fmt.Errorf("%s wants %d arguments before its options", command, count)
 	}
 	// The flag package stops at the first operand, and here the operands come first.
+	for command == "dht" && len(args) > count && !strings.HasPrefix(args[count], "--") {
+		count++
+	}
 	operands := args[:count]
 	flags := flag.NewFlagSet(command, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -76,6 +80,10 @@ func run(args []string) error {
 	down := flags.Uint64("down", 0, "bytes to take")
 	fault := flags.String("fault", "", "what to do wrong, see faults")
 	keyType := flags.String("key", "ed25519", "type of the identity's key")
+	kad := flags.String("kad", "", "protocol id of Kademlia")
+	bootstrap := flags.String("bootstrap", "", "whom to ask first")
+	provide := flags.String("provide", "", "key to announce")
+	findable := flags.Bool("mdns", false, "find and be found by mDNS")
 	if err := flags.Parse(args[count:]); err != nil {
 		return err
 	}
@@ -90,7 +98,7 @@ func run(args []string) error {
 		return err
 	}
 	if command == "listen" {
-		return listen(*addr, key, *fault)
+		return listen(*addr, key, *fault, neighbours{*kad, *bootstrap, *provide, *findable})
 	}
 
 	patience := deadline
@@ -104,6 +112,8 @@ func run(args []string) error {
 		return nil
 	case "misbehave":
 		return misbehave(operands[0], key, operands[1])
+	case "dht":
+		return askDHT(operands, *addr, *kad, *bootstrap, key)
 	}
 	d, err := dial(operands[0], key)
 	if err != nil {
@@ -145,7 +155,7 @@ func newHost(private crypto.PrivKey, listenOn libp2p.Option, fault string) (host
 	)
 }
 
-func listen(addr string, key crypto.PrivKey, fault string) error {
+func listen(addr string, key crypto.PrivKey, fault string, others neighbours) error {
 	h, err := newHost(key, libp2p.ListenAddrStrings(addr), fault)
 	if err != nil {
 		return err
@@ -160,7 +170,13 @@ func listen(addr string, key crypto.PrivKey, fault string) error {
 	if err != nil {
 		return err
 	}
+	if err := others.join(h); err != nil {
+		return err
+	}
 	report(object{"event": "ready", "peer": h.ID(), "key": key.Type().String(), "addrs": addrs})
+	if err := others.look(h); err != nil {
+		return err
+	}
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }

@@ -6,10 +6,12 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
+import { mdns } from '@libp2p/mdns'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
+import { askDHT, kad, serveDHT } from './kad.mjs'
 import { PERF, perf, servePerf } from './perf.mjs'
 import { PROTOCOL, openTunnel, serveTunnel } from './tunnel.mjs'
 
@@ -26,14 +28,15 @@ function fail (code, reason) {
     process.exit(code)
 }
 
-async function newNode (privateKey, listen, runOnConnectionOpen) {
+async function newNode (privateKey, listen, runOnConnectionOpen, services = {}, peerDiscovery = []) {
     return createLibp2p({
         privateKey,
         addresses: { listen },
         transports: [tcp()],
         connectionEncrypters: [noise()],
         streamMuxers: [yamux({ maxInboundStreams: 10_000, maxOutboundStreams: 10_000 })],
-        services: { identify: identify({ runOnConnectionOpen }), ping: ping() },
+        services: { identify: identify({ runOnConnectionOpen }), ping: ping(), ...services },
+        peerDiscovery,
         // All test peers share one address, which the default limits take for an attack.
         connectionManager: { inboundConnectionThreshold: 10_000, maxIncomingPendingConnections: 1_000 }
     })
@@ -55,12 +58,20 @@ async function newKey (name, seed) {
     return generateKeyPairFromSeed(type, bytes)
 }
 
-async function listen (key, { addr }) {
-    const node = await newNode(key, [addr], true)
+async function listen (key, options) {
+    const node = await newNode(key, [options.addr], true, options.kad && { dht: kad(options.kad, false) }, options.mdns && [mdns()])
     node.addEventListener('peer:connect', event => console.error(`connected to ${event.detail}`))
     await node.handle(PROTOCOL, serveTunnel, { maxInboundStreams: 10_000 })
     await node.handle(PERF, servePerf)
+    if (options.kad !== undefined) {
+        await serveDHT(node, options)
+    }
     report({ event: 'ready', peer: node.peerId.toString(), key: key.type, addrs: node.getMultiaddrs() })
+    node.addEventListener('peer:discovery', ({ detail: { id, multiaddrs } }) => {
+        if (options.mdns) {
+            report({ event: 'mdns', peer: id, addrs: multiaddrs })
+        }
+    })
     process.stdin.resume()
     process.stdin.on('end', () => process.exit(0))
 }
@@ -193,11 +204,15 @@ async function main () {
             count: { type: 'string', default: '5' },
             bytes: { type: 'string', default: '1000' },
             up: { type: 'string', default: '0' },
-            down: { type: 'string', default: '0' }
+            down: { type: 'string', default: '0' },
+            kad: { type: 'string' },
+            bootstrap: { type: 'string' },
+            provide: { type: 'string' },
+            mdns: { type: 'boolean' }
         }
     })
     const wanted = { listen: 0, ping: 1, identify: 1, echo: 2, halfclose: 2, reset: 2, 'expect-reset': 2, perf: 1, streams: 2 }
-    if (wanted[command] !== operands.length) {
+    if (wanted[command] !== operands.length && command !== 'dht') {
         throw new Error(`cannot do: ${command} ${operands.join(' ')}`)
     }
     const key = await newKey(values.key, values.seed)
@@ -207,6 +222,11 @@ async function main () {
 
     const patience = command === 'perf' || command === 'streams' ? LONG_DEADLINE_MS : DEADLINE_MS
     setTimeout(fail, patience, EXIT_DEADLINE, `the deadline of ${patience / 1000} s has passed`)
+    if (command === 'dht') {
+        const node = await newNode(key, [values.addr], true, { dht: kad(values.kad, true) })
+        report(await askDHT(node, operands, values))
+        process.exit(0)
+    }
     const [addr, service] = operands
     // What js-libp2p does by itself on a new connection only logs what is wrong, and bars a second identify meanwhile.
     const dialer = await Dialer.connect(addr, key, command !== 'identify')

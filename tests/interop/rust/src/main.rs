@@ -1,5 +1,6 @@
 //! The rust-libp2p side of the interop tests; ../README.md holds its command line contract.
 
+mod kad;
 mod keys;
 mod perf;
 mod tunnel;
@@ -13,9 +14,11 @@ use futures::{AsyncReadExt, AsyncWriteExt, StreamExt, try_join};
 use libp2p::{
     Multiaddr, PeerId, Swarm, SwarmBuilder, identify,
     identity::{KeyType, Keypair},
+    kad::{Mode, store::MemoryStore},
+    mdns,
     multiaddr::Protocol,
     noise, ping,
-    swarm::{NetworkBehaviour, SwarmEvent},
+    swarm::{NetworkBehaviour, SwarmEvent, behaviour::toggle::Toggle},
     tcp, yamux,
 };
 use libp2p_stream::Control;
@@ -33,6 +36,8 @@ struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     stream: libp2p_stream::Behaviour,
+    kad: Toggle<libp2p::kad::Behaviour<MemoryStore>>,
+    mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
 fn report(line: Value) {
@@ -48,14 +53,15 @@ fn fail(code: i32, reason: String) -> ! {
 async fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let key = keys::take(&mut arguments).unwrap_or_else(|error| fail(1, error.to_string()));
+    let others = kad::Neighbours::take(&mut arguments).unwrap_or_else(|error| fail(1, error.to_string()));
     let result = match arguments.split_first() {
-        Some((command, rest)) if command == "listen" => listen(key, rest).await,
+        Some((command, rest)) if command == "listen" => listen(key, rest, others).await,
         Some((command, rest)) => {
             let patience = match command.as_str() {
                 "perf" | "streams" => LONG_DEADLINE,
                 _ => DEADLINE,
             };
-            match tokio::time::timeout(patience, query(key, command, rest)).await {
+            match tokio::time::timeout(patience, query(key, command, rest, others)).await {
                 Ok(result) => result,
                 Err(_) => fail(EXIT_DEADLINE, format!("the deadline of {patience:?} has passed")),
             }
@@ -82,8 +88,9 @@ fn number(arguments: &[String], name: &str, otherwise: usize) -> Result<usize> {
     Ok(option(arguments, name)?.map_or(Ok(otherwise), str::parse)?)
 }
 
-async fn query(key: Keypair, command: &str, arguments: &[String]) -> Result<()> {
+async fn query(key: Keypair, command: &str, arguments: &[String], others: kad::Neighbours) -> Result<()> {
     match (command, arguments) {
+        ("dht", rest) => kad::ask(key, &others, rest).await,
         ("ping", [addr, rest @ ..]) => {
             let count = number(rest, "--count", 5)?;
             Dialer::new(addr, key).await?.pings(count).await
@@ -132,6 +139,8 @@ fn new_swarm(key: Keypair, signed: bool, ping_interval: Duration) -> Result<Swar
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
             stream: libp2p_stream::Behaviour::new(),
+            kad: None.into(),
+            mdns: None.into(),
         })?
         // The default closes a connection as soon as no stream is open.
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
@@ -139,7 +148,7 @@ fn new_swarm(key: Keypair, signed: bool, ping_interval: Duration) -> Result<Swar
     Ok(swarm)
 }
 
-async fn listen(mut key: Keypair, arguments: &[String]) -> Result<()> {
+async fn listen(mut key: Keypair, arguments: &[String], others: kad::Neighbours) -> Result<()> {
     let mut addr = "/ip4/127.0.0.1/tcp/0";
     let (signed, arguments) = match arguments.split_first() {
         Some((first, rest)) if first == "--signed-record" => (true, rest),
@@ -165,6 +174,7 @@ async fn listen(mut key: Keypair, arguments: &[String]) -> Result<()> {
 
     let kind = keys::name(&key);
     let mut swarm = new_swarm(key, signed, Duration::from_secs(15))?;
+    others.put_in(&mut swarm, Mode::Server)?;
     let peer = *swarm.local_peer_id();
     let mut control = swarm.behaviour().stream.new_control();
     let mut measured = control.accept(perf::PROTOCOL)?;
@@ -181,14 +191,22 @@ async fn listen(mut key: Keypair, arguments: &[String]) -> Result<()> {
     });
 
     swarm.listen_on(addr.parse()?)?;
+    let mut early = Vec::new();
     let address = loop {
-        if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
-            break address.with(Protocol::P2p(peer));
+        match swarm.select_next_some().await {
+            SwarmEvent::NewListenAddr { address, .. } => break address.with(Protocol::P2p(peer)),
+            event => early.push(event),
         }
     };
+    others.join(&mut swarm, address.clone()).await?;
     report(json!({"event": "ready", "peer": peer.to_string(), "key": kind, "addrs": [address]}));
+    for event in &early {
+        kad::hear(&mut swarm, event);
+    }
     loop {
-        if let SwarmEvent::ConnectionEstablished { peer_id, .. } = swarm.select_next_some().await {
+        let event = swarm.select_next_some().await;
+        kad::hear(&mut swarm, &event);
+        if let SwarmEvent::ConnectionEstablished { peer_id, .. } = event {
             eprintln!("connected to {peer_id}");
         }
     }
