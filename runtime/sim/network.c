@@ -40,7 +40,7 @@ struct pg_sim_socket *sim_socket(struct pg_sim *s, unsigned host)
 
 static bool is_loopback(const struct pg_endpoint *e)
 {
-    return e->family == 4 && e->ip[0] == 127;
+    return e->family == PG_SIM_UNIX || (e->family == 4 && e->ip[0] == 127);
 }
 
 /* The host of an address; SIM_NOWHERE: none has it. */
@@ -54,7 +54,7 @@ static unsigned host_of(const struct pg_sim *s, const struct pg_endpoint *e, uns
 
 static bool same_place(const struct pg_endpoint *a, const struct pg_endpoint *b)
 {
-    return a->port == b->port && memcmp(a->ip, b->ip, 4) == 0;
+    return a->family == b->family && a->port == b->port && memcmp(a->ip, b->ip, a->family == 4 ? 4 : sizeof a->ip) == 0;
 }
 
 /* Places: sockets that are not given up, by where they are. */
@@ -100,7 +100,7 @@ bool sim_listen(struct pg_sim_socket *k, const struct pg_endpoint *at)
 {
     struct pg_sim *s = k->sim;
     k->local = *at;
-    if (k->local.port == 0)
+    if (k->local.port == 0 && k->local.family != PG_SIM_UNIX)
         k->local.port = s->next_port++;
     if (listener_at(s, k->host, &k->local))
         return false;
@@ -133,7 +133,7 @@ static void tell_reset(void *context, uint64_t argument)
         return;
     k->reset = true;
     k->open = k->connecting = false;
-    if (k->sim->rules.reset_discards)
+    if (k->sim->rules.reset_discards && !pg_sim_is_unix(k))
         k->taken = k->arrived;
     news(k, PG_SIM_LOST);
 }
@@ -307,6 +307,7 @@ void sim_release(struct pg_sim_socket *k, bool hard)
     bool unread = sim_readable(k) > 0, stands = k->open || (k->connecting && k->other);
     k->closed = true;
     unsettle(k);
+    hard = hard && !pg_sim_is_unix(k); /* unix(7): its other end hears of a reset only when something was left unread */
     for (struct pg_sim_socket *left; (left = sim_accept(k)) != NULL;)
         sim_release(left, true); /* connections that nobody has accepted end with the listener */
     if (stands && (hard || unread || k->connecting))
@@ -396,7 +397,7 @@ void sim_connect(struct pg_sim_socket *k, const struct pg_endpoint *to, const st
     struct pg_sim *s = k->sim;
     unsigned host = host_of(s, to, k->host);
     k->remote = *to;
-    k->local = is_loopback(to) ? pg_sim_loopback(0) : pg_sim_endpoint(k->host, 0);
+    k->local = to->family == PG_SIM_UNIX ? pg_sim_unix("") : is_loopback(to) ? pg_sim_loopback(0) : pg_sim_endpoint(k->host, 0);
     k->local.port = from->family == 4 ? from->port : 0;
     if (k->local.port == 0 || pair_is_taken(s, &k->local, &k->remote)) {
         k->local.port = s->next_port++;
@@ -427,7 +428,7 @@ unsigned pg_sim_break(struct pg_sim *s, unsigned a, unsigned b, enum pg_sim_brea
     unsigned n = 0;
     for (struct pg_sim_socket *k = s->sockets; k; k = k->next) {
         struct pg_sim_socket *o = k->other;
-        if (!o || o->number > k->number || k->severed || k->reset || o->reset)
+        if (!o || o->number > k->number || k->severed || k->reset || o->reset || pg_sim_is_unix(k))
             continue; /* each connection once: by the end that accepted, which is the later one */
         if (!(k->host == a && o->host == b) && !(k->host == b && o->host == a))
             continue;

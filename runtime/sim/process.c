@@ -21,6 +21,12 @@ static void tell(const struct pg_sim_process *p, const char *what, unsigned kind
                 link ? link->number : 0, n);
 }
 
+/* A unix socket has no address. */
+static struct pg_endpoint shown(struct pg_endpoint at)
+{
+    return at.family == PG_SIM_UNIX ? (struct pg_endpoint){0} : at;
+}
+
 static void input(struct pg_sim_process *p, const struct pg_input *in)
 {
     struct pg_sim *s = p->sim;
@@ -54,7 +60,7 @@ static void wake(struct pg_sim_process *p, uint64_t at_us)
 
 static bool has_work(const struct pg_sim_socket *k)
 {
-    if (k->closed || !k->link)
+    if (k->closed || !k->link || k->resolving)
         return false;
     if (k->listening)
         return k->backlog != NULL;
@@ -273,7 +279,7 @@ static void on_connected(struct pg_sim_socket *k)
     }
     k->dials = false;
     k->writable = true;
-    sim_process_feed(k->process, &(struct pg_input){.kind = PG_INPUT_CONNECTED, .link = k->link, .remote = k->remote, .local = k->local});
+    sim_process_feed(k->process, &(struct pg_input){.kind = PG_INPUT_CONNECTED, .link = k->link, .remote = shown(k->remote), .local = shown(k->local)});
     if (k->link)
         arm(k, k->link->tx.bytes > 0);
 }
@@ -289,7 +295,7 @@ static void accept_one(struct pg_sim_socket *listener, struct pg_sim_socket *k)
     adopt(p, k, fresh);
     k->mode = listener->mode;
     k->writable = true;
-    input(p, &(struct pg_input){.kind = PG_INPUT_ACCEPTED, .link = listener->link, .fresh = fresh, .remote = k->remote, .local = k->local});
+    input(p, &(struct pg_input){.kind = PG_INPUT_ACCEPTED, .link = listener->link, .fresh = fresh, .remote = shown(k->remote), .local = shown(k->local)});
     drain(p);
     if (k->link)
         arm(k, fresh->tx.bytes > 0);
@@ -363,41 +369,76 @@ static void mark_dirty(struct pg_sim_socket *k)
     k->process->dirty = k;
 }
 
-/* Plain addresses only: names of this world are the numbers of its hosts. */
+/* False for a name that has to be asked for. */
 static bool address_of(const struct pg_command *c, struct pg_endpoint *out)
 {
-    char host[64];
+    char text[64];
     unsigned a[4];
     *out = c->endpoint;
-    if (c->path.len)
-        return false;
+    if (c->path.len) {
+        pg_bytes_text(text, sizeof text, c->path);
+        *out = pg_sim_unix(text);
+        return true;
+    }
     if (c->host.len == 0)
         return c->endpoint.family == 4;
-    pg_bytes_text(host, sizeof host, c->host);
-    if (sscanf(host, "%u.%u.%u.%u", &a[0], &a[1], &a[2], &a[3]) != 4)
+    pg_bytes_text(text, sizeof text, c->host);
+    if (strcmp(text, "localhost") == 0) {
+        *out = pg_sim_loopback(c->endpoint.port);
+        return true;
+    }
+    if (sscanf(text, "%u.%u.%u.%u", &a[0], &a[1], &a[2], &a[3]) != 4)
         return false;
     *out = (struct pg_endpoint){.family = 4, .ip = {(uint8_t)a[0], (uint8_t)a[1], (uint8_t)a[2], (uint8_t)a[3]}, .port = c->endpoint.port};
     return true;
 }
 
-static void run_open(struct pg_sim_process *p, const struct pg_command *c)
+static void run_listen(struct pg_sim_process *p, struct pg_sim_socket *k, const struct pg_command *c)
 {
-    struct pg_sim_socket *k = sim_socket(p->sim, p->host);
-    bool listen = c->kind == PG_COMMAND_LISTEN;
     struct pg_endpoint at;
-    adopt(p, k, c->link);
-    k->mode = c->mode;
     if (!address_of(c, &at)) {
-        lost(k, PG_ERR_UNREACHABLE, "no address of this world", listen);
-    } else if (!listen) {
-        k->dials = true;
-        sim_connect(k, &at, c->mode == PG_DIAL_PEER ? &c->from : &(struct pg_endpoint){0});
+        lost(k, PG_ERR_UNREACHABLE, "listeners of this world ask for no names", true);
     } else if (!sim_listen(k, &at)) {
         lost(k, PG_ERR_LOCAL_IN_USE, "Address already in use", true);
     } else {
         arm(k, false);
-        input(p, &(struct pg_input){.kind = PG_INPUT_LISTENING, .link = c->link, .local = k->local});
+        input(p, &(struct pg_input){.kind = PG_INPUT_LISTENING, .link = c->link, .local = shown(k->local)});
     }
+}
+
+static void run_dial(struct pg_sim_socket *k, const struct pg_command *c)
+{
+    struct pg_endpoint at;
+    k->dials = true;
+    if (address_of(c, &at)) {
+        sim_connect(k, &at, c->mode == PG_DIAL_PEER ? &c->from : &(struct pg_endpoint){0});
+        return;
+    }
+    k->remote.port = c->endpoint.port;
+    sim_resolve_link(k, c->host);
+}
+
+void sim_named(struct pg_sim_socket *k, const struct pg_endpoint *found)
+{
+    k->resolving = false;
+    if (!found) {
+        lost(k, PG_ERR_UNREACHABLE, "there is no such name", false);
+        return;
+    }
+    struct pg_endpoint to = *found;
+    to.port = k->remote.port;
+    sim_connect(k, &to, &(struct pg_endpoint){0});
+}
+
+static void run_open(struct pg_sim_process *p, const struct pg_command *c)
+{
+    struct pg_sim_socket *k = sim_socket(p->sim, p->host);
+    adopt(p, k, c->link);
+    k->mode = c->mode;
+    if (c->kind == PG_COMMAND_LISTEN)
+        run_listen(p, k, c);
+    else
+        run_dial(k, c);
 }
 
 static void run_close(struct pg_sim_socket *k)
@@ -565,15 +606,34 @@ static void on_signal(void *context, uint64_t argument)
 {
     struct pg_sim_process *p = context;
     (void)argument;
-    if (p->running && p->frozen_until_us > p->sim->now_us)
+    if (p->running && p->frozen_until_us > p->sim->now_us) {
         pg_sim_at(p->sim, p->frozen_until_us, on_signal, p, 0);
-    else if (p->running && !p->stopping)
+        return;
+    }
+    p->interrupted = true;
+    if (p->running && !p->stopping)
         sim_process_feed(p, &(struct pg_input){.kind = PG_INPUT_STOP});
+}
+
+static void on_hangup(void *context, uint64_t argument)
+{
+    struct pg_sim_process *p = context;
+    struct pg_input in = {.kind = PG_INPUT_RELOAD};
+    (void)argument;
+    if (p->running && p->frozen_until_us > p->sim->now_us)
+        pg_sim_at(p->sim, p->frozen_until_us, on_hangup, p, 0);
+    else if (p->running && !p->stopping && !p->interrupted && p->hooks.reload(p->hooks.context, &in.data, &in.len))
+        sim_process_feed(p, &in);
 }
 
 void pg_sim_signal(struct pg_sim_process *p)
 {
     pg_sim_at(p->sim, p->sim->now_us, on_signal, p, 0);
+}
+
+void pg_sim_reload(struct pg_sim_process *p)
+{
+    pg_sim_at(p->sim, p->sim->now_us, on_hangup, p, 0);
 }
 
 void pg_sim_kill(struct pg_sim_process *p, enum pg_sim_death how)

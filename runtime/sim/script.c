@@ -10,10 +10,9 @@ void sim_script_arrival(struct pg_sim_socket *listener)
     }
 }
 
-struct pg_sim_socket *pg_sim_listen(struct pg_sim *s, unsigned host, uint16_t port, const struct pg_sim_user *user, void *context)
+struct pg_sim_socket *pg_sim_listen(struct pg_sim *s, unsigned host, struct pg_endpoint at, const struct pg_sim_user *user, void *context)
 {
     struct pg_sim_socket *k = sim_socket(s, host);
-    struct pg_endpoint at = pg_sim_loopback(port);
     if (!sim_listen(k, &at)) {
         k->closed = true;
         return NULL;
@@ -72,4 +71,9 @@ void pg_sim_close(struct pg_sim_socket *k)
 void pg_sim_abort(struct pg_sim_socket *k)
 {
     sim_release(k, true);
+}
+
+bool pg_sim_is_unix(const struct pg_sim_socket *k)
+{
+    return k->local.family == PG_SIM_UNIX;
 }

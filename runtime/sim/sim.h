@@ -25,14 +25,21 @@ uint64_t pg_sim_trace(const struct pg_sim *);
 /* Prints every input and command to a file descriptor; -1: nothing. */
 void pg_sim_tell(struct pg_sim *, int fd);
 
-/* The network. Hosts are numbered from 0; their address is 10.0.0.0 + n + 1, and 127.0.0.1 is the host itself. */
+/* The network. Hosts are numbered from 0; their address is 10.0.0.0 + n + 1, and 127.0.0.1 is the host itself. So is a unix
+ * socket, at a path of at most 15 bytes; cores see it as they do on Linux, as no address at all. */
 #define PG_SIM_HOSTS 8u /* each pair of them has a path of its own */
 /* More hosts than that, once and before anything happens there. All paths that lead to or from one beyond PG_SIM_HOSTS are one path, and
  * so are their loopbacks. */
 #define PG_SIM_HOSTS_MOST 65536u
 void pg_sim_widen(struct pg_sim *, unsigned hosts);
+#define PG_SIM_UNIX 1 /* the family of such an address, between scripts and the simulator only */
 struct pg_endpoint pg_sim_endpoint(unsigned host, uint16_t port);
 struct pg_endpoint pg_sim_loopback(uint16_t port);
+struct pg_endpoint pg_sim_unix(const char *path);
+
+/* Names: `host1` to `host8` are the hosts, `loopback` is whoever asks, `localhost` is so without being asked for; others have
+ * TXT records only. Both are borrowed for the world's life. */
+void pg_sim_record(struct pg_sim *, const char *name, const char *text);
 
 struct pg_sim_path {            /* between two hosts, both ways; a host with itself is its loopback */
     uint64_t latency_us, jitter_us;
@@ -46,7 +53,8 @@ struct pg_sim_rules {
     uint32_t buffer;            /* bytes under way and unread in one direction of a connection */
     uint32_t tiny_reads;        /* of a thousand reads or writes: moves a few bytes only */
     uint32_t early_again;       /* of a thousand writes: the socket takes nothing for a moment */
-    uint32_t names_fail;        /* of a thousand questions about names: no answer, or a late one */
+    /* Of a thousand questions about names: no such name, a late answer, an answer that is another name's. */
+    uint32_t names_fail, names_late, names_wrong;
     bool reset_discards;        /* what had not been read when a reset comes is gone */
 };
 struct pg_sim_rules *pg_sim_rules(struct pg_sim *);
@@ -62,13 +70,15 @@ unsigned pg_sim_break(struct pg_sim *, unsigned a, unsigned b, enum pg_sim_break
 struct pg_sim_hooks {
     void (*ready)(void *context);
     void (*report)(void *context, struct pg_bytes text);
+    bool (*reload)(void *context, uint8_t **data, size_t *len); /* the lists for PG_INPUT_RELOAD, at most PG_READ_MAX; false: none */
     void (*stopped)(void *context, int status); /* the loop has ended: the core may be freed after this call returns */
     void *context;
 };
 struct pg_sim_process *pg_sim_join(struct pg_sim *, unsigned host, const struct pg_core *, struct pg_sim_hooks);
 void pg_sim_start(struct pg_sim_process *);
-/* SIGTERM. */
+/* SIGTERM, SIGHUP. */
 void pg_sim_signal(struct pg_sim_process *);
+void pg_sim_reload(struct pg_sim_process *);
 /* Ends at once without a word to the core, which may be freed then: by kill -9, where the system closes the sockets, or by
  * loss of power, where nobody hears of it before the host answers again. */
 enum pg_sim_death { PG_SIM_KILLED, PG_SIM_POWER_LOST };
@@ -83,13 +93,13 @@ bool pg_sim_is_running(const struct pg_sim_process *);
 uint64_t pg_sim_ticks(const struct pg_sim_process *); /* times that its deadline has woken it */
 unsigned pg_sim_sockets(const struct pg_sim_process *);
 
-/* Sockets of scripts. */
+/* Sockets of scripts. A listener is at 127.0.0.1 or a unix socket. */
 enum pg_sim_news { PG_SIM_CONNECTED, PG_SIM_READABLE, PG_SIM_WRITABLE, PG_SIM_LOST };
 struct pg_sim_user {
     void (*accepted)(void *context, struct pg_sim_socket *fresh); /* of a listener; set its user with pg_sim_use */
     void (*news)(void *context, struct pg_sim_socket *, enum pg_sim_news);
 };
-struct pg_sim_socket *pg_sim_listen(struct pg_sim *, unsigned host, uint16_t port, const struct pg_sim_user *, void *context);
+struct pg_sim_socket *pg_sim_listen(struct pg_sim *, unsigned host, struct pg_endpoint at, const struct pg_sim_user *, void *context);
 struct pg_sim_socket *pg_sim_dial(struct pg_sim *, unsigned host, struct pg_endpoint to, const struct pg_sim_user *, void *context);
 void pg_sim_use(struct pg_sim_socket *, const struct pg_sim_user *, void *context);
 size_t pg_sim_send(struct pg_sim_socket *, const void *, size_t); /* how many it took; news of PG_SIM_WRITABLE follow when not all */
@@ -97,4 +107,5 @@ size_t pg_sim_receive(struct pg_sim_socket *, void *, size_t);    /* 0: nothing 
 bool pg_sim_ended(const struct pg_sim_socket *);                  /* all was read, and the other end writes no more */
 void pg_sim_finish(struct pg_sim_socket *);                       /* half-close */
 void pg_sim_close(struct pg_sim_socket *);                        /* as close(2): a reset when something is left unread */
-void pg_sim_abort(struct pg_sim_socket *);                        /* a reset */
+void pg_sim_abort(struct pg_sim_socket *);                        /* a reset; of a unix socket, which has none, as pg_sim_close */
+bool pg_sim_is_unix(const struct pg_sim_socket *);

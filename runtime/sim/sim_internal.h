@@ -41,16 +41,23 @@ struct pg_sim_socket {
     struct pg_sim_socket *next_ready, *next_dirty;
     uint64_t linger_until_us;
     uint8_t mode;
-    bool armed, want_write, writable, ready, dirty, lingers, dials; /* dials: the core has not heard yet how it went */
+    bool armed, want_write, writable, ready, dirty, lingers;
+    bool dials, resolving; /* the core has not heard yet how it went; its name is being asked for */
     bool end_asked, end_done, close_asked, flushed, saw_end;
 };
 
-enum { SIM_QUESTIONS = 256 };
+enum { SIM_QUESTIONS = 256, SIM_NAME = 64 };
 struct sim_question {
     uint64_t asked; /* its number in the process's life */
     uint32_t number;
-    unsigned host;  /* PG_SIM_HOSTS: nobody has that name */
+    uint8_t kind;
     bool open;
+    char name[SIM_NAME];
+};
+
+struct sim_record {
+    struct sim_record *next;
+    const char *name, *text;
 };
 
 struct pg_sim_process {
@@ -66,7 +73,7 @@ struct pg_sim_process {
     struct sim_question questions[SIM_QUESTIONS];
     struct pg_sim_socket *ready, *dirty; /* something to read, write, accept; bytes to be written when the drain ends */
     unsigned n_ready, n_links;
-    bool running, draining, stopping, stop_seen, wake_due;
+    bool running, draining, interrupted, stopping, stop_seen, wake_due;
     int status;
 };
 
@@ -79,6 +86,7 @@ struct pg_sim {
     struct pg_sim_path paths[PG_SIM_HOSTS][PG_SIM_HOSTS], wide, home; /* wide: of hosts beyond; home: their loopbacks */
     struct pg_sim_socket *places[SIM_PLACES];                         /* sockets by their local port */
     unsigned n_hosts;
+    struct sim_record *records;
     struct pg_sim_rules rules;
     unsigned n_sockets, n_processes;
     bool *host_down;
@@ -111,6 +119,9 @@ void sim_process_feed(struct pg_sim_process *, const struct pg_input *);
 /* names.c */
 void sim_resolve(struct pg_sim_process *, uint32_t number, uint8_t kind, struct pg_bytes name);
 void sim_forget(struct pg_sim_process *, uint32_t number);
+/* Asks for the name that a link of a core leads to; sim_named hears the address, or NULL. */
+void sim_resolve_link(struct pg_sim_socket *, struct pg_bytes name);
+void sim_named(struct pg_sim_socket *, const struct pg_endpoint *);
 
 /* script.c: a connection has come to a script's listener. */
 void sim_script_arrival(struct pg_sim_socket *listener);

@@ -48,6 +48,10 @@ void pg_sim_free(struct pg_sim *s)
         free(p);
     }
     free(s->host_down);
+    for (struct sim_record *r = s->records, *next; r; r = next) {
+        next = r->next;
+        free(r);
+    }
     free(s->heap);
     free(s);
 }
@@ -181,6 +185,14 @@ struct pg_endpoint pg_sim_endpoint(unsigned host, uint16_t port)
 struct pg_endpoint pg_sim_loopback(uint16_t port)
 {
     return (struct pg_endpoint){.family = 4, .ip = {127, 0, 0, 1}, .port = port};
+}
+
+struct pg_endpoint pg_sim_unix(const char *path)
+{
+    struct pg_endpoint e = {.family = PG_SIM_UNIX};
+    assert(strlen(path) < sizeof e.ip);
+    memcpy(e.ip, path, strlen(path));
+    return e;
 }
 
 struct pg_sim_path *pg_sim_path(struct pg_sim *s, unsigned a, unsigned b)

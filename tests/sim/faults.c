@@ -2,10 +2,10 @@
  * Called by scenario.c. */
 #include "scene.h"
 
-enum kind { STALL, RESET, FORGET, CUT_OFF, KILL, POWER, SERVICES_DOWN, FREEZE, SLEEP, STARVE, LOCAL_RESET, STOP, KINDS };
+enum kind { STALL, RESET, FORGET, CUT_OFF, KILL, POWER, SERVICES_DOWN, FREEZE, SLEEP, STARVE, LOCAL_RESET, STOP, NAMES, KINDS };
 
 static const char *const names[KINDS] = {"stall", "reset", "forget", "cut off", "kill", "power loss", "services down", "freeze",
-                                         "sleep", "no descriptors", "local reset", "stop"};
+                                         "sleep", "no descriptors", "local reset", "stop", "bad names"};
 
 static void bury(struct peer *p)
 {
@@ -19,6 +19,21 @@ static void rise(struct peer *p)
         return;
     p->down = false;
     peer_start(p);
+}
+
+/* Name servers that fail, dawdle or lie. */
+void names_spoil(struct scene *sc)
+{
+    struct pg_sim_rules *r = pg_sim_rules(sc->sim);
+    r->names_fail = pg_sim_chance(sc->sim, 500) ? pg_sim_below(sc->sim, 1001) : 0;
+    r->names_late = pg_sim_below(sc->sim, 1001);
+    r->names_wrong = pg_sim_chance(sc->sim, 500) ? pg_sim_below(sc->sim, 1001) : 0;
+}
+
+static void names_mend(struct scene *sc)
+{
+    struct pg_sim_rules *r = pg_sim_rules(sc->sim);
+    r->names_fail = r->names_late = r->names_wrong = 0;
 }
 
 static void on_end(void *context, uint64_t argument)
@@ -41,6 +56,7 @@ static void on_end(void *context, uint64_t argument)
         rise(p);
         return;
     case SERVICES_DOWN: services_open(sc, f->a); return;
+    case NAMES: names_mend(sc); return;
     case STALL:
     case RESET:
     case FORGET:
@@ -99,6 +115,7 @@ static void on_begin(void *context, uint64_t argument)
             pg_sim_starve(p->process, pg_sim_now(s) + f->for_us);
         return;
     case LOCAL_RESET: pg_sim_break(s, f->a, f->a, PG_SIM_BREAK_RESET); return;
+    case NAMES: names_spoil(sc); return;
     case KINDS: return;
     }
 }
@@ -145,6 +162,7 @@ void faults_plan(struct scene *sc)
 
 void faults_heal(struct scene *sc)
 {
+    names_mend(sc);
     for (unsigned a = 0; a < sc->n_peers; a++) {
         struct peer *p = &sc->peers[a];
         services_open(sc, a);

@@ -18,7 +18,7 @@ struct arguments {
 };
 
 struct sums {
-    unsigned long scenarios, failed, talks, completed, faults;
+    unsigned long scenarios, failed, talks, completed, strict, faults, reloads;
     uint64_t bytes;
 };
 
@@ -75,7 +75,9 @@ static void work(const struct arguments *a, unsigned long job, struct sums *sums
         sums->failed += !good;
         sums->talks += r.talks;
         sums->completed += r.completed;
+        sums->strict += r.strict;
         sums->faults += r.faults;
+        sums->reloads += r.reloads;
         sums->bytes += r.bytes;
         if (a->traces)
             printf("seed %" PRIu64 " trace %016" PRIx64 "\n", seed, r.trace);
@@ -117,7 +119,9 @@ static bool in_processes(const struct arguments *a, struct sums *sums)
         sums->failed += one.failed;
         sums->talks += one.talks;
         sums->completed += one.completed;
+        sums->strict += one.strict;
         sums->faults += one.faults;
+        sums->reloads += one.reloads;
         sums->bytes += one.bytes;
     }
     return good;
@@ -135,7 +139,7 @@ int main(int n, char **at)
         good = in_processes(&a, &sums);
     else
         work(&a, 0, &sums);
-    printf("%lu scenarios, %lu failed; %lu clients, %lu complete, %lu faults, %" PRIu64 " bytes checked\n", sums.scenarios, sums.failed,
-           sums.talks, sums.completed, sums.faults, sums.bytes);
+    printf("%lu scenarios, %lu failed; %lu clients, %lu complete, %lu of them had to be, %lu faults, %lu reloads, %" PRIu64 " bytes checked\n", sums.scenarios, sums.failed,
+           sums.talks, sums.completed, sums.strict, sums.faults, sums.reloads, sums.bytes);
     return good && sums.failed == 0 && sums.scenarios == a.count ? 0 : 1;
 }

@@ -29,9 +29,6 @@ void scene_note(struct scene *sc, const char *format, ...)
     va_end(list);
 }
 
-/* Names are the same in every scenario, so that configurations may borrow them. */
-static const char *const service_names[SERVICES] = {"files", "shell"};
-
 static void address(struct pg_multiaddr *out, unsigned host)
 {
     struct pg_endpoint at = pg_sim_endpoint(host, PEER_PORT);
@@ -73,54 +70,26 @@ static void configure(struct peer *p)
     struct pg_peer_config *c = &p->config;
     uint8_t key[32] = {(uint8_t)(p->number + 1), 0x51};
     pg_node_config_default(&c->node);
-    p->identity = pg_identity_from_seed(key);
+    if (pg_identity_from_secret(&p->identity, pg_sim_chance(s, 300) ? PG_KEY_SECP256K1 : PG_KEY_ED25519, key) != PG_OK)
+        abort();
     c->node.identity = p->identity;
     p->log = (struct pg_log){.sink = sc->tell_fd < 0 ? NULL : log_line, .context = p};
     c->node.log = &p->log;
     draw_limits(p);
     address(&c->node.listens[c->node.n_listens++], p->number);
-    for (unsigned i = 0; i < SERVICES; i++)
-        p->exposed[c->n_exposed++] = (struct pg_peer_expose){.name = pg_text(service_names[i]), .host = PG_LIT("127.0.0.1"),
-                                                                .port = (uint16_t)(SERVICE_PORT + i)};
     c->exposed = p->exposed;
     c->forwards = p->tunnels;
     c->tunnel_wait_ms = 1000u * (5 + pg_sim_below(s, 30));
 }
 
-/* A tunnel to a service of another peer: its address stands in the tunnel, or it is a bootstrap peer. */
-static void add_forward(struct peer *p, unsigned to)
-{
-    struct pg_sim *s = p->scene->sim;
-    struct pg_peer_config *c = &p->config;
-    unsigned service = pg_sim_below(s, SERVICES);
-    struct pg_peer_forward *f = &p->tunnels[c->n_forwards];
-    struct pg_multiaddr at;
-    address(&at, to);
-    *f = (struct pg_peer_forward){.peer = *pg_identity_peer_id(p->scene->peers[to].identity), .service = pg_text(service_names[service]),
-                                  .host = PG_LIT("127.0.0.1"), .port = (uint16_t)(FORWARD_PORT + c->n_forwards)};
-    if (pg_sim_chance(s, 700)) {
-        f->addr = at;
-        (void)pg_multiaddr_append_p2p(&f->addr, &f->peer);
-    } else {
-        if (pg_sim_chance(s, 500))
-            (void)pg_multiaddr_append_p2p(&at, &f->peer);
-        c->node.bootstraps[c->node.n_bootstraps++] = at;
-    }
-    p->forwards[c->n_forwards++] = (struct forward){to, service, f->addr.len == 0};
-}
-
 void peers_make(struct scene *sc)
 {
-    struct pg_sim *s = sc->sim;
     for (unsigned i = 0; i < sc->n_peers; i++) {
         sc->peers[i] = (struct peer){.scene = sc, .number = i};
         configure(&sc->peers[i]);
     }
-    for (unsigned i = 0; i < sc->n_peers; i++) {
-        unsigned n = i == 0 ? 1 + pg_sim_below(s, FORWARDS_MOST) : pg_sim_below(s, FORWARDS_MOST);
-        while (n-- > 0)
-            add_forward(&sc->peers[i], (i + 1 + pg_sim_below(s, sc->n_peers - 1)) % sc->n_peers);
-    }
+    for (unsigned i = 0; i < sc->n_peers; i++)
+        lists_draw(&sc->peers[i]);
 }
 
 static void ready(void *context)
@@ -154,7 +123,8 @@ void peer_start(struct peer *p)
     if (scene_wrap)
         p->core = scene_wrap(p->core);
     p->ready = p->stopped = false;
-    p->process = pg_sim_join(s, p->number, &p->core, (struct pg_sim_hooks){.ready = ready, .stopped = stopped, .context = p});
+    memset(p->dialled_before, 0, sizeof p->dialled_before);
+    p->process = pg_sim_join(s, p->number, &p->core, (struct pg_sim_hooks){.ready = ready, .reload = lists_reload, .stopped = stopped, .context = p});
     pg_sim_clock(p->process, edge > 20 * SECONDS ? edge - pg_sim_below(s, 20000000) - pg_sim_now(s) : edge);
     pg_sim_start(p->process);
 }
@@ -180,9 +150,13 @@ struct held peer_held(const struct peer *p)
 {
     struct pg_node *n = pg_peer_node(p->peer);
     const struct pg_tunnels *t = n->hooks.context; /* a peer begins with its tunnels: pg_session_services relies on it, too */
+    uint32_t questions = 0;
+    for (unsigned i = 0; i < PG_MAX_LOOKUPS; i++)
+        questions += n->lookups[i].contact != NULL;
     return (struct held){.links = n->links.used, .conns = n->transport.conns.used, .streams = n->transport.streams.used,
                          .negotiations = n->transport.negotiations.used, .chunks = n->chunks.used, .consumers = t->consumers.used,
-                         .providers = t->providers.used, .timers = n->scope.timers.used, .pending = n->scope.queue_used};
+                         .providers = t->providers.used, .timers = n->scope.timers.used, .pending = n->scope.queue_used, .questions = questions,
+                         .retired = (t->retired ? 1u : 0) + (t->retired_forwards ? 1u : 0)};
 }
 
 bool peer_has_session(const struct peer *p, unsigned other)

@@ -20,7 +20,15 @@
     X(KEEP_WINDOW, "keep-window", "what was consumed is not given back as window") \
     X(KEEP_WAITING, "keep-waiting", "streams that wait for credit do not get their turn") \
     X(FORGET_PEER, "forget-peer", "a peer that is lost is not sought again") \
-    X(KEEP_NEGOTIATION, "keep-negotiation", "a negotiation is not freed")
+    X(KEEP_NEGOTIATION, "keep-negotiation", "a negotiation is not freed") \
+    X(LOSE_ANSWER, "lose-answer", "answers about names are not heard") \
+    X(LOSE_PATH, "lose-path", "a unix socket is dialled as if it were an address") \
+    X(REFUSE_KEY, "refuse-key", "signatures of secp256k1 are not believed") \
+    X(ALLOW_ALL, "allow-all", "a service is open to peers that are not allowed") \
+    X(KEEP_OFFER, "keep-offer", "a reload leaves what is offered as it was") \
+    X(KEEP_TUNNEL, "keep-tunnel", "a reload leaves a tunnel that is not wanted any more") \
+    X(FORGET_WISH, "forget-wish", "a reload does not say which peers are wanted") \
+    X(CUT_RUNNING, "cut-running", "a reload ends tunnels that run")
 
 #define NAME(symbol, name, what) symbol,
 enum plant { NONE, PLANTS(NAME) };
@@ -89,6 +97,8 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
         changed.data[in->len / 2] = changed.data[in->len / 2 - 1];
     if (in->kind == PG_INPUT_ENDED && local && here(LOSE_END))
         return;
+    if (in->kind == PG_INPUT_RESOLVED && from_here_on(LOSE_ANSWER))
+        return;
     w->core.input(w->core.self, &changed, now_us);
 }
 
@@ -103,6 +113,10 @@ static bool poll(void *self, struct pg_command *out)
     bool local = out->link && is_local(w, out->link);
     if (out->kind == PG_COMMAND_READ && local && here(LOSE_READ))
         return poll(self, out);
+    if (out->kind == PG_COMMAND_DIAL && out->path.len && here(LOSE_PATH)) {
+        out->path = PG_NONE;
+        out->endpoint = (struct pg_endpoint){.family = 4, .ip = {127, 0, 0, 1}, .port = 1};
+    }
     if (out->kind == PG_COMMAND_RESET && local && here(EARLY_END))
         out->kind = PG_COMMAND_CLOSE;
     return true;
@@ -174,4 +188,32 @@ WRAPPED(pg_secret_free, (struct pg_secret *s), (s), here(KEEP_SECRET))
 WRAPPED(pg_stream_consumed, (struct pg_stream *s, size_t n), (s, n), here(KEEP_WINDOW))
 WRAPPED(pg_yamux_writable, (struct pg_yamux_session *y), (y), from_here_on(KEEP_WAITING))
 WRAPPED(pg_contacts_peer_lost, (struct pg_node *n, const struct pg_peer_id *p), (n, p), from_here_on(FORGET_PEER))
+WRAPPED(pg_exposed_reload, (struct pg_tunnels *t, const struct pg_peer_expose *list, uint32_t n, struct pg_reload_count *count), (t, list, n, count),
+        planted == KEEP_OFFER)
+WRAPPED(pg_forwards_retire, (struct pg_tunnels *t, const struct pg_peer_forward *list, uint32_t n, bool known[], struct pg_reload_count *count),
+        (t, list, n, known, count), planted == KEEP_TUNNEL)
+WRAPPED(pg_node_wish, (struct pg_node *n, const struct pg_wish *wishes, uint32_t count), (n, wishes, count), planted == FORGET_WISH)
 WRAPPED(pg_negotiation_give, (struct pg_pool *pool, struct pg_negotiation **n), (pool, n), here(KEEP_NEGOTIATION))
+
+void __real_pg_tunnels_reload(struct pg_tunnels *, struct pg_bytes lists);
+void __wrap_pg_tunnels_reload(struct pg_tunnels *, struct pg_bytes lists);
+void __wrap_pg_tunnels_reload(struct pg_tunnels *t, struct pg_bytes lists)
+{
+    __real_pg_tunnels_reload(t, lists);
+    if (planted == CUT_RUNNING)
+        pg_tunnels_cut(t);
+}
+
+bool __real_pg_exposed_allows(const struct pg_exposed *, const struct pg_peer_id *);
+bool __wrap_pg_exposed_allows(const struct pg_exposed *, const struct pg_peer_id *);
+bool __wrap_pg_exposed_allows(const struct pg_exposed *e, const struct pg_peer_id *peer)
+{
+    return __real_pg_exposed_allows(e, peer) || here(ALLOW_ALL);
+}
+
+bool __real_pg_verify(const struct pg_public_key *, struct pg_bytes message, struct pg_bytes signature);
+bool __wrap_pg_verify(const struct pg_public_key *, struct pg_bytes message, struct pg_bytes signature);
+bool __wrap_pg_verify(const struct pg_public_key *key, struct pg_bytes message, struct pg_bytes signature)
+{
+    return __real_pg_verify(key, message, signature) && !(key->type == PG_KEY_SECP256K1 && from_here_on(REFUSE_KEY));
+}

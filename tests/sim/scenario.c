@@ -48,7 +48,7 @@ static bool is_calm(const struct scene *sc)
     for (unsigned i = 0; i < sc->n_peers; i++)
         if (sc->peers[i].tight)
             return false;
-    return sc->n_faults == 0 || sc->round > 1;
+    return (sc->n_faults == 0 && !sc->names_bad) || sc->round > 1;
 }
 
 /* A round of clients, until all have come to their end or have hung for long enough. */
@@ -61,6 +61,7 @@ static void round_run(struct scene *sc, unsigned most)
         faults_plan(sc);
     for (unsigned n = (sc->heavy ? most / 2 : 1) + pg_sim_below(s, most); n > 0; n--)
         talk_plan(sc, is_calm(sc));
+    reloads_plan(sc, begun, 25 * SECONDS);
     until = (sc->round == 1 && sc->heal_us > begun ? sc->heal_us : begun) + 25 * SECONDS;
     spin_check(sc, until);
     faults_heal(sc);
@@ -69,22 +70,11 @@ static void round_run(struct scene *sc, unsigned most)
     talks_check(sc);
 }
 
-/* Each contact dials until it is connected. A bootstrap peer whose address names no peer is a contact of its own. */
-static uint32_t most_dials(const struct peer *p, unsigned to)
-{
-    uint32_t n = 0, tunnels = 0;
-    for (unsigned i = 0; i < p->config.n_forwards; i++) {
-        n += p->forwards[i].to == to && p->forwards[i].by_bootstrap;
-        tunnels |= p->forwards[i].to == to && !p->forwards[i].by_bootstrap;
-    }
-    return n + tunnels;
-}
-
 static uint32_t most_connections(const struct peer *p)
 {
     uint32_t n = 0;
     for (unsigned other = 0; other < p->scene->n_peers; other++)
-        n += most_dials(p, other) + most_dials(&p->scene->peers[other], p->number);
+        n += lists_dials(p, other) + lists_dials(&p->scene->peers[other], p->number);
     return n;
 }
 
@@ -96,7 +86,8 @@ static bool is_at_rest(const struct peer *p, char why[200])
     uint32_t contacts = c->n_forwards + c->node.n_bootstraps;
     const struct { const char *what; uint32_t is, most; } limits[] = {
         {"tunnels of clients", h.consumers, 0}, {"tunnels to services", h.providers, 0}, {"negotiations", h.negotiations, 0},
-        {"chunks", h.chunks, 0}, {"pending events", h.pending, 0}, {"connections", h.conns, most_connections(p)},
+        {"chunks", h.chunks, 0}, {"pending events", h.pending, 0}, {"questions about names", h.questions, 0},
+        {"lists of what is offered and used no more", h.retired, 0}, {"connections", h.conns, most_connections(p)},
         {"streams", h.streams, 4 * h.conns}, {"links", h.links, c->node.n_listens + c->n_forwards + h.conns},
         {"sockets", pg_sim_sockets(p->process), h.links}, {"timers", h.timers, 5 * h.conns + 2 * contacts + 4}};
     for (unsigned i = 0; i < sizeof limits / sizeof *limits; i++)
@@ -114,8 +105,8 @@ static bool is_at_rest(const struct peer *p, char why[200])
 
 static bool is_joined(const struct peer *p, char why[200])
 {
-    for (unsigned i = 0; i < p->config.n_forwards; i++)
-        if (!peer_has_session(p, p->forwards[i].to)) {
+    for (unsigned i = 0; i < FORWARDS_MOST; i++)
+        if (p->forwards[i].on && !peer_has_session(p, p->forwards[i].to)) {
             snprintf(why, 200, "peer %u has no connection to peer %u though nothing keeps them apart", p->number, p->forwards[i].to);
             return false;
         }
@@ -164,6 +155,7 @@ static void stop_check(struct scene *sc)
 {
     struct pg_sim *s = sc->sim;
     sc->stopping = true;
+    reloads_plan(sc, pg_sim_now(s), 10 * SECONDS);
     if (pg_sim_chance(s, 500)) {
         for (unsigned n = 1 + pg_sim_below(s, 6); n > 0; n--)
             talk_plan(sc, false);
@@ -189,6 +181,9 @@ static void play(struct scene *sc)
 {
     draw_world(sc);
     peers_make(sc);
+    sc->names_bad = pg_sim_chance(sc->sim, 100);
+    if (sc->names_bad)
+        names_spoil(sc);
     for (unsigned i = 0; i < sc->n_peers; i++) {
         services_open(sc, i);
         pg_sim_at(sc->sim, pg_sim_below(sc->sim, 500000), on_start, &sc->peers[i], 0);
@@ -219,10 +214,11 @@ bool scene_run(uint64_t seed, int tell_fd, struct scene_result *r)
     peers_end(sc);
     if (pg_secrets_held() != secrets)
         scene_fail(sc, "%u secrets are left", pg_secrets_held() - secrets);
-    *r = (struct scene_result){.trace = pg_sim_trace(sc->sim), .peers = sc->n_peers, .talks = sc->n_talks, .faults = sc->n_faults};
+    *r = (struct scene_result){.trace = pg_sim_trace(sc->sim), .peers = sc->n_peers, .talks = sc->n_talks, .faults = sc->n_faults, .reloads = sc->n_reloads};
     for (unsigned i = 0; i < sc->n_talks; i++) {
         const struct talk *t = &sc->talks[i];
         r->bytes += t->client.got + t->service.got;
+        r->strict += t->strict;
         r->completed += t->client.ended && t->service.ended;
     }
     memcpy(r->failure, sc->failure, sizeof r->failure);

@@ -49,6 +49,7 @@ static bool may_send(const struct side *d)
 static void go(struct side *d, bool abort)
 {
     d->gone = true;
+    d->fin_sent |= pg_sim_is_unix(d->socket); /* where there are no resets */
     if (abort)
         pg_sim_abort(d->socket);
     else
@@ -78,6 +79,8 @@ static void check_end(struct side *d)
     struct scene *sc = d->scene;
     struct side *o = opposite(d);
     d->ended = true;
+    if (pg_sim_is_unix(d->socket))
+        return; /* a reset looks the same there: only what is strict has to be complete */
     if (!d->excused && !(o->fin_sent && d->got == o->sent))
         scene_fail(sc, "the %s of talk %u sees an orderly end after %llu bytes, %llu of %llu were sent%s", who(d), d->talk->id,
                    (unsigned long long)d->got, (unsigned long long)o->sent, (unsigned long long)all_of(o), o->fin_sent ? " and ended" : "");
@@ -172,6 +175,23 @@ static void on_news(void *context, struct pg_sim_socket *socket, enum pg_sim_new
     after(d, was_paused);
 }
 
+/* A client that came after the lists had changed is served by the new ones. */
+static void check_way(const struct side *d, const struct talk *t)
+{
+    struct scene *sc = d->scene;
+    const struct peer *p = d->door->peer;
+    const struct forward *f = &sc->peers[t->from].forwards[t->forward];
+    const struct offer *o = &p->offers[d->door->service];
+    if (t->begun_us > f->since_us && (!f->on || f->to != p->number || f->service != d->door->service))
+        scene_fail(sc, "talk %u comes to service %u of peer %u, where its tunnel does not lead", t->id, d->door->service, p->number);
+    if (t->begun_us <= o->since_us)
+        return;
+    if (!o->on || (o->allowed && !(o->allowed >> t->from & 1)))
+        scene_fail(sc, "talk %u is served by peer %u, which offers that to it no more", t->id, p->number);
+    else if ((o->target == AT_UNIX) != d->door->is_unix)
+        scene_fail(sc, "talk %u is served at the place where service %u of peer %u has been before", t->id, d->door->service, p->number);
+}
+
 /* A service learns from the first eight bytes who calls. */
 static void on_fresh_news(void *context, struct pg_sim_socket *socket, enum pg_sim_news what)
 {
@@ -196,6 +216,7 @@ static void on_fresh_news(void *context, struct pg_sim_socket *socket, enum pg_s
         pg_sim_abort(socket);
         return;
     }
+    check_way(d, t);
     t->service.socket = socket;
     t->service.connected = true;
     t->service.got = HEAD;
@@ -206,14 +227,14 @@ static void on_fresh_news(void *context, struct pg_sim_socket *socket, enum pg_s
 static void on_accepted(void *context, struct pg_sim_socket *fresh)
 {
     static const struct pg_sim_user unknown = {.news = on_fresh_news};
-    struct peer *p = context;
-    struct scene *sc = p->scene;
+    const struct door *door = context;
+    struct scene *sc = door->peer->scene;
     if (sc->n_unknown == sizeof sc->unknown / sizeof *sc->unknown) {
         pg_sim_abort(fresh);
         return;
     }
     struct side *d = &sc->unknown[sc->n_unknown++];
-    *d = (struct side){.scene = sc, .socket = fresh, .is_service = true, .connected = true};
+    *d = (struct side){.scene = sc, .socket = fresh, .door = door, .is_service = true, .connected = true};
     pg_sim_use(fresh, &unknown, d);
 }
 
@@ -221,18 +242,24 @@ void services_open(struct scene *sc, unsigned peer)
 {
     static const struct pg_sim_user user = {.accepted = on_accepted};
     struct peer *p = &sc->peers[peer];
-    for (unsigned i = 0; i < SERVICES; i++)
-        if (!p->listeners[i])
-            p->listeners[i] = pg_sim_listen(sc->sim, peer, (uint16_t)(SERVICE_PORT + i), &user, p);
+    for (unsigned i = 0; i < 2 * SERVICES; i++) {
+        struct door *door = &p->doors[i / 2][i % 2];
+        char path[16];
+        snprintf(path, sizeof path, "/s%u", i / 2);
+        *door = (struct door){.peer = p, .socket = door->socket, .service = i / 2, .is_unix = i % 2};
+        if (!door->socket)
+            door->socket = pg_sim_listen(sc->sim, peer, i % 2 ? pg_sim_unix(path) : pg_sim_loopback((uint16_t)(SERVICE_PORT + i / 2)), &user, door);
+    }
 }
 
 void services_close(struct scene *sc, unsigned peer, bool connections)
 {
     struct peer *p = &sc->peers[peer];
-    for (unsigned i = 0; i < SERVICES; i++) {
-        if (p->listeners[i])
-            pg_sim_close(p->listeners[i]);
-        p->listeners[i] = NULL;
+    for (unsigned i = 0; i < 2 * SERVICES; i++) {
+        struct door *door = &p->doors[i / 2][i % 2];
+        if (door->socket)
+            pg_sim_close(door->socket);
+        door->socket = NULL;
     }
     for (unsigned i = 0; connections && i < sc->n_talks; i++) {
         struct side *d = &sc->talks[i].service;
@@ -263,26 +290,50 @@ static void on_begin(void *context, uint64_t argument)
     talk_begin(t->client.scene, t);
 }
 
+/* Of a tunnel that there is. */
+static bool next_forward(const struct scene *sc, unsigned *peer, unsigned *forward)
+{
+    for (unsigned i = 0; i < PEERS_MOST * FORWARDS_MOST; i++) {
+        if (sc->peers[*peer].forwards[*forward].on)
+            return true;
+        *forward = (*forward + 1) % FORWARDS_MOST;
+        *peer = *forward ? *peer : (*peer + 1) % sc->n_peers;
+    }
+    return false;
+}
+
+static void follow(const struct scene *sc, struct talk *t)
+{
+    const struct forward *f = &sc->peers[t->from].forwards[t->forward];
+    t->to = f->to;
+    t->service_number = f->service;
+}
+
+static bool is_offered(const struct scene *sc, const struct talk *t)
+{
+    const struct offer *o = &sc->peers[t->to].offers[t->service_number];
+    return o->on && (o->allowed == 0 || o->allowed >> t->from & 1);
+}
+
 /* One client of a forward, to come some time in the next seconds. */
 void talk_plan(struct scene *sc, bool strict)
 {
     static const uint8_t styles[] = {ASKS, ASKS, BOTH, BOTH, SERVED_FIRST, PAUSES, LEAVES, ABORTS, SERVICE_ABORTS};
     struct pg_sim *s = sc->sim;
-    if (sc->n_talks == TALKS_MOST)
+    unsigned peer = pg_sim_below(s, sc->n_peers), forward = pg_sim_below(s, FORWARDS_MOST);
+    if (sc->n_talks == TALKS_MOST || !next_forward(sc, &peer, &forward))
         return;
     struct talk *t = &sc->talks[sc->n_talks];
-    struct peer *from = &sc->peers[pg_sim_below(s, sc->n_peers)];
-    while (from->config.n_forwards == 0)
-        from = &sc->peers[(from->number + 1) % sc->n_peers];
+    const struct peer *from = &sc->peers[peer];
     *t = (struct talk){.id = sc->n_talks++, .from = from->number, .style = (enum style)styles[pg_sim_below(s, sizeof styles)]};
-    t->forward = pg_sim_below(s, from->config.n_forwards);
-    t->to = from->forwards[t->forward].to;
+    t->forward = forward;
+    follow(sc, t);
     t->up = HEAD + draw_size(sc);
     t->down = draw_size(sc);
     t->turn_at = pg_sim_chance(s, 300) ? 0 : pg_sim_below(s, (uint32_t)(t->up + t->down));
     t->pause_us = 1 + pg_sim_below(s, 40) * SECONDS;
     t->slow_service = pg_sim_chance(s, 500);
-    t->strict = strict && t->style < LEAVES;
+    t->strict = strict && t->style < LEAVES && is_offered(sc, t);
     t->client = (struct side){.talk = t, .scene = sc};
     t->service = (struct side){.talk = t, .scene = sc, .is_service = true};
     pg_sim_at(s, pg_sim_now(s) + pg_sim_below(s, sc->heavy ? 1000000 : 20000000), on_begin, t, 0);
@@ -291,7 +342,26 @@ void talk_plan(struct scene *sc, bool strict)
 void talk_begin(struct scene *sc, struct talk *t)
 {
     static const struct pg_sim_user user = {.news = on_news};
-    t->client.socket = pg_sim_dial(sc->sim, t->from, pg_sim_loopback((uint16_t)(FORWARD_PORT + t->forward)), &user, &t->client);
+    char path[16];
+    snprintf(path, sizeof path, "/t%u", t->forward);
+    struct pg_endpoint at = sc->peers[t->from].forwards[t->forward].is_unix ? pg_sim_unix(path) : pg_sim_loopback((uint16_t)(FORWARD_PORT + t->forward));
+    follow(sc, t);
+    t->begun_us = pg_sim_now(sc->sim);
+    t->client.socket = pg_sim_dial(sc->sim, t->from, at, &user, &t->client);
+}
+
+void talks_doubt_forward(struct scene *sc, unsigned peer, unsigned forward)
+{
+    for (unsigned i = 0; i < sc->n_talks; i++)
+        if (sc->talks[i].from == peer && sc->talks[i].forward == forward && !sc->talks[i].service.connected)
+            sc->talks[i].strict = false;
+}
+
+void talks_doubt_service(struct scene *sc, unsigned peer, unsigned service)
+{
+    for (unsigned i = 0; i < sc->n_talks; i++)
+        if (sc->talks[i].to == peer && sc->talks[i].service_number == service && !sc->talks[i].service.connected)
+            sc->talks[i].strict = false;
 }
 
 void talks_excuse(struct scene *sc, unsigned peer, bool stopped)
