@@ -7,11 +7,11 @@ from gen.listc.reader import rows, unique
 
 LIST = "limits.list"
 UNITS = {"count": "count", "rate": "count", "bytes": "size", "time": "duration"}  # and the kind of the option
-REFUSES = ("connection", "dial", "stream", "tunnel", "query")
+REFUSES = ("connection", "dial", "stream", "tunnel", "query", "request")
 BYTES = re.compile(r"([0-9]+)(KiB|MiB|GiB)\Z")
-TIME = re.compile(r"([0-9]+)(ms|s|min)\Z")
+TIME = re.compile(r"([0-9]+)(ms|s|min|h)\Z")
 BYTES_OF = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-MS_OF = {"ms": 1, "s": 1000, "min": 60_000}
+MS_OF = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 TIMER = re.compile(r"([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)\Z")
 METRIC, METRIC_HELP = "punchgate_refused_total", "what was turned away because a limit was reached"
 

@@ -25,20 +25,28 @@ void pg_blobs_free(struct pg_blobs *b)
     pg_pool_free(&b->cells);
 }
 
-uint32_t pg_blob_keep(struct pg_blobs *b, struct pg_bytes text)
+/* Fills what is left of a cell from the front of the text. */
+static uint32_t fill(struct cell *c, uint32_t used, struct pg_bytes *text)
+{
+    struct pg_bytes some = pg_bytes_head(*text, PG_BLOB_DATA - used);
+    if (some.len > 0)
+        memcpy(c->data + used, some.at, some.len);
+    *text = pg_bytes_skip(*text, some.len);
+    return used + (uint32_t)some.len;
+}
+
+uint32_t pg_blob_keep(struct pg_blobs *b, struct pg_bytes head, struct pg_bytes tail)
 {
     uint32_t first = 0, *link = &first;
-    if (pg_blobs_left(b) < pg_blob_cells(text.len))
+    if (pg_blobs_left(b) < pg_blob_cells(head.len + tail.len))
         return 0;
-    while (text.len > 0) {
+    while (head.len + tail.len > 0) {
         struct cell *c = pg_pool_take(&b->cells);
-        struct pg_bytes some = pg_bytes_head(text, PG_BLOB_DATA);
         assert(c);
-        memcpy(c->data, some.at, some.len);
+        (void)fill(c, fill(c, 0, &head), &tail);
         c->next = 0;
         *link = pg_pool_number(&b->cells, c) + 1;
         link = &c->next;
-        text = pg_bytes_skip(text, some.len);
     }
     return first;
 }
@@ -52,7 +60,7 @@ void pg_blob_drop(struct pg_blobs *b, uint32_t blob)
     }
 }
 
-void pg_blob_read(const struct pg_blobs *b, uint32_t blob, uint8_t *out, size_t n)
+void pg_blob_copy(const struct pg_blobs *b, uint32_t blob, uint8_t *out, size_t n)
 {
     while (n > 0) {
         const struct cell *c = at(b, blob);

@@ -26,10 +26,10 @@ static inline uint32_t pg_blobs_left(const struct pg_blobs *b)
     return b->cells.count - b->cells.used;
 }
 
-/* A copy, by its number; 0 when there is no room, or nothing to keep. */
-uint32_t pg_blob_keep(struct pg_blobs *, struct pg_bytes);
+/* A copy of both, one behind the other, by its number; 0 when there is no room, or nothing to keep. */
+uint32_t pg_blob_keep(struct pg_blobs *, struct pg_bytes head, struct pg_bytes tail);
 void pg_blob_drop(struct pg_blobs *, uint32_t blob); /* 0 is fine */
 /* n bytes from the start. The caller knows how long it is. */
-void pg_blob_read(const struct pg_blobs *, uint32_t blob, uint8_t *out, size_t n);
+void pg_blob_copy(const struct pg_blobs *, uint32_t blob, uint8_t *out, size_t n);
 /* Whether the first bytes are these. */
 bool pg_blob_is(const struct pg_blobs *, uint32_t blob, struct pg_bytes);

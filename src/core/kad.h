@@ -5,8 +5,6 @@
 #include "core/kad_key.h"
 #include "core/node.h"
 
-#define PG_KAD_VALUE_MAX 65536u /* bytes of a record's value, as in spec/proto/kad.bounds */
-
 enum pg_kad_op {
     PG_KAD_CLOSEST,   /* the nearest k servers to the key */
     PG_KAD_FIND_PEER, /* where a peer can be reached; key: its id */

@@ -6,6 +6,7 @@
 #define PG_KAD_K 20u
 #define PG_KAD_BITS 256u
 #define PG_KAD_KEY_MAX 1024u        /* bytes of a raw key, as in spec/proto/kad.bounds */
+#define PG_KAD_VALUE_MAX 65536u     /* and of a record's value */
 #define PG_KAD_SERVICE_KEY_MAX 288u /* "/punchgate/svc/" and a name of at most 255 bytes */
 #define PG_KAD_ADDRS 8u             /* of one peer; more are left out */
 

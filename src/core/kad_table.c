@@ -102,7 +102,7 @@ void pg_kad_table_contact(const struct pg_kad_table *t, const struct pg_kad_serv
 {
     uint8_t packed[ADDRS_ROOM];
     out->id = s->id;
-    pg_blob_read(&t->texts, s->addrs, packed, s->addrs_len);
+    pg_blob_copy(&t->texts, s->addrs, packed, s->addrs_len);
     out->n_addrs = pg_kad_addrs_unpack(pg_bytes(packed, s->addrs_len), out->addrs);
 }
 
@@ -137,7 +137,7 @@ static bool take_addrs(struct pg_kad_table *t, struct pg_kad_server *s, const st
         return s->n_addrs > 0;
     if (len == s->addrs_len && pg_blob_is(&t->texts, s->addrs, pg_bytes(packed, len)))
         return true;
-    uint32_t blob = pg_blob_keep(&t->texts, pg_bytes(packed, len));
+    uint32_t blob = pg_blob_keep(&t->texts, pg_bytes(packed, len), PG_NONE);
     if (!blob)
         return s->n_addrs > 0;
     pg_blob_drop(&t->texts, s->addrs);
