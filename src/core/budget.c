@@ -179,6 +179,13 @@ enum pg_limit pg_budget_dial(struct pg_budget *b, uint32_t pending, uint64_t now
     return PG_LIMITS;
 }
 
+bool pg_budget_may_visit(const struct pg_budget *b, uint64_t now_us)
+{
+    uint64_t rate = most(b, PG_LIMIT_DIAL_RATE);
+    struct pg_rate after = b->dial_rate;
+    return b->conns < most(b, PG_LIMIT_CONNS) && 2 * b->dials < most(b, PG_LIMIT_DIALS) && pg_rate_take(&after, now_us, rate, rate);
+}
+
 /* Peers. */
 
 struct pg_place *pg_budget_peer(struct pg_budget *b, const struct pg_peer_id *peer, bool make)

@@ -56,6 +56,9 @@ void pg_budget_leave(struct pg_budget *, struct pg_seat *);
 /* Whether one more dial may begin, `pending` of them being under way to the same peer; counts it when it may. */
 enum pg_limit pg_budget_dial(struct pg_budget *, uint32_t pending, uint64_t now_us);
 
+/* Whether one more dial may begin for something that others can wait for: half of the dials are left to what cannot. */
+bool pg_budget_may_visit(const struct pg_budget *, uint64_t now_us);
+
 /* What is kept for a peer; NULL when nothing is and `make` is false, or when there is no more memory. */
 struct pg_place *pg_budget_peer(struct pg_budget *, const struct pg_peer_id *, bool make);
 /* It counts one connection less, and may go. */

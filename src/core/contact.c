@@ -238,7 +238,10 @@ void pg_bootstrap_do_failure_tell(struct pg_bootstrap *b)
     struct pg_contact *c = of_bootstrap(b);
     char id[PG_MULTIADDR_TEXT];
     struct pg_bytes reason = pg_text(c->reason[0] ? c->reason : pg_err_text(c->why ? c->why : PG_ERR_TIMEOUT));
-    if (c->why == PG_ERR_SELF_DIAL && !wants_another(c))
+    pg_visits_failed(c, c->why ? c->why : PG_ERR_TIMEOUT, reason);
+    if (!c->wanted)
+        pg_log_visit_failed(c->node->log, name(c, id), reason);
+    else if (c->why == PG_ERR_SELF_DIAL && !wants_another(c))
         ; /* an own address in a list that many share: nothing to tell */
     else if (c->failing)
         pg_log_reconnect_failed(c->node->log, name(c, id), reason);
@@ -299,7 +302,9 @@ bool pg_contact_released(const struct pg_contact *c)
 
 void pg_contact_release(struct pg_contact *c)
 {
-    c->for_ever = c->is_bootstrap = false;
+    c->for_ever = c->is_bootstrap = c->wanted = false;
+    if (c->visits)
+        return; /* the last of them releases it */
     pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_STOP);
     for (struct pg_session *s = c->node->sessions; s; s = s->next)
         if (s->contact == c)
@@ -362,9 +367,21 @@ void pg_contacts_learn(struct pg_node *n, const struct pg_peer_id *peer, const s
     }
 }
 
+bool pg_contact_hear(struct pg_contact *c, const struct pg_multiaddr *addrs, uint32_t n)
+{
+    bool news = false;
+    for (uint32_t i = 0; i < n && c->n_learnt < PG_CONTACT_LEARNT; i++) {
+        if (is_said(c, addrs[i]) || is_learnt(c, &addrs[i]))
+            continue;
+        c->learnt[c->n_learnt++] = addrs[i];
+        news = true;
+    }
+    return news;
+}
+
 void pg_contact_start(struct pg_contact *c, bool bootstrap, bool for_ever)
 {
-    c->started = true;
+    c->started = c->wanted = true;
     c->is_bootstrap |= bootstrap;
     c->for_ever |= for_ever;
     bool connected = c->bootstrap.in.ctl.state == PG_BOOTSTRAP_RESTING && c->peer.len && pg_node_session(c->node, &c->peer);
@@ -396,9 +413,12 @@ void pg_contacts_peer_up(struct pg_session *s)
         dialled_by->reason[0] = 0;
         pg_step(&dialled_by->dial.in, PG_DIAL_ON_ATTEMPT_UP);
     }
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (pg_peer_id_equal(&n->contacts[i].peer, &s->conn->peer))
-            pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_PEER_UP);
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
+        if (!pg_peer_id_equal(&n->contacts[i].peer, &s->conn->peer))
+            continue;
+        pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_PEER_UP);
+        pg_visits_up(&n->contacts[i]);
+    }
 }
 
 void pg_contacts_peer_lost(struct pg_node *n, const struct pg_peer_id *peer)

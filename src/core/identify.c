@@ -185,6 +185,7 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
     if (offered > 0) /* a push may be about something else */
         pg_contacts_learn(n, &s->conn->peer, said.addrs, n_good);
     pg_address_book_learn(&n->addresses, &s->conn->peer, said.addrs, n_good, PG_ADDRESS_CONNECTED);
+    pg_kad_identified(s, m->protocols, m->n_protocols, said.addrs, n_good);
     pg_node_control_peer_identified(s, said.addrs, n_good);
 }
 

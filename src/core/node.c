@@ -3,6 +3,7 @@
 #include "core/node_internal.h"
 
 #include <assert.h>
+#include "machines.gen.h"
 #include "mem/heap.h"
 #include "mem/pages.h"
 #include "protocols.gen.h"
@@ -263,6 +264,7 @@ void pg_shutdown_do_services_stop(struct pg_shutdown *s)
     for (uint32_t i = 0; i < n->n_listeners; i++)
         pg_listener_stop(&n->listeners[i]);
     pg_contacts_stop(n);
+    pg_kad_refresh_stop(n);
     if (busy(n) > 0)
         pg_log_tunnels_shutting_down(n->log, busy(n));
     if (n->hooks.stop)
@@ -381,7 +383,9 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     if (in->kind == PG_INPUT_TICK)
         pg_pool_trim(&n->chunks);
     pg_sessions_relieve(n);
+    pg_kad_settle(n);
     pg_node_control_settle(n);
+    pg_kad_settle(n);
     if (n->hooks.settled)
         n->hooks.settled(n->hooks.context);
     pg_transport_reap(&n->transport);
@@ -400,7 +404,9 @@ static struct pg_instance *next_hearer(struct pg_scope *scope, unsigned machine,
 static void finished(struct pg_scope *scope, struct pg_instance *in)
 {
     struct pg_node *n = HOST_OF(pg_node, scope, scope);
-    if (n->hooks.finished)
+    if (in->machine->id == PG_MACHINE_KAD_REQUEST)
+        pg_kad_request_finished(in->self);
+    else if (n->hooks.finished)
         n->hooks.finished(n->hooks.context, in);
 }
 
@@ -459,14 +465,14 @@ static bool init(struct pg_node *n)
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 1024,
-                         /* All may end in one turn, and each tells its owner. */ conns * 4 + streams * 2 + 1024) &&
+    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 4096,
+                         /* All may end in one turn, and each tells its owner. */ conns * 4 + streams * 2 + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&
            pg_budget_init(&n->budget, &n->config.limits, n->config.hash_seed + 1, n->log, &n->metrics) &&
            pg_address_book_init(&n->addresses, PG_FIXED_KNOWN_PEERS, n->config.hash_seed + 2) &&
-           pg_transport_init(&n->transport, conns, streams);
+           pg_transport_init(&n->transport, conns, streams) && pg_kad_init(n);
 }
 
 struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg_node_hooks *hooks)
@@ -498,6 +504,7 @@ void pg_node_free(struct pg_node *n)
 {
     if (!n)
         return;
+    pg_kad_free(n);
     while (n->sessions) {
         pg_session_drop(n->sessions, PG_ERR_SHUTTING_DOWN);
         pg_transport_reap(&n->transport);

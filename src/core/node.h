@@ -16,7 +16,7 @@
 #define PG_MAX_BOOTSTRAPS 32u
 #define PG_MAX_EXTERNALS 32u
 #define PG_NODE_ADDRS 64u
-#define PG_MAX_CONTACTS 128u
+#define PG_MAX_CONTACTS 256u
 #define PG_CONTACT_ADDRS 16u
 #define PG_KAD_PROTOCOL_MAX 64u /* bytes of a protocol id of Kademlia */
 

@@ -68,22 +68,20 @@ static void dial(struct pg_node *n, const struct pg_multiaddr *addr)
     pg_contact_start(c, true, true);
 }
 
-static void input(struct pg_node *n, const struct pg_seed_event *event);
-
 /* Carries out what one turn has ordered. `event` made it; PG_SEED_EVENTS for a timer. */
 static void carry_out(struct pg_node *n, enum pg_seed_event_kind event)
 {
     struct pg_seed_command c;
-    bool bootstrap = false;
     while (pg_control_plane_poll(&n->control, &c)) {
         switch (c.kind) {
         case PG_DO_LOG: note(n, &c, event); break;
         case PG_DO_LISTEN: pg_node_listen(n, c.addr); break;
         case PG_DO_DIAL: dial(n, c.addr); break;
-        case PG_DO_KADEMLIA_BOOTSTRAP: bootstrap = true; break;
+        case PG_DO_KADEMLIA_BOOTSTRAP: pg_kad_refresh_asked(n); break;
         case PG_DO_SHUTDOWN: pg_step(&n->shutdown.in, PG_SHUTDOWN_ON_STOP); break;
+        /* Who serves Kademlia is known when identify has said so, and then comes into the table with its addresses. */
+        case PG_DO_KADEMLIA_ADD_ADDRESS: break;
         /* The parts that carry these out do not exist yet; each has a fact or an answer that says so. */
-        case PG_DO_KADEMLIA_ADD_ADDRESS:
         case PG_DO_KADEMLIA_START_PROVIDING:
         case PG_DO_KADEMLIA_PUT_RECORD:
         case PG_DO_KADEMLIA_GET_PROVIDERS:
@@ -94,9 +92,6 @@ static void carry_out(struct pg_node *n, enum pg_seed_event_kind event)
         case PG_SEED_COMMANDS: break;
         }
     }
-    if (bootstrap)
-        input(n, &(struct pg_seed_event){.kind = PG_SEED_KADEMLIA_BOOTSTRAP_FAILED,
-                                         .reason = PG_LIT("this peer does not speak Kademlia")});
 }
 
 static void input(struct pg_node *n, const struct pg_seed_event *event)
@@ -178,6 +173,11 @@ void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multi
 void pg_node_control_peer_lost(struct pg_node *n, const struct pg_peer_id *peer, uint32_t remaining)
 {
     input(n, &(struct pg_seed_event){.kind = PG_SEED_CONNECTION_LOST, .peer = peer, .remaining = remaining});
+}
+
+void pg_node_control_kad(struct pg_node *n, bool ok, struct pg_bytes reason)
+{
+    input(n, &(struct pg_seed_event){.kind = ok ? PG_SEED_KADEMLIA_BOOTSTRAP_OK : PG_SEED_KADEMLIA_BOOTSTRAP_FAILED, .reason = reason});
 }
 
 void pg_node_control_stop(struct pg_node *n)

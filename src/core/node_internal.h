@@ -3,6 +3,7 @@
 #include "core/address_book.h"
 #include "core/budget.h"
 #include "core/control.h"
+#include "core/kad_internal.h"
 #include "core/listener.h"
 #include "core/node.h"
 #include "core/ping.h"
@@ -41,6 +42,8 @@ struct pg_contact {
     uint64_t tried_us, hurried_until_us;
     enum pg_err why;
     char reason[96];
+    struct pg_visit *visits; /* users for whom a connection is enough, now */
+    bool wanted;             /* by others than these */
     bool used, started, is_bootstrap, for_ever, tried, failing;
     /* names.c: what this round may dial, and the questions it has asked; the last, for most contacts never touch it */
     uint32_t n_targets, next_target, n_asked, asking;
@@ -70,6 +73,8 @@ void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg
 void pg_contacts_peer_up(struct pg_session *);
 void pg_contacts_peer_lost(struct pg_node *, const struct pg_peer_id *);
 /* Addresses that the peer offers and that have passed pg_offer_good. */
+/* Somebody else has named these for it; they stand behind what is known already. False: that was all of them. */
+bool pg_contact_hear(struct pg_contact *, const struct pg_multiaddr *, uint32_t n);
 void pg_contacts_learn(struct pg_node *, const struct pg_peer_id *, const struct pg_multiaddr *, uint32_t n);
 
 struct pg_identify {
@@ -102,6 +107,9 @@ struct pg_session {
     char peer_text[PG_PEER_ID_TEXT];
     char agent[64];
     bool up, listed, dialing;
+    bool kad_asked;  /* identify has said under which ids it serves Kademlia: kad_ids, a bit for each */
+    uint8_t kad_ids;
+    bool visits;     /* we have dialled it for something that passes */
     bool widens; /* we have dialled it although another connection to its peer stood */
     char reason[96];
 };
@@ -139,6 +147,7 @@ struct pg_shutdown {
 struct pg_node {
     struct pg_node_config config;
     struct pg_node_hooks hooks;
+    struct pg_kad kad;
     struct pg_scope scope;
     struct pg_transport transport;
     struct pg_metrics metrics;
@@ -183,3 +192,4 @@ void pg_node_control_peer_lost(struct pg_node *, const struct pg_peer_id *, uint
 void pg_node_control_settle(struct pg_node *); /* after timers may have moved it */
 void pg_node_control_ready(struct pg_node *); /* all listeners stand */
 void pg_node_control_stop(struct pg_node *);
+void pg_node_control_kad(struct pg_node *, bool ok, struct pg_bytes reason); /* how a Kademlia bootstrap went */

@@ -252,6 +252,7 @@ struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, cons
     }
     s->dialing = true;
     s->widens = c->bootstrap.in.ctl.state == PG_BOOTSTRAP_WIDENING;
+    s->visits = !c->wanted;
     s->contact = c;
     s->dialled = *addr;
     choose_port(n, &dial.endpoint, &dial.from);
@@ -335,14 +336,29 @@ void pg_session_emptied(void *node, struct pg_conn *conn)
 {
     struct pg_session *s = conn->above;
     s->idle_us = ((struct pg_node *)node)->scope.now_us;
-    if (s->up && s->widens)
+    if (s->up && (s->widens || s->visits))
         pg_post(&s->spare.in, PG_SPARE_ON_EMPTIED);
+}
+
+/* A visit's connection stays when somebody wants its peer by now, or when there are few of its kind: who was asked once is
+ * likely to be asked again. */
+static bool is_kept(const struct pg_session *s)
+{
+    struct pg_node *n = s->node;
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
+        const struct pg_contact *c = &n->contacts[i];
+        if (pg_peer_id_equal(&c->peer, &s->conn->peer) && !pg_contact_released(c) && (c->wanted || c->visits))
+            return true;
+    }
+    return n->kad.n_visited <= PG_KAD_KEPT;
 }
 
 bool pg_spare_is_needed(const struct pg_spare *spare)
 {
     const struct pg_session *s = HOST_OF(pg_session, spare, spare);
-    return s->conn->yamux.working > 0 || !s->place || s->place->first == s;
+    if (s->conn->yamux.working > 0 || !s->place)
+        return true;
+    return s->widens ? s->place->first == s : is_kept(s);
 }
 
 bool pg_spare_is_asked(const struct pg_spare *spare)
@@ -359,11 +375,12 @@ void pg_spare_do_connection_close(struct pg_spare *spare)
 static void end_spare(struct pg_session *s)
 {
     bool closed_by_us = s->spare.in.ctl.state == PG_SPARE_CLOSED;
-    if (!s->widens)
+    if (!s->widens && !s->visits)
         return;
     pg_step(&s->spare.in, PG_SPARE_ON_END);
     pg_instance_end(&s->spare.in);
-    if (!closed_by_us && s->contact && s->node->scope.now_us - s->up_us < SHORT_LIFE_US)
+    s->node->kad.n_visited -= s->visits;
+    if (s->widens && !closed_by_us && s->contact && s->node->scope.now_us - s->up_us < SHORT_LIFE_US)
         pg_step(&s->contact->bootstrap.in, PG_BOOTSTRAP_ON_SPARE_LOST);
 }
 
@@ -399,7 +416,8 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     n->metrics.value[conn->dialer ? PG_METRIC_CONNECTIONS_OPENED_OUTBOUND : PG_METRIC_CONNECTIONS_OPENED_INBOUND]++;
     n->metrics.value[PG_METRIC_CONNECTIONS]++;
     pg_log_connection_opened(n->log, pg_text(s->peer_text), endpoint_text(s, endpoint, sizeof endpoint));
-    if (s->widens) {
+    n->kad.n_visited += s->visits;
+    if (s->widens || s->visits) {
         pg_instance_init(&s->spare.in, &pg_spare_machine, &pg_spare_binding, &s->spare, &n->scope, s->spare.timers, NULL, conn->number);
         pg_step(&s->spare.in, PG_SPARE_ON_BEGIN);
     }
