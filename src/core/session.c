@@ -477,6 +477,8 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
         lost_in_handshake(s, why);
         return;
     }
+    if (pg_err_class(why) == PG_CLASS_PEER)
+        pg_log_connection_broken(n->log, pg_text(s->peer_text), pg_text(pg_err_text(why)));
     s->up = false;
     end_spare(s);
     pg_identify_end(s);

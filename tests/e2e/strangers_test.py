@@ -234,6 +234,7 @@ def frames_that_break_yamux_end_the_connection(bed):
         dialer = scene.stranger()
         dialer.write(frame)
         ended(dialer)
+        scene.provider.saw("connection ended, its peer broke a rule", peer=dialer.key.peer_id)
         scene.lives()
 
 

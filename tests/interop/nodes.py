@@ -23,6 +23,10 @@ class Failed(Exception):
     pass
 
 
+class NoEnd(Failed):
+    """A program still ran when it should have ended."""
+
+
 class Unavailable(Exception):
     """The machine lacks something: a reason to skip."""
 
@@ -42,7 +46,7 @@ def run(argv: list[str], stdin: bytes = b"", hold_stdin: bool = False, seconds: 
                     process.communicate(stdin, seconds)
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            raise Failed(f"no end within {seconds} s") from None
+            raise NoEnd(f"no end within {seconds} s") from None
         finally:
             end(process)
         out.seek(0)

@@ -29,8 +29,8 @@ from pathlib import Path
 
 import dht
 import keys
-from nodes import (END_SECONDS, PINGS, Failed, Listener, Unavailable, check_identity, check_ok, check_pings, lines, listening,
-                   run, tail)
+from hostile import Hostile
+from nodes import PINGS, Failed, Listener, Unavailable, check_identity, check_ok, check_pings, lines, listening, run, tail
 
 HERE = Path(__file__).resolve().parent
 SIZE = 300_000
@@ -139,7 +139,8 @@ PEERS = (
          sources=("Cargo.toml", "src/*.rs"),
          build=("cargo", "build", "--release"),
          stamp="target/stamp",
-         command=("target/release/peer",)),
+         command=("target/release/peer",),
+         hostile=True),
     # The machine's own node may be an old one: it runs npm, which brings the node that the peer runs on.
     Peer("js",
          tools=(Tool("node", ("--version",), (18,)), Tool("npm", ("--version",), (9,))),
@@ -273,13 +274,14 @@ class PunchgateDials:
                                                           "XDG_CONFIG_HOME": str(home / "config")}}
 
     @contextlib.contextmanager
-    def tunnels(self, to: Listener):
+    def tunnels(self, to: Listener, services: tuple[str, ...] = ("echo", "sink")):
         argv = [self.punchgate, "--identity", self.options["cwd"] / "tunnels", "--listen", "/ip4/127.0.0.1/tcp/0",
-                "--bootstrap", to.addr, "--tunnel", f"{to.peer}:echo@127.0.0.1:0",
-                "--tunnel", f"{to.peer}:sink@127.0.0.1:0", "--control", "off", "--ready-json"]
+                "--bootstrap", to.addr, "--control", "off", "--ready-json"]
+        for service in services:
+            argv += ["--tunnel", f"{to.peer}:{service}@127.0.0.1:0"]
         env = self.options["env"] | {"PUNCHGATE_LOG": "info"}
         with listening([*map(str, argv)], "", **self.options | {"env": env}) as consumer:
-            yield Tunnels(consumer)
+            yield Tunnels(consumer, services)
 
     def run(self, *arguments: object, **stdin) -> subprocess.CompletedProcess:
         return run([str(self.punchgate), *map(str, arguments)], **stdin, **self.options)
@@ -354,10 +356,10 @@ class Tunnels:
     They share one process and one connection, which the last of them breaks.
     """
 
-    def __init__(self, consumer: Listener):
+    def __init__(self, consumer: Listener, services: tuple[str, ...]):
         self.consumer = consumer
         self.ports = {service: int(consumer.saw(rf"tunnel listening .*service_name={service} actual_addr=\S+:(\d+)"))
-                      for service in ("echo", "sink")}
+                      for service in services}
 
     def connect(self, service: str) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.ports[service]), BACK_SECONDS)
@@ -502,46 +504,6 @@ class Matrix:
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
 
 
-class Hostile:
-    """A build of a peer that does one thing wrong: it may lose what it asked for, and nobody else may lose anything."""
-
-    # What C may end with when the other side is at fault: a broken protocol, out of reach, no answer in time.
-    ends = {0, 1, 69, 75}
-
-    def __init__(self, peer: Peer, c_dials: PunchgateDials):
-        self.peer, self.c = peer, c_dials
-        self.faults = lines(run(peer.argv("faults")))[0]["names"]
-
-    def each(self, check, to: Listener) -> None:
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda fault: check(fault, to), self.faults))
-        # C serves as before, and the peer that it has been all the while.
-        check_pings(lines(self.c.run("ping", to.addr, "--count", PINGS, "--json")))
-        if to.process.poll() is not None:
-            raise Failed(f"C has ended with {to.process.returncode}: {tail(to.log().encode())}")
-
-    def dial(self, fault: str, to: Listener) -> None:
-        check_ok(lines(run(self.peer.argv("misbehave", to.addr, fault))), "misbehave")
-
-    def be_dialled(self, fault: str, to: Listener) -> None:
-        with listening(self.peer.argv("listen", "--fault", fault), "reset") as bad:
-            for arguments in (("identify", bad.addr), ("ping", bad.addr, "--count", 3), ("pipe", f"{bad.addr}:echo"),
-                              ("perf", bad.addr, "--up", 100_000, "--down", 100_000)):
-                result = self.c.run(*arguments, "--timeout", "3s", stdin=bytes(SIZE))
-                if result.returncode not in self.ends:
-                    raise Failed(f"fault {fault}: {arguments[0]} ended with {result.returncode}: {tail(result.stderr)}")
-                if fault.startswith("noise-") and not result.returncode:
-                    raise Failed(f"fault {fault}: {arguments[0]} took the peer for the one it says to be")
-                if result.returncode and not result.stderr.strip():
-                    raise Failed(f"fault {fault}: {arguments[0]} gives no reason")
-
-    cases = (
-        ("hostile dials", "{} does one thing wrong after another to {}, which serves on", lambda h, to: h.each(h.dial, to)),
-        ("is dialled", "{} does one thing wrong after another when a {} dials it, which ends with a reason",
-         lambda h, to: h.each(h.be_dialled, to)),
-    )
-
-
 def start(stack: contextlib.ExitStack, node):
     """What runs, or the reason why it does not."""
     try:
@@ -590,8 +552,8 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
             ends = wrong.get(peer.name) or ours
             keys.rows(matrix, peer, ends if isinstance(ends, Exception) else keys.Keys(peer, ends))
             if peer.hostile:
-                hostile = dialers[peer.name] if peer.name in wrong else Hostile(peer, c_dials)
-                matrix.dial(Hostile, f"hostile {peer.name}", hostile, "C", c_listens)
+                hostile = wrong.get(peer.name) or Hostile(peer, c_dials, echo)
+                matrix.dial(Hostile, f"hostile {peer.name}", hostile, "C", None)
         return matrix
 
 

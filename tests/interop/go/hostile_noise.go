@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"sync/atomic"
 
 	"github.com/flynn/noise"
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -15,8 +18,16 @@ import (
 	secure "github.com/libp2p/go-libp2p/p2p/security/noise"
 )
 
-// Faults in what Noise carries: the cipher is in order and the payload within is not.
+const (
+	rightPayload = "noise-right"
+	// What an initiator says next, in the cipher.
+	nextWords = "\x13/multistream/1.0.0\n\x0d/yamux/1.0.0\n"
+)
+
+// Faults in what Noise carries: the cipher is in order and the payload within is not. One payload is right, which shows that
+// with the others nothing but the payload is the reason.
 var noiseFaults = map[string]func(key, signature []byte) []byte{
+	rightPayload:   func(key, signature []byte) []byte { return append(field(1, key), field(2, signature)...) },
 	"noise-empty":  func(key, signature []byte) []byte { return nil },
 	"noise-no-key": func(key, signature []byte) []byte { return field(2, signature) },
 	"noise-no-sig": func(key, signature []byte) []byte { return field(1, key) },
@@ -36,12 +47,15 @@ func field(number byte, value []byte) []byte {
 	return append([]byte{number<<3 | 2, byte(len(value))}, value...)
 }
 
-var errAccepted = errors.New("the faulty payload was sent")
+var errAccepted = errors.New("the handshake was all there is")
 
-// faultySecurity shakes hands by the book but for its payload, and then waits for the other side to end the connection.
+// How often the other side has said something after the handshake.
+var wentOn atomic.Int32
+
+// faultySecurity shakes hands by the book but for its payload, and ends after the other side's next word.
 type faultySecurity struct {
-	key   crypto.PrivKey
-	fault func(key, signature []byte) []byte
+	key  crypto.PrivKey
+	name string
 }
 
 func (f faultySecurity) ID() protocol.ID { return "/noise" }
@@ -60,7 +74,7 @@ func (f faultySecurity) payload(static []byte) ([]byte, error) {
 		return nil, err
 	}
 	signature, err := f.key.Sign(append([]byte("noise-libp2p-static-key:"), static...))
-	return f.fault(key, signature), err
+	return noiseFaults[f.name](key, signature), err
 }
 
 func (f faultySecurity) shake(c net.Conn, initiator bool) error {
@@ -79,9 +93,14 @@ func (f faultySecurity) shake(c net.Conn, initiator bool) error {
 	if err != nil {
 		return err
 	}
+	var first, second *noise.CipherState
 	for message := range 3 {
 		if (message%2 == 0) != initiator {
-			if err := receiveNoise(c, state); err != nil {
+			received, err := receiveNoise(c)
+			if err != nil {
+				return err
+			}
+			if _, first, second, err = state.ReadMessage(nil, received); err != nil {
 				return err
 			}
 			continue
@@ -90,35 +109,56 @@ func (f faultySecurity) shake(c net.Conn, initiator bool) error {
 		if message > 0 {
 			payload = bad
 		}
-		out, _, _, err := state.WriteMessage(make([]byte, 2), payload)
+		var out []byte
+		if out, first, second, err = state.WriteMessage(nil, payload); err != nil {
+			return err
+		}
+		if err := sendNoise(c, out); err != nil {
+			return err
+		}
+	}
+	// The first of the two is for what the initiator sends.
+	receiving := first
+	if initiator {
+		receiving = second
+		out, err := first.Encrypt(nil, nil, []byte(nextWords))
 		if err != nil {
 			return err
 		}
-		binary.BigEndian.PutUint16(out, uint16(len(out)-2))
-		if _, err := c.Write(out); err != nil {
+		if err := sendNoise(c, out); err != nil {
 			return err
 		}
 	}
-	io.Copy(io.Discard, c)
+	word, err := receiveNoise(c)
+	if err != nil {
+		return err
+	}
+	if _, err := receiving.Decrypt(nil, nil, word); err != nil {
+		return err
+	}
+	wentOn.Add(1)
+	fmt.Fprintln(os.Stderr, "the other side goes on after", f.name)
 	return errAccepted
 }
 
-func receiveNoise(c net.Conn, state *noise.HandshakeState) error {
-	var size [2]byte
-	if _, err := io.ReadFull(c, size[:]); err != nil {
-		return err
-	}
-	message := make([]byte, binary.BigEndian.Uint16(size[:]))
-	if _, err := io.ReadFull(c, message); err != nil {
-		return err
-	}
-	_, _, _, err := state.ReadMessage(nil, message)
+func sendNoise(c net.Conn, message []byte) error {
+	_, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...))
 	return err
 }
 
+func receiveNoise(c net.Conn) ([]byte, error) {
+	var size [2]byte
+	if _, err := io.ReadFull(c, size[:]); err != nil {
+		return nil, err
+	}
+	message := make([]byte, binary.BigEndian.Uint16(size[:]))
+	_, err := io.ReadFull(c, message)
+	return message, err
+}
+
 func securityWith(key crypto.PrivKey, fault string) any {
-	if f, known := noiseFaults[fault]; known {
-		return func() (sec.SecureTransport, error) { return faultySecurity{key, f}, nil }
+	if _, known := noiseFaults[fault]; known {
+		return func() (sec.SecureTransport, error) { return faultySecurity{key, fault}, nil }
 	}
 	return secure.New
 }

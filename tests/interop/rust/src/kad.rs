@@ -252,7 +252,7 @@ fn infos(peers: impl IntoIterator<Item = PeerInfo>) -> Value {
 
 /// `dht OP KEY [VALUE]`
 pub async fn ask(key: Keypair, others: &Neighbours, arguments: &[String]) -> Result<()> {
-    let mut swarm = new_swarm(key, false, Duration::from_secs(15))?;
+    let mut swarm = new_swarm(key, false, Duration::from_secs(15), "")?;
     others.put_in(&mut swarm, Mode::Client)?;
     let mut known = Known::default();
     known

@@ -1,7 +1,9 @@
 //! The rust-libp2p side of the interop tests; ../README.md holds its command line contract.
 
+mod hostile;
 mod kad;
 mod keys;
+mod noise_faults;
 mod perf;
 mod tunnel;
 
@@ -33,7 +35,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
-    identify: identify::Behaviour,
+    identify: Toggle<identify::Behaviour>,
     ping: ping::Behaviour,
     stream: libp2p_stream::Behaviour,
     kad: Toggle<libp2p::kad::Behaviour<MemoryStore>>,
@@ -115,41 +117,50 @@ async fn query(key: Keypair, command: &str, arguments: &[String], others: kad::N
             let count = number(rest, "--count", 100)?;
             Dialer::new(addr, key).await?.streams(service, count).await
         }
+        ("faults", []) => {
+            report(json!({"event": "faults", "names": hostile::names()}));
+            Ok(())
+        }
+        ("misbehave", [addr, fault]) => hostile::misbehave(addr, key, fault).await,
         ("reset", [addr, service]) => Dialer::new(addr, key).await?.reset(service).await,
         ("expect-reset", [addr, service]) => Dialer::new(addr, key).await?.expect_reset(service).await,
         _ => Err(format!("cannot do: {command} {}", arguments.join(" ")).into()),
     }
 }
 
-fn new_swarm(key: Keypair, signed: bool, ping_interval: Duration) -> Result<Swarm<Behaviour>> {
+/// Without a fault this is what rust-libp2p's own builder makes.
+fn new_swarm(key: Keypair, signed: bool, ping_interval: Duration, fault: &'static str) -> Result<Swarm<Behaviour>> {
     let version = "/punchgate/id/1.0.0".to_string();
     let identify = if signed {
         identify::Config::new_with_signed_peer_record(version, &key)
     } else {
         identify::Config::new(version, key.public())
     };
-    let swarm = SwarmBuilder::with_existing_identity(key)
-        .with_tokio()
-        .with_tcp(
-            tcp::Config::default(),
-            noise::Config::new,
-            yamux::Config::default,
-        )?
-        .with_behaviour(|_| Behaviour {
-            identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
-            stream: libp2p_stream::Behaviour::new(),
-            kad: None.into(),
-            mdns: None.into(),
-        })?
-        // The default closes a connection as soon as no stream is open.
-        .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3600)))
-        .build();
+    let identify = (!hostile::answers_identify(fault)).then(|| identify::Behaviour::new(identify));
+    let behaviour = Behaviour {
+        identify: identify.into(),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
+        stream: libp2p_stream::Behaviour::new(),
+        kad: None.into(),
+        mdns: None.into(),
+    };
+    // The default closes a connection as soon as no stream is open.
+    let keep = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(Duration::from_secs(3600));
+    let builder = SwarmBuilder::with_existing_identity(key).with_tokio();
+    let mut swarm = if fault.is_empty() {
+        let builder = builder.with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?;
+        builder.with_behaviour(|_| behaviour)?.with_swarm_config(keep).build()
+    } else {
+        let builder = builder.with_other_transport(|key| hostile::transport(key, fault))?;
+        builder.with_behaviour(|_| behaviour)?.with_swarm_config(keep).build()
+    };
+    hostile::answer_identify(&mut swarm.behaviour_mut().stream.new_control(), fault)?;
     Ok(swarm)
 }
 
 async fn listen(mut key: Keypair, arguments: &[String], others: kad::Neighbours) -> Result<()> {
     let mut addr = "/ip4/127.0.0.1/tcp/0";
+    let mut fault = "";
     let (signed, arguments) = match arguments.split_first() {
         Some((first, rest)) if first == "--signed-record" => (true, rest),
         _ => (false, arguments),
@@ -157,6 +168,8 @@ async fn listen(mut key: Keypair, arguments: &[String], others: kad::Neighbours)
     for pair in arguments.chunks(2) {
         if let Ok(Some(value)) = option(pair, "--addr") {
             addr = value;
+        } else if let Ok(Some(value)) = option(pair, "--fault") {
+            fault = hostile::names().into_iter().find(|name| *name == value).ok_or("unknown fault")?;
         } else if let Some(value) = option(pair, "--seed")? {
             if key.key_type() != KeyType::Ed25519 {
                 return Err("a seed makes Ed25519 keys only".into());
@@ -173,7 +186,7 @@ async fn listen(mut key: Keypair, arguments: &[String], others: kad::Neighbours)
     });
 
     let kind = keys::name(&key);
-    let mut swarm = new_swarm(key, signed, Duration::from_secs(15))?;
+    let mut swarm = new_swarm(key, signed, Duration::from_secs(15), fault)?;
     others.put_in(&mut swarm, Mode::Server)?;
     let peer = *swarm.local_peer_id();
     let mut control = swarm.behaviour().stream.new_control();
@@ -222,12 +235,16 @@ struct Dialer {
 
 impl Dialer {
     async fn new(addr: &str, key: Keypair) -> Result<Self> {
+        Self::new_with(addr, key, "").await
+    }
+
+    async fn new_with(addr: &str, key: Keypair, fault: &'static str) -> Result<Self> {
         let addr: Multiaddr = addr.parse()?;
         let Some(Protocol::P2p(peer)) = addr.iter().last() else {
             return Err("the address does not end in /p2p/ID".into());
         };
         let own_key = keys::name(&key);
-        let mut swarm = new_swarm(key, false, Duration::from_millis(50))?;
+        let mut swarm = new_swarm(key, false, Duration::from_millis(50), fault)?;
         swarm.dial(addr)?;
         let own = *swarm.local_peer_id();
         let control = swarm.behaviour().stream.new_control();
