@@ -60,6 +60,38 @@ def shortest(score, allowed):
     score.check(status == 0 and said.count("every order of 3 events") == 2, f"the core as it is: status {status}, said\n{said}")
 
 
+# a list in tests/table/orders -> what was planted when it was saved, and in which subject
+KEPT = {
+    "phase_alone_lies.txt": ("plane", "--lie", "phase.alone"),
+    "stream_is_not_opened.txt": ("tunnel", "--skip", "tunnel_consumer.stream.open"),
+    "client_is_not_reset.txt": ("open", "--skip", "pipe.local.reset"),
+}
+
+
+def lists_are_saved_and_played(score, allowed, folder):
+    """What is saved is what shows the fault, whoever plays it; without the fault all holds over the same events."""
+    kept = ROOT / "tests/table/orders"
+    score.check(sorted(KEPT) == sorted(path.name for path in kept.iterdir()), "tests/table/orders has other lists than KEPT")
+    for name, (subject, kind, what) in KEPT.items():
+        saved = pathlib.Path(folder) / name
+        explore("--quiet", "--allowed", allowed, "--depth", "5", kind, what, "--save", str(saved), subject)
+        score.check(saved.read_text() == (kept / name).read_text(), f"{kind} {what} saves another list than {name}:\n{saved.read_text()}")
+        reason = saved.read_text().splitlines()[1].removeprefix("# ")
+        status, said = explore("--allowed", allowed, kind, what, "--play", str(kept / name))
+        score.check(status == 1 and reason in said, f"{name} with its fault: status {status}, said\n{said}")
+        done = subprocess.run([str(BUILD / "replay"), str(kept / name)], capture_output=True, text=True)
+        score.check(done.returncode == 0 and "all holds over" in done.stdout, f"{name}: status {done.returncode}, said\n{done.stdout + done.stderr}")
+    broken = pathlib.Path(folder) / "broken.txt"
+    for text, wanted in (("plane\nno.such event\n", "there is no event no.such event"), ("flight\n", "no subject has the name flight"),
+                         ("# nothing\n", "no subject, no events")):
+        broken.write_text("punchgate orders 1\n" + text)
+        status, said = explore("--play", str(broken))
+        score.check(status == 2 and wanted in said, f"{text!r}: status {status}, said\n{said}")
+    broken.write_text("punchgate orders 1\nopen\na client comes\na client comes\na client comes\nthe wire is lost\nthe wire is lost\n")
+    status, said = explore("--play", str(broken))
+    score.check(status == 2 and "there is no such event any more: a client comes" in said, f"an event that is not possible: status {status}, said\n{said}")
+
+
 def models_matter(score, allowed, folder):
     """A model that reaches less than the core, and one that gives less: both are noticed."""
     text = pathlib.Path(allowed).read_text()
@@ -107,6 +139,7 @@ def main():
         path = pathlib.Path(folder) / "allowed.txt"
         path.write_text(core_orders.allowed(BUILD, system.load(ROOT / "spec", machines)))
         shortest(score, str(path))
+        lists_are_saved_and_played(score, str(path), folder)
         models_matter(score, str(path), folder)
         planted(score, machines, str(path))
         planted_in_peers(score, str(path))

@@ -6,6 +6,7 @@ from spec_lab import ROOT, Lab, Score, smc
 
 from gen.smc import system, write_system
 
+import channels
 import ragel
 import ties
 from reference import Reference
@@ -136,7 +137,7 @@ ENDS_BREAKS = [
     ("a goodbye that the other end never hears", "tunnel_ends", "system/tunnel_ends.sys",
      "  near.pipe stream.reset                    as  far.stream.failed  last\n", "",
      ["does not hold: leads near.tunnel_consumer in closed & far.tunnel_provider in open to far.tunnel_provider in closed when fair"]),
-    ("a channel that is too small", "tunnel_ends", "system/tunnel_ends.sys", "channel back   from far to near  at most 3", "channel back   from far to near  at most 1",
+    ("a channel that is too small", "tunnel_ends", "system/tunnel_ends.sys", "channel back   from far to near  at most 4", "channel back   from far to near  at most 1",
      ["finds a channel full", "near.start"]),
     ("messages that nobody promises", "tunnel_ends", "system/tunnel_ends.sys", "fair   there, back", "fair   there",
      ["does not hold: leads near.tunnel_consumer in open & far.tunnel_provider in closed to near.tunnel_consumer in closed when fair"]),
@@ -234,6 +235,42 @@ def broken_ties(score):
         score.check(len(said) == 1 and wanted in said[0], f"ties: {what}: {said}")
 
 
+def broken_channels(score):
+    """A channel line says what the C of its action does, neither less nor more."""
+    machines = [c.machine for c in smc.load(ROOT / "spec")]
+    files = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "src").rglob("*.c")}
+
+    def found(change, old="", new=""):
+        systems = system.load(ROOT / "spec", {m.name: m for m in machines})
+        change({(x.machine, x.action): x for _, _, x in channels.lines_of(systems)}, systems)
+        return channels.problems(machines, systems, {name: text.replace(old, new) if old else text for name, text in files.items()})
+
+    def nothing(_lines, _systems):
+        pass
+
+    def drop(name):
+        def change(_lines, systems):
+            for c in (c for s in systems for c in s.channels):
+                c.sendings = [x for x in c.sendings if (x.machine, x.action) != name]
+        return change
+
+    score.check(found(nothing) == [], f"channels: the spec as it is: {found(nothing)}")
+    for what, said, wanted in [
+        ("a request that is not written", found(nothing, "pg_tunnel_send(t->pipe.stream, &pg_json_tunnel_request_table, &ask)", "0"),
+         "tunnel_consumer request.send: nothing that it calls writes"),
+        ("an answer that nobody hears", found(nothing, "PG_TUNNEL_CONSUMER_ON_ANSWER_REJECTED", "0"), "which src/ never makes"),
+        ("an action that C does not have", found(nothing, "pg_pipe_do_stream_end", "pg_pipe_do_stream_finish"), "pipe stream.end: src/ has no function"),
+        ("a reset after which more may come", found(lambda lines, _: setattr(lines["near.pipe", "stream.reset"], "last", False)),
+         "pipe stream.reset: is not `last`"),
+        ("an end that is none", found(lambda lines, _: setattr(lines["far.tunnel_provider", "answer.accept"], "last", True)),
+         "tunnel_provider answer.accept: is `last`"),
+        ("an end that is kept quiet", found(lambda lines, _: setattr(lines["far.tunnel_provider", "answer.late"], "messages", [["near.answer.rejected"]])),
+         "tunnel_provider answer.late: its C ends its direction"),
+        ("an answer without a line", found(drop(("far.tunnel_provider", "answer.late"))), "machine tunnel_provider, action answer.late: it writes"),
+    ]:
+        score.check(said and all(wanted in line for line in said), f"channels: {what}: {said}")
+
+
 def main():
     score = Score()
     with tempfile.TemporaryDirectory() as folder:
@@ -249,6 +286,7 @@ def main():
         broken_specs(Lab(folder, whole=True), score, STEPPING_BREAKS)
         broken_ends(Lab(folder, whole=True), score)
     broken_ties(score)
+    broken_channels(score)
     score.check((ROOT / "spec/machine/phase.sm").exists(), "the real spec was left alone")
     score.end()
 

@@ -79,9 +79,24 @@ static unsigned path_to(uint32_t at, uint8_t out[256])
     return n;
 }
 
+static void save(const char *file, const uint8_t *path, unsigned n)
+{
+    FILE *out = fopen(file, "w");
+    if (!out) {
+        perror(file);
+        return;
+    }
+    fprintf(out, ORDERS_MAGIC "\n# %s\n%s\n", x.fault, orders_running->word);
+    for (unsigned i = 0; i < n; i++)
+        fprintf(out, "%s\n", orders_running->choice(path[i]));
+    fclose(out);
+}
+
 static void print_fault(const struct orders_limits *limits, const uint8_t *path, unsigned n)
 {
     x.result.failed = true;
+    if (limits->save)
+        save(limits->save, path, n);
     if (limits->quiet)
         return;
     printf("%s: %s\n", orders_running->name, x.fault);
@@ -184,13 +199,31 @@ static bool expand(const struct orders_limits *limits, const char *system, uint3
     return true;
 }
 
-struct orders_result orders_explore(const struct orders_subject *subject, const struct orders_limits *limits)
+static struct sigaction before[2];
+
+static void begin(const struct orders_subject *subject)
 {
-    struct sigaction caught = {.sa_handler = on_abort, .sa_flags = SA_NODEFER}, before[2];
+    struct sigaction caught = {.sa_handler = on_abort, .sa_flags = SA_NODEFER};
     sigaction(SIGABRT, &caught, &before[0]);
     sigaction(SIGSEGV, &caught, &before[1]);
     memset(&x, 0, sizeof x);
     orders_running = subject;
+}
+
+static void end(void)
+{
+    if (!x.result.failed)
+        orders_running->end();
+    free(x.nodes);
+    free(x.seen);
+    sigaction(SIGABRT, &before[0], NULL);
+    sigaction(SIGSEGV, &before[1], NULL);
+    orders_running = NULL;
+}
+
+struct orders_result orders_explore(const struct orders_subject *subject, const struct orders_limits *limits)
+{
+    begin(subject);
     double until = seconds() + limits->seconds;
     if (run(NULL, 0, true)) {
         add(0, 0, 0);
@@ -202,14 +235,94 @@ struct orders_result orders_explore(const struct orders_subject *subject, const 
     } else
         print_fault(limits, NULL, 0);
     x.result.states = x.n_nodes;
-    if (!x.result.failed)
-        subject->end();
-    free(x.nodes);
-    free(x.seen);
-    sigaction(SIGABRT, &before[0], NULL);
-    sigaction(SIGSEGV, &before[1], NULL);
-    orders_running = NULL;
+    end();
     return x.result;
+}
+
+/* Playing. */
+
+static int cannot(const char *file, unsigned line, const char *why, const char *what)
+{
+    fprintf(stderr, "orders: %s:%u: %s%s; see --save\n", file, line, why, what);
+    return 2;
+}
+
+static const struct orders_subject *subject_named(const char *name)
+{
+    unsigned n = 0;
+    while (orders_subjects[n] && strcmp(orders_subjects[n]->word, name) != 0)
+        n++;
+    return orders_subjects[n];
+}
+
+/* The events, as numbers of choices; 0 when all can be read. */
+static int read_events(FILE *in, const char *file, const struct orders_subject **subject, uint8_t path[256], unsigned *n)
+{
+    char line[300];
+    for (unsigned number = 1; fgets(line, sizeof line, in); number++) {
+        unsigned choice = 0;
+        line[strcspn(line, "\n")] = 0;
+        if (number == 1 && strcmp(line, ORDERS_MAGIC) != 0)
+            return cannot(file, number, "not a list of events that was saved", "");
+        if (number == 1 || line[0] == '#' || !line[0])
+            continue;
+        if (!*subject) {
+            if (!(*subject = subject_named(line)))
+                return cannot(file, number, "no subject has the name ", line);
+            continue;
+        }
+        while (choice < (*subject)->n_choices && strcmp((*subject)->choice(choice), line) != 0)
+            choice++;
+        if (choice == (*subject)->n_choices)
+            return cannot(file, number, "there is no event ", line);
+        if (*n == 200)
+            return cannot(file, number, "more than 200 events", "");
+        path[(*n)++] = (uint8_t)choice;
+    }
+    return *subject ? 0 : cannot(file, 1, "no subject, no events", "");
+}
+
+/* The event that cannot come where the list has it, or NULL. */
+static const char *play(const struct orders_limits *limits, uint8_t path[256], unsigned n)
+{
+    for (unsigned i = 0; i <= n; i++) {
+        if (!run(path, i, true)) {
+            print_fault(limits, path, i);
+            return NULL;
+        }
+        if (i < n && !orders_running->possible(path[i]))
+            return orders_running->choice(path[i]);
+    }
+    const char *a = n > 1 ? orders_running->event(path[n - 2]) : NULL, *b = n > 1 ? orders_running->event(path[n - 1]) : NULL;
+    if (a && b && orders_commute(orders_running->system, a, b))
+        (void)commutes(limits, path, n - 2, path[n - 2], path[n - 1]);
+    return NULL;
+}
+
+int orders_play(const char *file)
+{
+    static const struct orders_limits loud = {.quiet = false};
+    const struct orders_subject *subject = NULL;
+    uint8_t path[256];
+    unsigned n = 0;
+    FILE *in = fopen(file, "r");
+    if (!in) {
+        perror(file);
+        return 2;
+    }
+    int status = read_events(in, file, &subject, path, &n);
+    fclose(in);
+    if (status)
+        return status;
+    begin(subject);
+    const char *odd = play(&loud, path, n);
+    bool failed = x.result.failed;
+    end();
+    if (odd)
+        return cannot(file, 1, "where the list has it there is no such event any more: ", odd);
+    if (!failed)
+        printf("%s: all holds over these %u events\n", subject->name, n);
+    return failed;
 }
 
 /* Small things. */

@@ -1,23 +1,15 @@
 /* orders: drives the real core through every ordering of up to k events and compares its data with what must hold.
- *   orders [--allowed FILE] [--depth N] [--seconds N] [--quiet] [--lie M.FACT | --skip M.ACTION | --swap M.ACTION=ACTION] [SUBJECT…]
- * FILE is what tools/verify/core_orders.py writes of the models. Status 1 when something does not hold, 2 for wrong usage.
- * Called by tools/verify/verify.py and tests/table/orders_test.py. */
+ *   orders [--allowed FILE] [--depth N] [--seconds N] [--quiet] [--save FILE] [--play FILE]
+ *          [--lie M.FACT | --skip M.ACTION | --swap M.ACTION=ACTION] [SUBJECT…]
+ * The FILE of --allowed is what tools/verify/core_orders.py writes of the models; --save writes the shortest list of events that shows
+ * a fault, which --play or build/replay plays again. Status 1 when something does not hold, 2 for wrong usage.
+ * Called by tools/verify/verify.py, tests/table/orders_test.py and build/replay. */
 #include "orders.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    const struct orders_subject *subject;
-} subjects[] = {
-    {"plane", &orders_plane_seeded},
-    {"reserved", &orders_plane_reserved},
-    {"alone", &orders_plane_alone},
-    {"tunnel", &orders_tunnel_joined},
-    {"open", &orders_tunnel_open},
-};
-#define SUBJECTS (sizeof subjects / sizeof *subjects)
+#define SUBJECTS_MOST 16
 
 static bool plant(enum orders_plant kind, char *text)
 {
@@ -33,13 +25,17 @@ static bool plant(enum orders_plant kind, char *text)
 
 static int usage(const char *what)
 {
-    fprintf(stderr, "orders: %s; orders [--allowed FILE] [--depth N] [--seconds N] [--quiet]"
+    fprintf(stderr, "orders: %s; orders [--allowed FILE] [--depth N] [--seconds N] [--quiet] [--save FILE] [--play FILE]"
                     " [--lie M.FACT | --skip M.ACTION | --swap M.ACTION=ACTION] [SUBJECT...]\n", what);
     return 2;
 }
 
-static bool option(struct orders_limits *limits, const char *name, char *value)
+static bool option(struct orders_limits *limits, const char **played, const char *name, char *value)
 {
+    if (strcmp(name, "--save") == 0)
+        return (limits->save = value) != NULL;
+    if (strcmp(name, "--play") == 0)
+        return (*played = value) != NULL;
     if (strcmp(name, "--allowed") == 0)
         return orders_read_allowed(value);
     if (strcmp(name, "--depth") == 0)
@@ -56,27 +52,30 @@ static bool option(struct orders_limits *limits, const char *name, char *value)
 int main(int argc, char **argv)
 {
     struct orders_limits limits = {.depth = 4, .seconds = 600};
-    bool wanted[SUBJECTS] = {false}, any = false, failed = false;
+    bool wanted[SUBJECTS_MOST] = {false}, any = false, failed = false;
+    const char *played = NULL;
     for (int n = 1; n < argc; n++) {
         unsigned s = 0;
-        while (s < SUBJECTS && strcmp(subjects[s].name, argv[n]) != 0)
+        while (orders_subjects[s] && strcmp(orders_subjects[s]->word, argv[n]) != 0)
             s++;
-        if (s < SUBJECTS)
+        if (orders_subjects[s])
             wanted[s] = any = true;
         else if (strcmp(argv[n], "--quiet") == 0)
             limits.quiet = true;
-        else if (n + 1 == argc || !option(&limits, argv[n], argv[n + 1]))
+        else if (n + 1 == argc || !option(&limits, &played, argv[n], argv[n + 1]))
             return usage(argv[n]);
         else
             n++;
     }
-    for (unsigned s = 0; s < SUBJECTS; s++) {
+    if (played)
+        return orders_play(played);
+    for (unsigned s = 0; orders_subjects[s]; s++) {
         if (any && !wanted[s])
             continue;
-        struct orders_result r = orders_explore(subjects[s].subject, &limits);
+        struct orders_result r = orders_explore(orders_subjects[s], &limits);
         failed = failed || r.failed;
         if (!r.failed && !limits.quiet)
-            printf("%s: every order of %u events, %llu runs, %u states that differ\n", subjects[s].subject->name, r.depth,
+            printf("%s: every order of %u events, %llu runs, %u states that differ\n", orders_subjects[s]->name, r.depth,
                    (unsigned long long)r.orders, r.states);
     }
     return failed;

@@ -11,7 +11,7 @@
 struct orders_group; /* instances that stand in one system together */
 
 struct orders_subject {
-    const char *name;
+    const char *word, *name;            /* for the command line and saved lists; for people */
     const char *const *machines;        /* that it drives, NULL at the end */
     unsigned depth;                     /* that a mutant is worth */
     const char *system;                 /* whose `commute` and `apart` lines hold for its events */
@@ -36,9 +36,11 @@ struct orders_subject {
 extern const struct orders_subject orders_plane_seeded, orders_plane_reserved, orders_plane_alone, orders_tunnel_joined, orders_tunnel_open;
 extern const struct orders_subject *const orders_subjects[]; /* all of them, NULL at the end */
 
+#define ORDERS_MAGIC "punchgate orders 1" /* the first line of such a file; then the subject, then an event a line, # for remarks */
 struct orders_limits {
     unsigned depth;
     double seconds;
+    const char *save; /* a file for the events that show a fault, or NULL */
     bool quiet;
 };
 struct orders_result {
@@ -49,6 +51,8 @@ struct orders_result {
 };
 /* Breadth-first, so that what is printed is the shortest list of events that shows a fault. For `make mutants`, too. */
 struct orders_result orders_explore(const struct orders_subject *, const struct orders_limits *);
+/* The events of a file that was saved, in that order alone. 0: all holds, 1: it does not, 2: that cannot be played. */
+int orders_play(const char *path);
 extern const struct orders_subject *orders_running;
 
 /* The first fault of a run is kept, and ends it after the event. */

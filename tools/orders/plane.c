@@ -720,10 +720,10 @@ static uint64_t state(bool exact)
 }
 
 static const char *const machines[] = {"phase", "nat", "relay", NULL};
-#define PLANE(title, start) \
-    {.name = title, .machines = machines, .depth = 5, .system = "node", .n_choices = sizeof all / sizeof *all, .choice = choice_name, .event = choice_event, .begin = start, \
+#define PLANE(called, title, start) \
+    {.word = called, .name = title, .machines = machines, .depth = 5, .system = "node", .n_choices = sizeof all / sizeof *all, .choice = choice_name, .event = choice_event, .begin = start, \
      .end = end, .possible = possible, .apply = apply, .check = check, .state = state, .truth = truth, .group = group, .before_act = before_act, \
      .after_act = after_act}
-const struct orders_subject orders_plane_seeded = PLANE("control plane with bootstrap peers", begin_seeded);
-const struct orders_subject orders_plane_reserved = PLANE("control plane with a reservation", begin_reserved);
-const struct orders_subject orders_plane_alone = PLANE("control plane without bootstrap peers", begin_alone);
+const struct orders_subject orders_plane_seeded = PLANE("plane", "control plane with bootstrap peers", begin_seeded);
+const struct orders_subject orders_plane_reserved = PLANE("reserved", "control plane with a reservation", begin_reserved);
+const struct orders_subject orders_plane_alone = PLANE("alone", "control plane without bootstrap peers", begin_alone);

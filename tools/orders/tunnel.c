@@ -738,8 +738,8 @@ static uint64_t state(bool exact)
 
 static const char *const machines[] = {"tunnel_consumer", "tunnel_provider", "pipe", "bootstrap", "dial", "stream_local", "stream_remote", "stream_ack",
                                        "upgrade", "yamux_session", NULL};
-#define TUNNEL(title, start, how_deep) \
-    {.name = title, .machines = machines, .depth = how_deep, .system = "tunnel_consumer_side", .n_choices = CHOICES, .choice = choice_name, .event = no_event, \
+#define TUNNEL(called, title, start, how_deep) \
+    {.word = called, .name = title, .machines = machines, .depth = how_deep, .system = "tunnel_consumer_side", .n_choices = CHOICES, .choice = choice_name, .event = no_event, \
      .begin = start, .end = clean, .possible = possible, .apply = apply, .check = check, .state = state, .truth = truth, .group = group, .before_act = before_act, .after_act = after_act}
-const struct orders_subject orders_tunnel_open = TUNNEL("tunnel that is open", begin_open, 3);
-const struct orders_subject orders_tunnel_joined = TUNNEL("tunnel between two peers that are connected", begin_joined, 4);
+const struct orders_subject orders_tunnel_open = TUNNEL("open", "tunnel that is open", begin_open, 3);
+const struct orders_subject orders_tunnel_joined = TUNNEL("tunnel", "tunnel between two peers that are connected", begin_joined, 4);

@@ -1,17 +1,21 @@
 /* Plays a run that punchgate --trace has recorded, without a network and without a key: the same core is given the same inputs
  * at the same times and has to say the same.   replay FILE
- * Exit status 0: equal; 1: the first difference is printed; 2: not a recording. */
+ * Exit status 0: equal; 1: the first difference is printed; 2: not a recording.
+ * A list of events that `make verify` has saved is played by the program beside this one that has made it: build/orders. */
 #include "cli/configure.h"
 #include "play.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define ORDERS_MAGIC "punchgate orders" /* of tools/orders/orders.h, any version */
 enum { ARGUMENTS = 512, OWN_ARGUMENTS = 3 };
 
 struct beginning {
@@ -96,6 +100,24 @@ static int play(struct play *p, struct pg_configured *c)
     return 0;
 }
 
+/* Only returns when FILE is such a list and cannot be played. */
+static int play_list(const char *file)
+{
+    char folder[PATH_MAX], program[PATH_MAX + 32], allowed[PATH_MAX + 32];
+    ssize_t n = readlink("/proc/self/exe", folder, sizeof folder - 1);
+    folder[n > 0 ? n : 0] = 0;
+    char *end = strrchr(folder, '/');
+    if (end)
+        *end = 0;
+    snprintf(program, sizeof program, "%s/orders", folder);
+    snprintf(allowed, sizeof allowed, "%s/orders_allowed.txt", folder); /* what the models allow, from the last `make verify` */
+    if (access(allowed, R_OK) == 0)
+        execl(program, program, "--allowed", allowed, "--play", file, (char *)NULL);
+    else
+        execl(program, program, "--play", file, (char *)NULL);
+    return fail(program, strerror(errno));
+}
+
 int main(int argc, char *argv[])
 {
     static struct play p;
@@ -106,11 +128,13 @@ int main(int argc, char *argv[])
     struct pg_line why;
     size_t len;
     if (argc != 2) {
-        fprintf(stderr, "usage: replay FILE\nFILE comes from punchgate --trace FILE\n");
+        fprintf(stderr, "usage: replay FILE\nFILE comes from punchgate --trace FILE, or from make verify\n");
         return 2;
     }
     p.begin = p.at = map(argv[1], &len);
     p.end = p.begin + len;
+    if (p.begin && len >= sizeof ORDERS_MAGIC - 1 && memcmp(p.at, ORDERS_MAGIC, sizeof ORDERS_MAGIC - 1) == 0)
+        return play_list(argv[1]);
     if (!p.begin || len < sizeof PG_RECORD_MAGIC - 1 || memcmp(p.at, PG_RECORD_MAGIC, sizeof PG_RECORD_MAGIC - 1) != 0)
         return fail(argv[1], "not a recording of punchgate --trace");
     p.at += sizeof PG_RECORD_MAGIC - 1;

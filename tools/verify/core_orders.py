@@ -25,11 +25,14 @@ def allowed(program, systems):
     return "\n".join(out) + "\n"
 
 
-def run(program, systems, folder, *options):
-    """The lines of `orders`; raises RuntimeError with the shortest list of events when something does not hold."""
-    path = folder / "allowed.txt"
+def run(program, systems, *options):
+    """The lines of `orders`; raises RuntimeError with the shortest list of events when something does not hold. That list and what the
+    models allow stay in the folder of the programs, for build/replay."""
+    path, found = program / "orders_allowed.txt", program / "orders_found.txt"
     path.write_text(allowed(program, systems))
-    done = subprocess.run([str(program / "orders"), "--allowed", str(path), *options], capture_output=True, text=True)
+    found.unlink(missing_ok=True)
+    done = subprocess.run([str(program / "orders"), "--allowed", str(path), "--save", str(found), *options], capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError((done.stdout + done.stderr).strip())
+        again = f"\nplay it again: {program.name}/replay {program.name}/{found.name}" if found.exists() else ""
+        raise RuntimeError((done.stdout + done.stderr).strip() + again)
     return done.stdout.rstrip()

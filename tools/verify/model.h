@@ -36,7 +36,7 @@ struct cause {
 /* Two ends joined by channels: first in, first out. What an action sends arrives later, or never, as one of a few events. */
 #define MAX_CHANNELS 2u
 #define MAX_UNDER_WAY 8u
-#define MAX_MESSAGES 16u
+#define MAX_MESSAGES 32u
 struct channel {
     char name[32];
     unsigned room;  /* more under way at once is a fault */

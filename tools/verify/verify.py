@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import channels  # noqa: E402
 import core_orders  # noqa: E402
 import ragel  # noqa: E402
 import second  # noqa: E402
@@ -77,14 +78,15 @@ def main(argv):
         print(run(program, "system", text=write_system.listing(s)), end="")
     print("\n".join(second.check_all(program.resolve(), systems)))
     if (program.parent / "orders").exists():  # a laboratory of tests has tables, and no core
-        with tempfile.TemporaryDirectory() as folder:
-            print(core_orders.run(program.parent, systems, pathlib.Path(folder), "--depth", ORDERS_DEPTH, "--seconds", ORDERS_SECONDS))
+        print(core_orders.run(program.parent.resolve(), systems, "--depth", ORDERS_DEPTH, "--seconds", ORDERS_SECONDS))
     mapped = ties.mapped_events(spec)
-    source = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.c")))
-    loose = ties.problems(machines.values(), [s.name for s in systems if s.table], mapped, source)
+    files = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.c"))}
+    loose = ties.problems(machines.values(), [s.name for s in systems if s.table], mapped, "".join(files.values()))
+    loose += channels.problems(list(machines.values()), systems, files)
     if loose:
         raise Fault("\n".join(loose))
     print("\n".join(ties.summary(machines.values(), systems, mapped)))
+    print(channels.summary(systems))
     print(f"verified in {time.monotonic() - begun:.1f} s")
     return 0
 
