@@ -9,7 +9,7 @@ from gen.smc.check import find_cycle, hearers
 from gen.smc.reader import NAME, PLAIN, Line, near, strip_comment
 
 PROPERTIES = ("always", "never", "leads", "reach", "after", "moves", "entry", "apart", "commute", "classes")
-HEADERS = ("system", "table", "hear", "enter", "drive", "first", "world", "ends", "channel", "open")
+HEADERS = ("system", "table", "large", "hear", "enter", "drive", "first", "world", "ends", "channel", "open")
 
 
 @dataclasses.dataclass
@@ -49,6 +49,7 @@ class System:
     product: list = dataclasses.field(default_factory=list)
     hear: list = dataclasses.field(default_factory=list)
     table: bool = False                                       # the core dispatches by it: write it out in C
+    large: bool = False                                       # too many configurations to be searched for every mutant
     sums: list = dataclasses.field(default_factory=list)      # lists of arms
     ties: list = dataclasses.field(default_factory=list)
     first: list = dataclasses.field(default_factory=list)     # one of these, once, before everything else
@@ -257,6 +258,9 @@ class Reader:
 
     def h_table(self, line):
         self.s.table = True
+
+    def h_large(self, line):
+        self.s.large = True
 
     def before_world(self, line, word):
         self.after_hear(line, f"`{word}` comes")

@@ -72,6 +72,7 @@ def golden(s):
         out += [c.text] + [f"  {text}" for text in sorted({x.text for x in c.sendings})] + ([f"  {c.broken_text}"] if c.broken else [])
     out += [s.opening.text] if s.opening else []
     out += ["table"] if s.table else []
+    out += ["large"] if s.large else []
     out += [f"first {' | '.join(s.first)}"] if s.first else []
     body = sorted({tie.text for tie in s.ties}) + sorted({text for *_, text in s.may})
     for event, shown in s.all_events().items():

@@ -1,4 +1,4 @@
-/* mutants [--sample N] [--seed S] [--jobs N] [--each] <LISTINGS: breaks every row of every machine once and counts who notices.
+/* mutants [--machine NAME] [--sample N] [--seed S] [--jobs N] [--each] <LISTINGS: breaks every row of every machine once and counts who notices.
  * Called by tools/verify/mutants.py with the listings of all systems. Exit status 1 when too many live.
  * Serves design section 7, point 7. Every mutant is tried in a process of its own, since an assert is a way to notice. */
 #include "mutants.h"
@@ -36,11 +36,12 @@ static unsigned chosen[MAX_MUTANTS];
 static uint8_t seen[PG_MACHINES][256][32]; /* state, event: some run of a system looks there */
 static struct options {
     unsigned long sample, seed, jobs;
+    const char *machine; /* NULL: all */
     bool each;
 } options = {.seed = 1, .jobs = 2};
 
 /* None of their mutants may live; of the others' one in ten. */
-static const char *const strict[] = {"phase", "nat", "relay", "tunnel_consumer", "tunnel_provider", "pipe"};
+static const char *const strict[] = {"phase", "nat", "relay", "tunnel_consumer", "tunnel_provider", "pipe", "publish", "resolve"};
 
 static void saw(const struct pg_machine *m, unsigned state, unsigned event)
 {
@@ -224,6 +225,8 @@ int main(int argc, char **argv)
     for (int n = 1; n < argc; n++) {
         if (strcmp(argv[n], "--each") == 0)
             options.each = true;
+        else if (strcmp(argv[n], "--machine") == 0 && n + 1 < argc)
+            options.machine = argv[++n];
         else if (strcmp(argv[n], "--sample") == 0)
             options.sample = number_of("--sample", argv[++n]);
         else if (strcmp(argv[n], "--seed") == 0)
@@ -237,7 +240,10 @@ int main(int argc, char **argv)
         give_up("--jobs: 1 to 64");
     read_systems();
     for (unsigned n = 0; n < PG_MACHINES; n++)
-        n_mutants += mutants_of(pg_machines[n], &mutants[n_mutants], MAX_MUTANTS - n_mutants);
+        if (!options.machine || strcmp(options.machine, pg_machines[n]->name) == 0)
+            n_mutants += mutants_of(pg_machines[n], &mutants[n_mutants], MAX_MUTANTS - n_mutants);
+    if (n_mutants == 0)
+        give_up("--machine %s: there is no such machine", options.machine);
     choose();
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
@@ -246,7 +252,8 @@ int main(int argc, char **argv)
     unsigned totals[5] = {0};
     bool good = true;
     for (unsigned n = 0; n < PG_MACHINES; n++)
-        good = report(pg_machines[n], totals) && good;
+        if (!options.machine || strcmp(options.machine, pg_machines[n]->name) == 0)
+            good = report(pg_machines[n], totals) && good;
     printf("%u machines in %u systems, %u of %u mutants: %u killed, %u equivalent, %u alive\n", (unsigned)PG_MACHINES, systems.n, n_chosen,
            n_mutants, totals[KILLED], totals[EQUIVALENT], totals[ALIVE] + totals[UNDECIDED]);
     printf("seed %lu; %u of the equivalent ones are in a state and event to which no run of any system comes\n", options.seed,
