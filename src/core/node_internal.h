@@ -118,7 +118,7 @@ struct pg_session *pg_session_accept(struct pg_node *, struct pg_link *, const s
 /* Starts a dial; NULL when the address cannot be dialled, memory is short, or a limit forbids it (*limit, else PG_LIMITS). */
 struct pg_session *pg_session_dial(struct pg_node *, struct pg_contact *, const struct pg_multiaddr *, enum pg_limit *limit);
 void pg_session_drop(struct pg_session *, enum pg_err);
-/* Ends the connection with most unsent while memory is short. */
+/* Ends connections that hold memory and do not go on, while it is short. */
 void pg_sessions_relieve(struct pg_node *);
 void pg_sessions_reap(struct pg_node *);
 void pg_session_arrived(void *node, struct pg_conn *);

@@ -6,7 +6,9 @@
 
 #include <stddef.h>
 
-enum { SHORT_LIFE_US = 5000000 };
+/* DEAF_US: what is sent is taken within that, or whoever should take it gives way while memory is short. SLOW_US: the same when hardly
+ * any is left. */
+enum { SHORT_LIFE_US = 5000000, DEAF_US = 5000000, SLOW_US = 250000 };
 
 static struct pg_session *of(struct pg_link_owner *owner)
 {
@@ -79,12 +81,25 @@ static struct pg_session *session_new(struct pg_node *n, struct pg_link *link, b
 
 /* Who may come in. */
 
-static void refuse_there(struct pg_node *n, enum pg_limit limit, const struct pg_endpoint *at)
+static void refuse_what(struct pg_node *n, enum pg_limit limit, const char *what, const struct pg_endpoint *at)
 {
     struct pg_multiaddr from;
     char text[PG_MULTIADDR_TEXT];
     pg_multiaddr_from_tcp(&from, at);
-    pg_node_refuse(n, limit, NULL, pg_bytes(text, pg_multiaddr_text(&from, text, sizeof text)));
+    pg_node_refuse(n, limit, what, pg_bytes(text, pg_multiaddr_text(&from, text, sizeof text)));
+}
+
+static void refuse_there(struct pg_node *n, enum pg_limit limit, const struct pg_endpoint *at)
+{
+    refuse_what(n, limit, NULL, at);
+}
+
+static void refuse_session(struct pg_node *n, enum pg_limit limit, const char *what, const struct pg_session *s)
+{
+    if (s->up)
+        pg_node_refuse(n, limit, what, pg_text(s->peer_text));
+    else
+        refuse_what(n, limit, what, &s->conn->remote);
 }
 
 static void leave_pending(struct pg_session *s)
@@ -158,25 +173,43 @@ static bool drop_idle(struct pg_node *n)
     return true;
 }
 
-/* What waits for a peer that does not read is memory that the others need to go on. While there is little, nobody may have more
- * unsent than its streams' sources are let write; with hardly any left, whoever has most of it makes room. One in a turn: what
- * it held is free when the turn's commands are done. */
+/* Whether it holds what only its peer can free, unsent bytes or the start of a message, and for how long. */
+static bool holds(const struct pg_session *s, bool scarce, uint64_t *for_us)
+{
+    const struct pg_link *link = s->conn->link;
+    size_t too_much = scarce ? PG_CONN_LOW : PG_CONN_HIGH + PG_NOISE_MESSAGE_MAX;
+    return link && !link->closing && pg_conn_waits(s->conn, for_us) &&
+           (*for_us >= (scarce ? SLOW_US : DEAF_US) || link->tx.bytes > too_much);
+}
+
+static struct pg_session *slowest(struct pg_node *n, bool scarce)
+{
+    struct pg_session *found = NULL;
+    uint64_t longest_us = 0, for_us;
+    for (struct pg_session *s = n->sessions; s; s = s->next) {
+        if (!holds(s, scarce, &for_us))
+            continue;
+        if (!found || for_us > longest_us || (for_us == longest_us && s->conn->link->tx.bytes > found->conn->link->tx.bytes)) {
+            longest_us = for_us;
+            found = s;
+        }
+    }
+    return found;
+}
+
+/* While memory is short, whoever keeps it longest without reading on or writing on makes room for those who do; sooner when there
+ * is hardly any left. */
 void pg_sessions_relieve(struct pg_node *n)
 {
+    struct pg_session *s;
     uint32_t left = n->chunks.count - n->chunks.used;
-    size_t most = left < n->chunks.count / 16 ? PG_CONN_LOW : PG_CONN_HIGH + PG_NOISE_MESSAGE_MAX;
-    struct pg_session *deafest = NULL;
-    if (!pg_pool_crowded(&n->chunks))
-        return;
-    for (struct pg_session *s = n->sessions; s; s = s->next)
-        if (s->conn->link && !s->conn->link->closing && s->conn->link->tx.bytes > most) {
-            most = s->conn->link->tx.bytes;
-            deafest = s;
-        }
-    if (!deafest)
-        return;
-    pg_node_refuse(n, PG_LIMIT_MEMORY, "a connection that does not read what is sent", pg_text(deafest->peer_text));
-    expel(deafest, PG_ERR_LIMIT_REACHED);
+    while (left < n->chunks.count / 8 && (s = slowest(n, left < n->chunks.count / 16))) {
+        const struct pg_queue *tx = &s->conn->link->tx;
+        left += (uint32_t)(tx->bytes / PG_CHUNK_ROOM) + 1; /* when the turn's commands are done */
+        refuse_session(n, PG_LIMIT_MEMORY, tx->bytes ? "a connection that does not read what is sent"
+                                                     : "a connection that does not end its message", s);
+        expel(s, PG_ERR_LIMIT_REACHED);
+    }
 }
 
 static enum pg_limit admit(struct pg_node *n, const struct pg_endpoint *remote, struct pg_seat *seat)

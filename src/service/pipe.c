@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+enum { SLOW_US = 250000 }; /* a reader that has taken nothing for so long is slow */
+
 /* What may be read from the local side is what the stream can take now. */
 static void refresh_credit(struct pg_pipe *p)
 {
@@ -87,7 +89,10 @@ void pg_pipe_from_stream(struct pg_pipe *p, struct pg_bytes data)
         return;
     /* The last of the memory is the connections': they carry everybody, and end when they find none. A tunnel whose reader
      * is slow gives way, and its reader sees a reset, for what came is not all. */
-    bool greedy = p->held > PG_YAMUX_WINDOW_FIRST / 4 && pg_pool_crowded(p->local->tx.pool);
+    uint64_t now = pg_node_scope(p->node)->now_us;
+    bool greedy = p->held > PG_YAMUX_WINDOW_FIRST / 4 && pg_pool_crowded(p->local->tx.pool) && now - p->taken_us >= SLOW_US;
+    if (p->held == 0)
+        p->taken_us = now;
     if (greedy || !pg_queue_put(&p->local->tx, data)) {
         pg_node_reset(p->node, &p->local);
         fail(p, PG_ERR_NO_MEMORY, pg_text(pg_err_text(PG_ERR_NO_MEMORY)));
@@ -147,6 +152,8 @@ void pg_pipe_local_written(struct pg_pipe *p)
         left = p->held; /* an answer of our own may be ahead of the stream's bytes */
     size_t done = p->held - left;
     p->held = left;
+    if (done > 0)
+        p->taken_us = pg_node_scope(p->node)->now_us;
     if (p->stream && done > 0)
         pg_stream_consumed(p->stream, done);
 }

@@ -13,6 +13,7 @@ struct pg_pipe {
     struct pg_stream *stream;
     uint64_t to_local, from_local; /* bytes that passed */
     size_t held;                   /* bytes from the stream that the local side has not taken */
+    uint64_t taken_us;             /* when it took some last, or had none to take */
     enum pg_err why;               /* PG_OK: both directions ended in order */
     char reason[96];
     bool begun, local_lost;

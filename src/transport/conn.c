@@ -20,6 +20,36 @@ static void command(struct pg_conn *c, enum pg_command_kind kind)
     c->transport->command(c->transport->above, &(struct pg_command){.kind = kind, .link = c->link});
 }
 
+/* What waits for the remote. */
+
+size_t pg_conn_unsent_most(const struct pg_conn *c)
+{
+    const struct pg_pool *p = c->transport->chunks;
+    size_t left = p->count - p->used, kept = p->count / 8;
+    size_t share = left > kept ? (left - kept) * PG_CHUNK_ROOM / 8 : 0;
+    share = share < PG_CONN_HIGH ? share : PG_CONN_HIGH;
+    return share > PG_YAMUX_BODY ? share : PG_YAMUX_BODY;
+}
+
+static uint64_t now_us(const struct pg_conn *c)
+{
+    return c->transport->scope->now_us;
+}
+
+static void mark_unsent(struct pg_conn *c)
+{
+    c->unsent_us = now_us(c);
+    c->unsent_mark = c->bytes_sent;
+}
+
+bool pg_conn_waits(const struct pg_conn *c, uint64_t *for_us)
+{
+    uint64_t unsent = c->link && c->link->tx.bytes > 0 ? now_us(c) - c->unsent_us : 0;
+    uint64_t rest = c->rest.bytes > 0 ? now_us(c) - c->rest_us : 0;
+    *for_us = unsent > rest ? unsent : rest;
+    return c->rest.bytes > 0 || (c->link && c->link->tx.bytes > 0);
+}
+
 /* Sending. */
 
 bool pg_conn_send(struct pg_conn *c, struct pg_bytes header, struct pg_bytes body)
@@ -33,18 +63,30 @@ bool pg_conn_send(struct pg_conn *c, struct pg_bytes header, struct pg_bytes bod
     }
     out[0] = (uint8_t)(n >> 8);
     out[1] = (uint8_t)n;
+    bool first = c->link->tx.bytes == 0;
     pg_queue_commit(&c->link->tx, n + 2);
     c->transport->metrics->value[PG_METRIC_BYTES_SENT] += n + 2;
     c->bytes_sent += n + 2;
+    if (first)
+        mark_unsent(c);
+    command(c, PG_COMMAND_WRITE);
+    return true;
+}
+
+bool pg_conn_send_plain(struct pg_conn *c, struct pg_bytes text)
+{
+    bool first = c->link->tx.bytes == 0;
+    if (!pg_queue_put(&c->link->tx, text))
+        return false;
+    if (first)
+        mark_unsent(c);
     command(c, PG_COMMAND_WRITE);
     return true;
 }
 
 static void send_plain(void *context, struct pg_bytes text)
 {
-    struct pg_conn *c = context;
-    if (pg_queue_put(&c->link->tx, text))
-        command(c, PG_COMMAND_WRITE);
+    (void)pg_conn_send_plain(context, text);
 }
 
 static void send_secured(void *context, struct pg_bytes text)
@@ -217,6 +259,7 @@ void pg_conn_linked(struct pg_conn *c, const struct pg_endpoint *remote, const s
     c->remote = *remote;
     c->local = *local;
     c->link->credit = PG_READ_MAX;
+    mark_unsent(c);
     command(c, PG_COMMAND_READ);
     pg_step(&c->upgrade.in, PG_UPGRADE_ON_LINK_UP);
 }
@@ -238,6 +281,8 @@ void pg_conn_close(struct pg_conn *c, enum pg_err why)
 
 void pg_conn_written(struct pg_conn *c)
 {
+    if (c->link && c->bytes_sent >= c->unsent_mark + c->link->tx.bytes)
+        mark_unsent(c); /* all that was unsent at the last mark has left */
     if (c->link && c->link->credit == 0 && c->link->tx.bytes <= PG_CONN_LOW) {
         c->link->credit = PG_READ_MAX;
         command(c, PG_COMMAND_READ);
@@ -279,6 +324,7 @@ static size_t take_messages(struct pg_conn *c, uint8_t *data, size_t len)
 
 void pg_conn_received(struct pg_conn *c, uint8_t *data, size_t len)
 {
+    bool begun = c->rest.bytes > 0;
     while (c->rest.bytes > 0) { /* at most one message, hence within the headroom */
         struct pg_bytes last;
         pg_queue_peek(&c->rest, &last, 1);
@@ -295,9 +341,12 @@ void pg_conn_received(struct pg_conn *c, uint8_t *data, size_t len)
     }
     if (c->upgrade.in.ctl.state > PG_UPGRADE_CHOOSING) {
         size_t used = take_messages(c, data, len);
+        begun = begun && used == 0;
         data += used;
         len -= used;
     }
+    if (!begun)
+        c->rest_us = now_us(c);
     if (c->upgrade.in.ctl.state != PG_UPGRADE_ENDED && len > 0 && !pg_queue_put(&c->rest, pg_bytes(data, len)))
         pg_conn_close(c, PG_ERR_NO_MEMORY);
     if (c->negotiation && pg_conn_is_up(c))

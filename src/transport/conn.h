@@ -6,7 +6,8 @@
 #include "transport/yamux.h"
 #include "upgrade.gen.h"
 
-/* Above this much unsent a connection takes no more from its streams' sources; below the second it does again. */
+/* Above this much unsent, or its share of the memory where that is less, a connection takes no more from its streams' sources;
+ * below the second it does again. */
 #define PG_CONN_HIGH (512u * 1024u)
 #define PG_CONN_LOW (128u * 1024u)
 /* Above this much unsent nothing more is read from a remote that makes us answer and does not read the answers. */
@@ -29,6 +30,8 @@ struct pg_conn {
     struct pg_queue rest; /* start of an incomplete message */
     struct pg_peer_id expected, peer;
     uint64_t bytes_sent; /* of the secured part */
+    uint64_t unsent_us, unsent_mark; /* what was unsent then; it has left when as many bytes have */
+    uint64_t rest_us;                /* when the incomplete message began */
     struct pg_endpoint remote, local;
     struct pg_conn *next_doomed;
     void *above;        /* the core's */
@@ -48,10 +51,17 @@ void pg_conn_written(struct pg_conn *);
 void pg_conn_link_lost(struct pg_conn *, enum pg_err);
 /* Says farewell and closes. */
 void pg_conn_close(struct pg_conn *, enum pg_err);
+/* What may be unsent now. The less memory is left the less it is, so that connections whose remotes do not read leave room for
+ * the others: dynamic thresholds, as Choudhury and Hahne have them for switches with shared memory (IEEE/ACM ToN 6(2), 1998). */
+size_t pg_conn_unsent_most(const struct pg_conn *);
+/* Whether it has bytes in memory that only its remote can free, and for how long the oldest have been there at least. */
+bool pg_conn_waits(const struct pg_conn *, uint64_t *for_us);
 static inline bool pg_conn_is_up(const struct pg_conn *c)
 {
     return c->upgrade.in.ctl.state == PG_UPGRADE_UP;
 }
 
+/* Before there are keys. False when memory is short. */
+bool pg_conn_send_plain(struct pg_conn *, struct pg_bytes);
 /* For yamux: one encrypted message of header and body. False when memory is short (the connection then ends). */
 bool pg_conn_send(struct pg_conn *, struct pg_bytes header, struct pg_bytes body);

@@ -41,12 +41,9 @@ static void write_message(struct pg_conn *c)
                               sizeof message - 2);
     message[0] = (uint8_t)(n >> 8);
     message[1] = (uint8_t)n;
-    if (n == 0 || !pg_queue_put(&c->link->tx, pg_bytes(message, n + 2))) {
-        /* Nothing to write: the remote's key was a point of low order. */
+    /* Nothing to write: the remote's key was a point of low order. */
+    if (n == 0 || !pg_conn_send_plain(c, pg_bytes(message, n + 2)))
         pg_conn_close(c, n == 0 ? PG_ERR_NOISE_BAD_MESSAGE : PG_ERR_NO_MEMORY);
-        return;
-    }
-    t->command(t->above, &(struct pg_command){.kind = PG_COMMAND_WRITE, .link = c->link});
 }
 
 static void split_keys(struct pg_conn *c)

@@ -302,6 +302,6 @@ void pg_yamux_free(struct pg_yamux_session *y)
 void pg_yamux_writable(struct pg_yamux_session *y)
 {
     /* Each waiting stream once; one whose window is shut goes behind those that may have come meanwhile. */
-    for (uint32_t n = y->n_waiting; n > 0 && y->waiting && y->conn->link && y->conn->link->tx.bytes < PG_CONN_HIGH; n--)
+    for (uint32_t n = y->n_waiting; n > 0 && y->waiting && y->conn->link && y->conn->link->tx.bytes < pg_conn_unsent_most(y->conn); n--)
         pg_yamux_stream_turn(y->waiting);
 }

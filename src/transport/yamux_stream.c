@@ -172,8 +172,8 @@ size_t pg_stream_credit(const struct pg_stream *s)
 {
     if (!s->conn->link || !((1u << s->local.in.ctl.state) & PG_STREAM_LOCAL_MAY_SEND))
         return 0;
-    size_t unsent = s->conn->link->tx.bytes;
-    size_t room = unsent < PG_CONN_HIGH ? PG_CONN_HIGH - unsent : 0;
+    size_t unsent = s->conn->link->tx.bytes, most = pg_conn_unsent_most(s->conn);
+    size_t room = unsent < most ? most - unsent : 0;
     return s->send_window < room ? s->send_window : room;
 }
 

@@ -432,6 +432,94 @@ static void a_connection_without_memory_ends_alone(void)
     }
 }
 
+static void at_ms(struct pair *p, uint64_t ms)
+{
+    p->now_us += ms * 1000;
+    p->ends[0].scope.now_us = p->ends[1].scope.now_us = p->now_us;
+}
+
+static uint64_t waits_ms(struct pair_end *e)
+{
+    uint64_t us;
+    return pg_conn_waits(e->conn, &us) ? us / 1000 : UINT64_MAX;
+}
+
+/* Reading a little now and then does not make a slow one young again; having read all that there was does. */
+static void what_is_unsent_waits_until_all_of_it_has_left(void)
+{
+    struct pair *p = pair_up(NULL);
+    struct pair_end *e = &p->ends[0];
+    struct pair_stream s = {0};
+    CU_ASSERT_FATAL(pair_open(e, &s));
+    pair_run(p);
+    CU_ASSERT_EQUAL(waits_ms(e), UINT64_MAX);
+    pair_send(&s, 200000);
+    CU_ASSERT_EQUAL(waits_ms(e), 0);
+    for (unsigned second = 1; second < 5; second++) {
+        at_ms(p, 1000);
+        pg_queue_drop(&e->link.tx, 1000);
+        pg_conn_written(e->conn);
+        CU_ASSERT_EQUAL(waits_ms(e), second * 1000);
+    }
+    pair_send(&s, 50000);
+    pg_queue_drop(&e->link.tx, 210000);
+    pg_conn_written(e->conn);
+    CU_ASSERT_EQUAL(waits_ms(e), 0); /* what is left has come later */
+    at_ms(p, 700);
+    CU_ASSERT_EQUAL(waits_ms(e), 700);
+    pg_queue_clear(&e->link.tx);
+    pg_conn_written(e->conn);
+    CU_ASSERT_EQUAL(waits_ms(e), UINT64_MAX);
+    pair_free(p);
+}
+
+static void a_message_that_does_not_end_waits_since_it_began(void)
+{
+    struct pair *p = pair_up(NULL);
+    struct pair_end *e = &p->ends[1];
+    uint8_t *text;
+    pair_run(p);
+    struct pair_stream s = {0};
+    CU_ASSERT_FATAL(pair_open(&p->ends[0], &s));
+    pair_send(&s, 5000);
+    size_t len = pair_take(&p->ends[0], &text);
+    CU_ASSERT_FATAL(len > 5000);
+    at_ms(p, 10);
+    pair_feed(e, text, len - 1000);
+    CU_ASSERT_EQUAL(waits_ms(e), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        at_ms(p, 1000);
+        pair_feed(e, text + len - 1000 + i, 1);
+        CU_ASSERT_EQUAL(waits_ms(e), (i + 1) * 1000);
+    }
+    pair_feed(e, text + len - 995, 995);
+    CU_ASSERT_EQUAL(e->conn->rest.bytes, 0);
+    CU_ASSERT_EQUAL(e->inbound[0].received, 5000);
+    free(text);
+    pair_free(p);
+}
+
+static void the_less_memory_is_left_the_less_may_be_unsent(void)
+{
+    struct pair *p = pair_up(NULL);
+    struct pair_end *e = &p->ends[0];
+    static void *held[4096];
+    unsigned n = 0;
+    size_t before = pg_conn_unsent_most(e->conn);
+    CU_ASSERT_EQUAL(before, PG_CONN_HIGH);
+    while (e->chunks.used < e->chunks.count) {
+        held[n++] = pg_pool_take(&e->chunks);
+        size_t most = pg_conn_unsent_most(e->conn), left = e->chunks.count - e->chunks.used;
+        CU_ASSERT(most <= before && most >= PG_YAMUX_BODY); /* there is always room for one message */
+        CU_ASSERT(most == PG_YAMUX_BODY || most * 8 <= (left - e->chunks.count / 8) * PG_CHUNK_ROOM);
+        before = most;
+    }
+    CU_ASSERT_EQUAL(before, PG_YAMUX_BODY);
+    while (n > 0)
+        pg_pool_give(&e->chunks, held[--n]);
+    pair_free(p);
+}
+
 int main(void)
 {
     static const struct sentence all[] = {
@@ -453,6 +541,9 @@ int main(void)
         {"closing at any stage is told once", closing_at_any_stage_is_told_once},
         {"closing says farewell", closing_says_farewell},
         {"a connection without memory ends alone", a_connection_without_memory_ends_alone},
+        {"what is unsent waits until all of it has left", what_is_unsent_waits_until_all_of_it_has_left},
+        {"a message that does not end waits since it began", a_message_that_does_not_end_waits_since_it_began},
+        {"the less memory is left the less may be unsent", the_less_memory_is_left_the_less_may_be_unsent},
     };
     return RUN_SUITE("connection", all);
 }
