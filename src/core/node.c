@@ -465,8 +465,8 @@ static bool init(struct pg_node *n)
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 8 + streams * 4 + 4096,
-                         /* All may end in one turn, and each tells its owner. */ conns * 4 + streams * 2 + 4096) &&
+    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 9 + streams * 4 + 4096,
+                         /* All may end in one turn, and each tells its owner. */ conns * 5 + streams * 2 + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&

@@ -141,12 +141,21 @@ static unsigned progress(const struct pg_session *s)
     return 2u * s->conn->upgrade.in.ctl.state + (s->bytes_in > 0);
 }
 
+/* Of the prefix that has most of them, so that nobody holds all places by coming far and stopping there. What has no place in the
+ * budget, which is loopback, counts as one prefix. */
 static bool drop_least_advanced(struct pg_node *n)
 {
-    struct pg_session *least = n->pending;
+    struct pg_session *least = NULL;
+    uint32_t unplaced = 0, most = 0;
     for (struct pg_session *s = n->pending; s; s = s->next_pending)
-        if (progress(s) < progress(least))
+        unplaced += !s->seat.prefix;
+    for (struct pg_session *s = n->pending; s; s = s->next_pending) {
+        uint32_t beside = s->seat.prefix ? s->seat.prefix->pending : unplaced;
+        if (!least || beside > most || (beside == most && progress(s) < progress(least))) {
             least = s;
+            most = beside;
+        }
+    }
     if (!least)
         return false;
     refuse_there(n, PG_LIMIT_PENDING, &least->conn->remote);

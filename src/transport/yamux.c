@@ -274,6 +274,9 @@ void pg_yamux_begin(struct pg_yamux_session *y, struct pg_conn *c)
     *y = (struct pg_yamux_session){.conn = c, .next_id = c->dialer ? 1 : 2, .begun = true};
     pg_map_init(&y->streams, c->transport->map_seed);
     y->waiting_end = &y->waiting;
+    y->held_end = &y->held;
+    pg_instance_init(&y->pace.in, &pg_reset_pace_machine, &pg_reset_pace_binding, &y->pace, c->transport->scope, y->pace.timers, NULL,
+                     c->number);
     pg_instance_init(&y->in, &pg_yamux_session_machine, &pg_yamux_session_binding, y, c->transport->scope, y->timers,
                      &c->upgrade.in, c->number);
     pg_step(&y->in, PG_YAMUX_SESSION_ON_BEGIN);
@@ -288,6 +291,7 @@ void pg_yamux_end(struct pg_yamux_session *y, enum pg_err why)
 {
     while (y->first)
         pg_yamux_stream_lose(y->first, why);
+    pg_step(&y->pace.in, PG_RESET_PACE_ON_END);
     pg_step(&y->in, PG_YAMUX_SESSION_ON_END);
 }
 
@@ -295,6 +299,7 @@ void pg_yamux_free(struct pg_yamux_session *y)
 {
     if (!y->begun)
         return;
+    pg_instance_end(&y->pace.in);
     pg_instance_end(&y->in);
     pg_map_free(&y->streams);
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include "mem/map.h"
 #include "mem/rate.h"
+#include "reset_pace.gen.h"
 #include "stream_ack.gen.h"
 #include "stream_local.gen.h"
 #include "stream_remote.gen.h"
@@ -31,6 +32,11 @@ struct pg_substream {
     struct pg_timer timers[PG_SUBSTREAM_TIMERS];
 };
 
+struct pg_reset_pace {
+    struct pg_instance in;
+    struct pg_timer timers[PG_RESET_PACE_TIMERS];
+};
+
 struct pg_stream {
     struct pg_substream substream;
     struct pg_stream_local local;
@@ -51,6 +57,7 @@ struct pg_stream {
     uint16_t flags_due;    /* for the next frame */
     enum pg_err why;
     bool waiting, said, end_told, works;
+    bool held;             /* to be reset when its turn comes; then it is in that list and does not wait for credit */
 };
 
 struct pg_yamux_session {
@@ -66,7 +73,10 @@ struct pg_yamux_session {
     uint32_t ping_value, rtt_us, samples;
     uint32_t next_id, highest_remote, inbound, outbound, unacknowledged;
     uint32_t working; /* streams that are no housekeeping */
-    struct pg_rate opens, resets;
+    struct pg_rate opens, resets;       /* by the remote */
+    struct pg_rate own_resets;
+    struct pg_reset_pace pace;
+    struct pg_stream *held, **held_end; /* streams of ours that are to be reset, in the order of their turns */
     enum pg_limit forbidden; /* what forbids the SYN in hand; PG_LIMITS: nothing */
     uint32_t body_left;
     uint16_t body_flags;
@@ -92,7 +102,7 @@ void pg_stream_await_credit(struct pg_stream *);
 /* n bytes that `data` has brought are out of the way. */
 void pg_stream_consumed(struct pg_stream *, size_t n);
 void pg_stream_end(struct pg_stream *);   /* we write no more */
-void pg_stream_reset(struct pg_stream *); /* at once; nothing more is called for it */
+void pg_stream_reset(struct pg_stream *); /* nothing more is called for it; the remote hears of it as soon as reset_rate permits */
 void pg_stream_detach(struct pg_stream *); /* nothing more is called for it; it ends by itself */
 const struct pg_peer_id *pg_stream_peer(const struct pg_stream *);
 
@@ -112,6 +122,11 @@ void pg_yamux_stream_accepted(struct pg_stream *);
 void pg_yamux_stream_flags(struct pg_stream *, uint16_t flags);
 void pg_yamux_stream_data(struct pg_stream *, struct pg_bytes);
 void pg_yamux_stream_window(struct pg_stream *, uint32_t more);
+/* Both halves end, and the remote is told. */
+void pg_yamux_stream_drop(struct pg_stream *);
+/* reset_pace.c: whether the reset has to wait, and does now; and that a stream that perhaps does so ends in another way. */
+bool pg_reset_pace_hold(struct pg_stream *);
+void pg_reset_pace_forget(struct pg_stream *);
 /* A waiting stream's turn to write, when it has credit. */
 void pg_yamux_stream_turn(struct pg_stream *);
 void pg_yamux_stream_lose(struct pg_stream *, enum pg_err);

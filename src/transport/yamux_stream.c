@@ -63,6 +63,7 @@ static void forget(struct pg_stream *s)
         pg_step(&s->substream.in, PG_SUBSTREAM_ON_END);
     pg_step(&s->ack.in, PG_STREAM_ACK_ON_GONE);
     stop_waiting(s);
+    pg_reset_pace_forget(s);
     pg_map_remove(&y->streams, s->id);
     if (y->body_of == s)
         y->body_of = NULL;
@@ -199,14 +200,29 @@ void pg_stream_end(struct pg_stream *s)
     finish_if_both_ended(s);
 }
 
-void pg_stream_reset(struct pg_stream *s)
+void pg_yamux_stream_drop(struct pg_stream *s)
 {
-    s->handler = NULL;
-    if (!s->previous)
-        return;
     pg_step(&s->local.in, PG_STREAM_LOCAL_ON_DROP);
     pg_step(&s->remote.in, PG_STREAM_REMOTE_ON_DROP);
     forget(s);
+}
+
+/* At once, or in its turn: until then the stream is there, but nobody hears of it, and what comes on it is thrown away. */
+static void reset(struct pg_stream *s)
+{
+    s->handler = NULL;
+    if (!s->substream.in.stepping)
+        pg_step(&s->substream.in, PG_SUBSTREAM_ON_END);
+    stop_waiting(s);
+    if (!pg_reset_pace_hold(s))
+        pg_yamux_stream_drop(s);
+}
+
+void pg_stream_reset(struct pg_stream *s)
+{
+    s->handler = NULL;
+    if (s->previous && !s->held)
+        reset(s);
 }
 
 void pg_stream_detach(struct pg_stream *s)
@@ -393,9 +409,10 @@ void pg_substream_do_lateness_tell(struct pg_substream *sub)
 void pg_substream_do_stream_drop(struct pg_substream *sub)
 {
     struct pg_stream *s = STREAM_OF(substream, sub);
-    pg_step(&s->local.in, PG_STREAM_LOCAL_ON_DROP);
-    pg_step(&s->remote.in, PG_STREAM_REMOTE_ON_DROP);
-    finish(s, s->why);
+    const struct pg_handler *handler = s->handler;
+    reset(s);
+    if (handler)
+        handler->closed(s, s->why);
 }
 
 static void negotiation_send(void *context, struct pg_bytes text)

@@ -2,7 +2,10 @@
 
 One process holds all clients and the service, on non-blocking sockets: threads would cost more than what is measured.
 """
+import contextlib
 import json
+import pathlib
+import resource
 import selectors
 import socket
 import time
@@ -150,9 +153,21 @@ def scene(bed, *of_consumer, of_provider=()):
     return crowd, provider, consumer, consumer.tunnel_port("echo")
 
 
+@contextlib.contextmanager
+def soft_limit(files):
+    """Whoever starts meanwhile may have so many files at first, and as many as we when it asks for them."""
+    ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, ours[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, ours)
+
+
 @test
-def four_thousand_tunnels_are_open_at_once_and_each_answers(bed):
-    crowd, provider, consumer, port = scene(bed)
+def four_thousand_tunnels_are_open_at_once_and_each_answers_though_the_soft_limit_is_1024_files(bed):
+    with soft_limit(1024):
+        crowd, provider, consumer, port = scene(bed)
     same(crowd.echo(crowd.connect(port, 1), b"?")[1], [])
     before = [anonymous(p) for p in (provider, consumer)]
     clients = []
@@ -171,6 +186,8 @@ def four_thousand_tunnels_are_open_at_once_and_each_answers(bed):
     same(counters(bed, provider)["tunnels_provider"], 4001)
     streams = sorted(c["streams"] for c in connections(bed, consumer))
     want(len(streams) >= 9 and streams[-1] <= 504, f"streams of the connections: {streams}")
+    for peer in (provider, consumer):
+        want(len(list(pathlib.Path(f"/proc/{peer.process.pid}/fd").iterdir())) > 4000, "files that are open")
     crowd.close()
 
 

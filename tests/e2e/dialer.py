@@ -123,9 +123,9 @@ class Symmetric:
 class Dialer:
     """A connection to a peer. Each step is a method, so that a test may put something else in its place."""
 
-    def __init__(self, port, key=None, patience=20):
+    def __init__(self, port, key=None, patience=20, host="127.0.0.1", source=None):
         self.key = key or Key()
-        self.socket = socket.create_connection(("127.0.0.1", port), patience)
+        self.socket = socket.create_connection((host, port), patience, (source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer, self.plain, self.next_id = b"", b"", 1
         self.sender = self.receiver = None
@@ -210,10 +210,14 @@ class Dialer:
     def payload(self, own):
         return field(1, self.key.protobuf) + field(2, self.key.sign(PROLOGUE + own))
 
-    def upgrade(self):
+    def secure(self):
         want = self.negotiate("/noise")
         assert want == "/noise", want
         self.noise()
+        return self
+
+    def upgrade(self):
+        self.secure()
         want = self.negotiate("/yamux/1.0.0")
         assert want == "/yamux/1.0.0", want
         return self

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 
+from dialer import Dialer
 from peers import main, same, test, until, want
 
 MANY = 10_000
@@ -74,6 +75,34 @@ def silent_connections_of_one_network_keep_nobody_out(bed):
 @test
 def silent_connections_from_everywhere_keep_nobody_out(bed):
     storm(bed, (f"10.{10 + n // 250 % 200}.{n % 250}.7" for n in itertools.count()), {"pending"})
+
+
+def held_nearly_set_up(bed, host, source):
+    """One network holds all places with connections that lack the muxer only, and comes again: who came from elsewhere, and has said
+    nothing yet, is not the one that makes room."""
+    peer = bed.peer("victim", "--max-pending", "32", listen="/ip4/0.0.0.0/tcp/0")
+    def dial(host, source):  # noqa: E306
+        dialer = Dialer(peer.port, host=host, source=source)
+        bed.sockets.append(dialer.socket)
+        return dialer
+    for number in range(31):
+        dial(host, source(number)).secure()
+    slow = dial(HERE, "10.2.2.2")
+    for number in range(31, 34):
+        dial(host, source(number)).secure()
+    want(len(peer.find("limit reached, connection refused", limit="pending")) > 0, "nobody had to make room")
+    slow.upgrade()
+    same(slow.open("/ipfs/ping/1.0.0").ends, 0)
+
+
+@test
+def places_that_one_network_holds_nearly_set_up_are_the_first_to_be_given_up(bed):
+    held_nearly_set_up(bed, HERE, lambda number: f"10.1.1.{1 + number}")
+
+
+@test
+def loopback_is_a_network_like_others_when_a_place_is_needed(bed):
+    held_nearly_set_up(bed, "127.0.0.1", lambda number: "127.0.0.1")
 
 
 if __name__ == "__main__":

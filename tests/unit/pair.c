@@ -204,7 +204,7 @@ static void end_init(struct pair *p, struct pair_end *e, const struct pair_optio
                                          .limits = &e->limits, .emptied = emptied, .forbids = forbids, .refused = refused,
                                          .map_seed = 0x1234567, .above = e, .command = command, .arrived = arrived,
                                          .lost = lost, .relieved = relieved, .protocol = protocol};
-    if (!e->identity || !pg_scope_init(&e->scope, CONNS * 8 + streams * 4, 4096) ||
+    if (!e->identity || !pg_scope_init(&e->scope, CONNS * 9 + streams * 4, 4096) ||
         !pg_pool_init(&e->chunks, PG_CHUNK_SLOT, (uint32_t)(memory / PG_CHUNK_SLOT) + 16, 16) ||
         !pg_transport_init(&e->transport, CONNS, streams))
         abort();

@@ -274,6 +274,38 @@ static void the_keep_alive_measures_and_ends_a_silent_connection(void)
     pair_free(p);
 }
 
+/* Whoever resets streams faster than reset_rate ends its connection; ours are held back so that it never comes to that. */
+static void our_own_resets_wait_rather_than_end_the_connection(void)
+{
+    enum { EACH_TURN = 40, TURNS = 1000 }; /* 4,000 tries a second for 10 s */
+    struct pair *p = pair_up(NULL);
+    struct pair_stream live = {0}, s;
+    unsigned opened = 0;
+    CU_ASSERT_FATAL(pair_open(&p->ends[0], &live));
+    pair_run(p);
+    for (unsigned turn = 0; turn < TURNS && p->ends[1].conn; turn++) {
+        for (unsigned i = 0; i < EACH_TURN; i++) {
+            s = (struct pair_stream){0};
+            if (!pair_open(&p->ends[0], &s))
+                break; /* as many wait to be reset as may be open */
+            opened++;
+            pg_stream_reset(s.stream);
+        }
+        pair_settle(&p->ends[0]);
+        p->ends[1].n_inbound = 1;
+        pair_pass(p, 10);
+    }
+    CU_ASSERT_EQUAL_FATAL(p->ends[0].n_lost + p->ends[1].n_lost, 0);
+    CU_ASSERT_EQUAL(p->ends[1].n_refused[PG_LIMIT_RESET_RATE], 0);
+    CU_ASSERT(opened > 5000); /* 2,000 at once, 500 a second */
+    pair_send(&live, 100000);
+    pair_pass(p, 5000);
+    CU_ASSERT_EQUAL(p->ends[1].inbound[0].received, 100000);
+    CU_ASSERT_EQUAL(p->ends[0].conn->yamux.outbound, 1); /* all of them have been reset */
+    CU_ASSERT_EQUAL(p->ends[1].conn->yamux.inbound, 1);
+    pair_free(p);
+}
+
 int main(void)
 {
     static const struct sentence all[] = {
@@ -282,6 +314,7 @@ int main(void)
         {"a reset is told to the other side only", a_reset_is_told_to_the_other_side_only},
         {"a reader that does not read stops the writer at the window", a_reader_that_does_not_read_stops_the_writer_at_the_window},
         {"a link that takes nothing stops the writers", a_link_that_takes_nothing_stops_the_writers},
+        {"our own resets wait rather than end the connection", our_own_resets_wait_rather_than_end_the_connection},
         {"windows that grow on both sides do not deadlock", windows_that_grow_on_both_sides_do_not_deadlock},
         {"a thousand streams run at once", a_thousand_streams_run_at_once},
         {"no more than the backlog is opened unacknowledged", no_more_than_the_backlog_is_opened_unacknowledged},
