@@ -95,6 +95,8 @@ class Listener:
     process: subprocess.Popen
     err: int
     key: str = ""
+    # How many it takes on one connection, at least.
+    streams: int = 1000
 
     def log(self) -> str:
         # Not by seeking, as the process writes where this file stands.

@@ -25,7 +25,8 @@ export async function servePerf (stream) {
         await count(tunnel)
         await give(tunnel, wanted)
         await tunnel.close()
-    } catch {
+    } catch (error) {
+        console.error(`perf: ${error.message}`)
         tunnel.reset()
     }
 }

@@ -13,9 +13,11 @@ export class Tunnel {
 
     constructor (stream) {
         this.#stream = stream
-        this.#ended = stream.readableEnded
+        // What came together with the negotiation is handed over late, after an end that came with it, too.
+        this.#ended = stream.readableEnded && stream.readBufferLength === 0
         stream.addEventListener('message', event => {
             this.#chunks.push(Buffer.from(event.data.subarray()))
+            this.#ended = stream.readableEnded
             this.#wake()
         })
         stream.addEventListener('end', () => {
