@@ -1,6 +1,7 @@
 /* The border between a core and the world: links, what comes in, what goes out. Shared by the core (src/), the
  * real loop (runtime/loop) and the simulated one (runtime/sim); none of them includes another.
- * A link is one byte stream: a socket, a pair of pipes, or a listener that brings forth such. */
+ * A link is one byte stream: a socket, a pair of pipes, or a listener that brings forth such. Datagrams have no link: their
+ * sockets go by numbers that the core chooses. */
 #pragma once
 #include "mem/bytes.h"
 #include "mem/endpoint.h"
@@ -37,6 +38,10 @@ enum pg_command_kind {
     PG_COMMAND_RESET,   /* link: close at once, the other end sees a reset */
     PG_COMMAND_RESOLVE, /* number (the core's own, of no question that is open), mode: enum pg_resolve_kind, host */
     PG_COMMAND_FORGET,  /* number: its answer is not wanted any more, and does not come */
+    PG_COMMAND_BIND,    /* number (of a datagram socket, the core's own), endpoint: address and port. A multicast address is joined
+                         * on every interface that can multicast, loopback not, and its port is shared with other programs */
+    PG_COMMAND_SEND,    /* number, endpoint: where to, zone: the interface it leaves by; text: one datagram, which may get lost */
+    PG_COMMAND_UNBIND,  /* number: nothing more comes from that socket */
     PG_COMMAND_READY,   /* all listeners stand, or the reachable addresses have changed */
     PG_COMMAND_REPORT,  /* text: one result for standard output */
     PG_COMMAND_STOP,    /* status: end the loop with this exit status */
@@ -47,7 +52,7 @@ struct pg_command {
     struct pg_link *link;
     uint8_t mode; /* enum pg_listen_kind, pg_dial_kind or pg_resolve_kind */
     int status;
-    uint32_t number; /* of a question about a name */
+    uint32_t number; /* of a question about a name, or of a datagram socket */
     struct pg_endpoint endpoint, from;
     struct pg_bytes host, path, text; /* in the core's configuration or in the turn's arena */
 };
@@ -64,6 +69,12 @@ enum pg_input_kind {
     PG_INPUT_WRITTEN,       /* link: tx has got shorter */
     PG_INPUT_LOST,          /* link, error, reason: failed or refused; the link is dead */
     PG_INPUT_RESOLVED,      /* number, found or texts, n_found: the best first; none: error, reason */
+    PG_INPUT_BOUND,         /* number, local */
+    PG_INPUT_BIND_FAILED,   /* number, error, reason; the socket is gone */
+    PG_INPUT_INTERFACES,    /* number, of a multicast socket; found, n_found: our addresses on the interfaces that it has joined,
+                             * each with its interface as zone. Comes behind BOUND, and whenever they have changed */
+    PG_INPUT_DATAGRAM,      /* number, data, len, remote, local: where it was sent to, with the interface that it came by as zone;
+                             * hops, on_link */
     PG_INPUT_TICK,          /* the deadline has come */
     PG_INPUT_STOP,          /* interrupt or termination asked for */
     PG_INPUT_RELOAD,        /* data: what is wanted from now on, NAME 0 VALUE 0 for each item of each list; at most PG_READ_MAX */
@@ -78,6 +89,8 @@ struct pg_input {
     struct pg_endpoint remote, local;
     struct pg_bytes reason;
     uint32_t number, n_found;
+    uint8_t hops; /* that a datagram had left: 255 has crossed no router */
+    bool on_link; /* a datagram's source is in a network of the interface that it came by */
     const struct pg_endpoint *found; /* port 0 */
     const struct pg_bytes *texts;    /* each a whole TXT record, its strings joined */
 };

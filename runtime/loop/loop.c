@@ -189,6 +189,9 @@ static void run(struct pg_loop *l, const struct pg_command *c)
     case PG_COMMAND_RESET: pg_os_end(o, true); return;
     case PG_COMMAND_RESOLVE: pg_names_resolve(l, c->number, c->mode, c->host); return;
     case PG_COMMAND_FORGET: pg_names_forget(l, c->number); return;
+    case PG_COMMAND_BIND: pg_datagram_bind(l, c->number, &c->endpoint); return;
+    case PG_COMMAND_SEND: pg_datagram_send(l, c->number, &c->endpoint, c->text); return;
+    case PG_COMMAND_UNBIND: pg_datagram_unbind(l, c->number); return;
     case PG_COMMAND_READY:
         if (l->hooks.ready)
             l->hooks.ready(l->hooks.context);
@@ -232,7 +235,7 @@ static void look_for_unsent(uv_handle_t *handle, void *context)
 {
     bool *unsent = context;
     const struct os_link *o = handle->data;
-    if (handle->type != UV_POLL || uv_is_closing(handle) || !o) /* NULL: a socket of the resolver */
+    if (handle->type != UV_POLL || uv_is_closing(handle) || !o) /* NULL: a socket of the resolver, or of datagrams */
         return;
     /* Whoever reads our standard output may take all the time there is; a peer may not. */
     if (!o->dead && !o->connecting && o->link->tx.bytes > 0 && ((o->adopted && !o->loop->interrupted) || uv_now(&o->loop->uv) < o->loop->stop_until_ms))
@@ -432,6 +435,7 @@ void pg_loop_free(struct pg_loop *l)
         return;
     l->draining = true; /* what the core still wants is not done any more */
     pg_names_end(l);
+    pg_datagrams_end(l);
     uv_walk(&l->uv, close_left, NULL);
     while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
         continue; /* a stop that was asked for makes the first run return at once */

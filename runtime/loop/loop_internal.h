@@ -38,6 +38,14 @@ struct pg_names {
     bool library;
 };
 
+/* An address of this machine on an interface that can multicast. */
+#define PG_LOOP_INTERFACES PG_RESOLVED_MOST
+struct os_interface {
+    struct pg_endpoint at;
+    uint32_t number;
+    uint8_t prefix;
+};
+
 #define PG_SOCKET_CONGESTION 16 /* TCP_CA_NAME_MAX */
 
 struct pg_loop {
@@ -52,6 +60,12 @@ struct pg_loop {
     struct { int read_fd, write_fd; } adopted[2];
     unsigned n_adopted;
     struct pg_names names;
+    struct os_datagram *datagrams;
+    struct os_interface interfaces[PG_LOOP_INTERFACES]; /* as they were last; looked at since the first multicast socket */
+    unsigned n_interfaces;
+    uv_poll_t netlink_poll;
+    int netlink_fd;
+    bool netlink_polls;
     uint64_t stop_until_ms;
     int spare_fd, status;
     char congestion[PG_SOCKET_CONGESTION]; /* control that the system has chosen */
@@ -76,6 +90,16 @@ uint64_t pg_names_wait_ms(struct pg_loop *); /* until c-ares wants to be called 
 void pg_names_tick(struct pg_loop *);
 void pg_names_end(struct pg_loop *);
 void pg_names_deliver(struct pg_loop *);
+
+/* datagram.c */
+void pg_datagram_bind(struct pg_loop *, uint32_t number, const struct pg_endpoint *);
+void pg_datagram_send(struct pg_loop *, uint32_t number, const struct pg_endpoint *to, struct pg_bytes text);
+void pg_datagram_unbind(struct pg_loop *, uint32_t number);
+void pg_datagrams_end(struct pg_loop *);
+
+/* netlink.c */
+int pg_netlink_open(void); /* readable when something has changed; -1: this system gives no word of it */
+void pg_netlink_drain(int fd);
 
 /* link.c */
 struct os_link *pg_os_new(struct pg_loop *, struct pg_link *, int read_fd, int write_fd); /* NULL: memory is short */

@@ -38,8 +38,9 @@ enum {
     PG_RECORD_HAS_DATA = 2,      /* bytes */
     PG_RECORD_HAS_REASON = 4,    /* error, bytes */
     PG_RECORD_HAS_ENDPOINTS = 8, /* remote, local */
-    PG_RECORD_HAS_ANSWER = 16,   /* number, n_found; endpoints or texts (with HAS_TEXTS) */
+    PG_RECORD_HAS_ANSWER = 16,   /* number (of a question or a socket), n_found; endpoints or texts (with HAS_TEXTS) */
     PG_RECORD_HAS_TEXTS = 32,
+    PG_RECORD_HAS_ORIGIN = 64,   /* of a datagram: hops, on_link */
 };
 
 struct pg_recorder;

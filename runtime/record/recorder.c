@@ -145,6 +145,12 @@ void pg_recorder_wrote(struct pg_recorder *r, const struct pg_link *link, size_t
 
 /* The core, passed through. */
 
+static bool has_number(const struct pg_input *in)
+{
+    return in->kind == PG_INPUT_RESOLVED || in->kind == PG_INPUT_BOUND || in->kind == PG_INPUT_BIND_FAILED ||
+           in->kind == PG_INPUT_INTERFACES || in->kind == PG_INPUT_DATAGRAM;
+}
+
 static unsigned parts_of(const struct pg_input *in)
 {
     unsigned parts = 0;
@@ -152,7 +158,8 @@ static unsigned parts_of(const struct pg_input *in)
     parts |= in->len ? PG_RECORD_HAS_DATA : 0;
     parts |= in->error || in->reason.len ? PG_RECORD_HAS_REASON : 0;
     parts |= in->remote.family || in->local.family ? PG_RECORD_HAS_ENDPOINTS : 0;
-    parts |= in->kind == PG_INPUT_RESOLVED ? PG_RECORD_HAS_ANSWER | (in->texts ? PG_RECORD_HAS_TEXTS : 0) : 0;
+    parts |= has_number(in) ? PG_RECORD_HAS_ANSWER | (in->texts ? PG_RECORD_HAS_TEXTS : 0) : 0;
+    parts |= in->kind == PG_INPUT_DATAGRAM ? PG_RECORD_HAS_ORIGIN : 0;
     return parts;
 }
 
@@ -192,6 +199,10 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     }
     if (parts & PG_RECORD_HAS_ANSWER)
         put_answer(r, in);
+    if (parts & PG_RECORD_HAS_ORIGIN) {
+        put_number(r, in->hops);
+        put_number(r, in->on_link);
+    }
     r->inner.input(r->inner.self, in, now_us);
 }
 

@@ -474,6 +474,9 @@ static void run(struct pg_sim_process *p, const struct pg_command *c)
     case PG_COMMAND_RESET: end(k, true); return;
     case PG_COMMAND_RESOLVE: sim_resolve(p, c->number, c->mode, c->host); return;
     case PG_COMMAND_FORGET: sim_forget(p, c->number); return;
+    case PG_COMMAND_BIND: sim_bind(p, c->number, &c->endpoint); return;
+    case PG_COMMAND_SEND: sim_send(p, c->number, &c->endpoint, c->text); return;
+    case PG_COMMAND_UNBIND: sim_unbind(p, c->number); return;
     case PG_COMMAND_READY:
         if (p->hooks.ready)
             p->hooks.ready(p->hooks.context);

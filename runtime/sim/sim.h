@@ -55,6 +55,7 @@ struct pg_sim_rules {
     uint32_t early_again;       /* of a thousand writes: the socket takes nothing for a moment */
     /* Of a thousand questions about names: no such name, a late answer, an answer that is another name's. */
     uint32_t names_fail, names_late, names_wrong;
+    uint32_t datagrams_lost;    /* of a thousand datagrams, for each who would hear them; and as many come twice */
     bool reset_discards;        /* what had not been read when a reset comes is gone */
 };
 struct pg_sim_rules *pg_sim_rules(struct pg_sim *);

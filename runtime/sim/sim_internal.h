@@ -60,6 +60,13 @@ struct sim_record {
     const char *name, *text;
 };
 
+enum { SIM_PORTS = 8 };
+struct sim_port { /* a datagram socket */
+    struct pg_endpoint at;
+    uint32_t number;
+    bool open;
+};
+
 struct pg_sim_process {
     struct pg_sim *sim;
     struct pg_sim_process *next;
@@ -71,6 +78,7 @@ struct pg_sim_process {
     uint64_t deadline_us, deadline_number; /* what the core waits for, in its time; a newer number makes the event void */
     uint64_t ticks, asked;
     struct sim_question questions[SIM_QUESTIONS];
+    struct sim_port ports[SIM_PORTS];
     struct pg_sim_socket *ready, *dirty; /* something to read, write, accept; bytes to be written when the drain ends */
     unsigned n_ready, n_links;
     bool running, draining, interrupted, stopping, stop_seen, wake_due;
@@ -83,6 +91,7 @@ struct pg_sim {
     size_t n_heap, heap_room;
     struct pg_sim_socket *sockets;
     struct pg_sim_process *processes;
+    struct sim_datagram *datagrams; /* under way, and those that have arrived since the last one left */
     struct pg_sim_path paths[PG_SIM_HOSTS][PG_SIM_HOSTS], wide, home; /* wide: of hosts beyond; home: their loopbacks */
     struct pg_sim_socket *places[SIM_PLACES];                         /* sockets by their local port */
     unsigned n_hosts;
@@ -122,6 +131,12 @@ void sim_forget(struct pg_sim_process *, uint32_t number);
 /* Asks for the name that a link of a core leads to; sim_named hears the address, or NULL. */
 void sim_resolve_link(struct pg_sim_socket *, struct pg_bytes name);
 void sim_named(struct pg_sim_socket *, const struct pg_endpoint *);
+
+/* datagram.c */
+void sim_bind(struct pg_sim_process *, uint32_t number, const struct pg_endpoint *);
+void sim_send(struct pg_sim_process *, uint32_t number, const struct pg_endpoint *to, struct pg_bytes text);
+void sim_unbind(struct pg_sim_process *, uint32_t number);
+void sim_datagrams_free(struct pg_sim *, bool all);
 
 /* script.c: a connection has come to a script's listener. */
 void sim_script_arrival(struct pg_sim_socket *listener);

@@ -47,6 +47,7 @@ void pg_sim_free(struct pg_sim *s)
         next = p->next;
         free(p);
     }
+    sim_datagrams_free(s, true);
     free(s->host_down);
     for (struct sim_record *r = s->records, *next; r; r = next) {
         next = r->next;

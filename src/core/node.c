@@ -354,6 +354,10 @@ static void to_owner(struct pg_node *n, const struct pg_input *in)
         return;
     case PG_INPUT_START:
     case PG_INPUT_RESOLVED:
+    case PG_INPUT_BOUND:
+    case PG_INPUT_BIND_FAILED:
+    case PG_INPUT_INTERFACES:
+    case PG_INPUT_DATAGRAM:
     case PG_INPUT_TICK:
     case PG_INPUT_RELOAD:
     case PG_INPUT_STOP: return;

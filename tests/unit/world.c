@@ -153,6 +153,9 @@ static void run_command(struct world *w, unsigned core, const struct pg_command 
     case PG_COMMAND_WRITE:
     case PG_COMMAND_READ:
     case PG_COMMAND_RESOLVE:
+    case PG_COMMAND_BIND:
+    case PG_COMMAND_SEND:
+    case PG_COMMAND_UNBIND:
     case PG_COMMAND_FORGET:
     case PG_COMMAND_READY:
     case PG_COMMAND_REPORT:

@@ -3,6 +3,7 @@
  * with -v it prints what came, with -w FOLDER it writes each input there, as a corpus for fuzzing.
  * Serves tests/wire/README.md. */
 #include "case_reader.h"
+#include "core/mdns_message.h"
 #include "identify.pb.gen.h"
 #include "keys.pb.gen.h"
 #include "noise.pb.gen.h"
@@ -313,6 +314,28 @@ static enum pg_err run_spec(const char *parser, struct pg_bytes in, struct event
     return PG_OK;
 }
 
+static void show_heard(void *context, const struct pg_mdns_heard *h)
+{
+    char text[PG_MULTIADDR_TEXT];
+    pg_peer_id_text(&h->peer, text);
+    event(context, "peer %s for %u s", text, h->ttl_s);
+    for (uint32_t i = 0; i < h->n_addrs; i++) {
+        pg_multiaddr_text(&h->addrs[i], text, sizeof text);
+        event(context, "addr %s", text);
+    }
+}
+
+/* What a message asks of the peer of that name, and which peers it tells of. */
+static void run_mdns(const char *own, struct pg_bytes in, struct events *e)
+{
+    static const char *const asked[] = {"peers", "services", "instance", "host"};
+    unsigned bits = pg_mdns_read_query(in, own);
+    for (unsigned i = 0; i < 4; i++)
+        if (bits & 1u << i)
+            event(e, "asks %s", asked[i]);
+    pg_mdns_read_answer(in, own, show_heard, e);
+}
+
 static void run_filter(const char *targets, struct pg_bytes in, struct events *e)
 {
     static const char *const levels[] = {"off", "error", "warn", "info", "debug", "trace"};
@@ -335,6 +358,8 @@ static void run_whole(const char *parser, struct pg_bytes in, struct events *e)
         run_filter(parser + 7, in, e);
     else if (strcmp(parser, "yamux") == 0)
         run_yamux(in, e);
+    else if (strncmp(parser, "mdns ", 5) == 0)
+        run_mdns(parser + 5, in, e);
     else if (!strcmp(parser, "expose") || !strcmp(parser, "tunnel") || !strcmp(parser, "pipe")) {
         enum pg_err err = run_spec(parser, in, e);
         if (err != PG_OK)

@@ -141,6 +141,9 @@ static void run_command(enum core core, const struct pg_command *c)
     case PG_COMMAND_READY:
     case PG_COMMAND_REPORT:
     case PG_COMMAND_RESOLVE: /* no address here begins with a name */
+    case PG_COMMAND_BIND:
+    case PG_COMMAND_SEND:
+    case PG_COMMAND_UNBIND:
     case PG_COMMAND_FORGET: return;
     }
 }

@@ -112,12 +112,16 @@ static void play_input(struct play *p)
         in.found = parts & PG_RECORD_HAS_TEXTS ? NULL : found;
         in.texts = parts & PG_RECORD_HAS_TEXTS ? texts : NULL;
     }
+    if (parts & PG_RECORD_HAS_ORIGIN) {
+        in.hops = (uint8_t)play_number(p);
+        in.on_link = play_number(p) != 0;
+    }
     p->core.input(p->core.self, &in, p->now_us);
 }
 
 /* Outputs. */
 
-static const char *const kinds[] = {"listen", "dial", "write", "read", "end", "close", "reset", "resolve", "forget", "ready", "report", "stop"};
+static const char *const kinds[] = {"listen", "dial", "write", "read", "end", "close", "reset", "resolve", "forget", "bind", "send", "unbind", "ready", "report", "stop"};
 _Static_assert(sizeof kinds / sizeof *kinds == PG_COMMAND_STOP + 1, "each command has a name");
 
 /* A command for people: its name and link, and its bytes. */
