@@ -232,10 +232,11 @@ struct pg_seed_command *pg_control_plane_do(struct pg_control_plane *cp, enum pg
     return command;
 }
 
-void pg_control_plane_note(struct pg_control_plane *cp, const char *words)
+void pg_control_plane_note(struct pg_control_plane *cp, const struct pg_instance *from, const char *words)
 {
     struct pg_seed_command *log = pg_control_plane_do(cp, PG_DO_LOG);
     log->text = words;
+    log->machine = from->machine->id;
     if (!cp->event)
         return;
     log->peer = cp->event->peer;

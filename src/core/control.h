@@ -85,6 +85,7 @@ struct pg_seed_command {
     const struct pg_multiaddr *addr;
     struct pg_bytes name, reason;
     const char *text;
+    uint8_t machine; /* of LOG: enum pg_machine_id of the one that says it */
     size_t count;
 };
 
@@ -170,4 +171,4 @@ bool pg_control_plane_stopping(const struct pg_control_plane *);
 /* For phase.c, nat.c and relay.c: appends a command; the caller fills in what it carries. */
 struct pg_seed_command *pg_control_plane_do(struct pg_control_plane *, enum pg_seed_command_kind);
 /* The same for Log: the words, and the peer, address, name, reason and count of the turn's event. */
-void pg_control_plane_note(struct pg_control_plane *, const char *words);
+void pg_control_plane_note(struct pg_control_plane *, const struct pg_instance *from, const char *words);

@@ -5,5 +5,5 @@
 
 void pg_nat_do_note(struct pg_nat *self)
 {
-    pg_control_plane_note(self->plane, "NAT status changed");
+    pg_control_plane_note(self->plane, &self->in, "NAT status changed");
 }

@@ -364,6 +364,28 @@ static void to_owner(struct pg_node *n, const struct pg_input *in)
     }
 }
 
+/* Frees what has ended in the turn; true when streams were among it. */
+static bool settle(struct pg_node *n)
+{
+    if (n->hooks.settled)
+        n->hooks.settled(n->hooks.context);
+    uint32_t before = n->transport.streams.used;
+    pg_transport_reap(&n->transport);
+    pg_sessions_reap(n);
+    return n->transport.streams.used < before;
+}
+
+/* Somebody found no stream although his connection had room for one; whose it was that is free now does not matter. */
+static void wake_the_starved(struct pg_node *n)
+{
+    n->transport.starved = false;
+    for (struct pg_session *s = n->sessions, *next; s; s = next) {
+        next = s->next;
+        if (s->up && n->hooks.peer_up)
+            n->hooks.peer_up(n->hooks.context, s);
+    }
+}
+
 static void input(void *self, const struct pg_input *in, uint64_t now_us)
 {
     struct pg_node *n = self;
@@ -390,10 +412,10 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     pg_kad_settle(n);
     pg_node_control_settle(n);
     pg_kad_settle(n);
-    if (n->hooks.settled)
-        n->hooks.settled(n->hooks.context);
-    pg_transport_reap(&n->transport);
-    pg_sessions_reap(n);
+    if (settle(n) && n->transport.starved) {
+        wake_the_starved(n);
+        (void)settle(n);
+    }
 }
 
 /* Life. */

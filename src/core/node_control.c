@@ -2,6 +2,8 @@
  * Called by node.c, session.c, identify.c. Serves spec/system/node.sys. */
 #include "core/node_internal.h"
 
+#include "machines.gen.h"
+
 #include <stddef.h>
 
 static struct pg_bytes peer_text(const struct pg_peer_id *peer, char out[PG_PEER_ID_TEXT])
@@ -17,7 +19,7 @@ static struct pg_bytes addr_text(const struct pg_multiaddr *addr, char out[PG_MU
 /* What NAT says, and what it makes of the relay. */
 static void note_nat(struct pg_node *n, const struct pg_seed_command *c)
 {
-    if (strcmp(c->text, "NAT status changed") == 0)
+    if (c->machine == PG_MACHINE_NAT)
         pg_log_nat_status_changed(n->log, pg_text(n->nat_before), pg_text(pg_control_plane_nat(&n->control)));
     else
         pg_log_relay_released(n->log);
@@ -34,7 +36,7 @@ static void note(struct pg_node *n, const struct pg_seed_command *c, enum pg_see
     case PG_SEED_KADEMLIA_BOOTSTRAP_FAILED: pg_log_kademlia_bootstrap_failed(n->log, c->reason); return;
     case PG_SEED_CONNECTION_LOST:
         pg_log_peer_disconnected(n->log, peer_text(c->peer, peer));
-        if (n->control.phase.in.ctl.state == PG_PHASE_DISCOVERING && strcmp(c->text, "all peers lost") == 0)
+        if (c->machine == PG_MACHINE_PHASE && n->control.phase.in.ctl.state == PG_PHASE_DISCOVERING && pg_phase_is_alone(&n->control.phase))
             pg_log_all_peers_lost(n->log);
         return;
     case PG_SEED_DISCOVERY_TIMEOUT: pg_log_discovery_timeout(n->log); return;

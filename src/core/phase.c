@@ -133,5 +133,5 @@ static const char *words(const struct pg_phase *self)
 
 void pg_phase_do_note(struct pg_phase *self)
 {
-    pg_control_plane_note(self->plane, words(self));
+    pg_control_plane_note(self->plane, &self->in, words(self));
 }

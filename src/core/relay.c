@@ -94,5 +94,7 @@ static const char *words(const struct pg_relay *self)
 
 void pg_relay_do_note(struct pg_relay *self)
 {
-    pg_control_plane_note(self->plane, words(self));
+    pg_control_plane_note(self->plane, &self->in, words(self));
+    if (self->in.event == PG_RELAY_ON_HOP_REFUSED && pg_relay_is_ours(self))
+        self->asked = false; /* of what was refused nothing can be given back */
 }

@@ -40,6 +40,7 @@ struct pg_transport {
     const struct pg_limits *limits;
     uint64_t map_seed;
     struct pg_stream *doomed; /* to be freed when the turn is over */
+    bool starved;             /* a stream of ours could not be opened because all were in use */
     struct pg_conn *doomed_conns;
 
     /* Upwards. */

@@ -496,8 +496,10 @@ struct pg_stream *pg_stream_open(struct pg_conn *c, const struct pg_handler *han
     if (!room_for(c, handler->housekeeping ? PG_YAMUX_HOUSEKEEPING : 0))
         return NULL;
     struct pg_stream *s = pg_yamux_stream_new(y, y->next_id);
-    if (!s)
+    if (!s) {
+        c->transport->starved = true;
         return NULL;
+    }
     y->next_id += 2;
     y->outbound++;
     c->transport->metrics->value[PG_METRIC_STREAMS_OPENED_OUTBOUND]++;

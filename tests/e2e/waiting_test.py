@@ -205,5 +205,28 @@ def a_slow_service_holds_up_its_own_clients_only(bed):
     want("in time" in seen.fields["reason"], seen.text)
 
 
+@test
+def clients_that_wait_for_a_free_stream_get_it_when_one_of_another_kind_ends(bed):
+    service = bed.service(echo)
+    small = bed.peer("small", "--expose", f"echo=127.0.0.1:{service.port}", "--max-streams", "16")
+    big = bed.peer("big", "--bootstrap", small.addr, "--expose", f"echo=127.0.0.1:{service.port}", "--tunnel", f"{small.id}:echo@127.0.0.1:0")
+    small.stop()
+    small = bed.peer("small", "--expose", f"echo=127.0.0.1:{service.port}", "--max-streams", "16", "--tunnel-wait", "90s",
+                     "--tunnel", f"{big.id}:echo@127.0.0.1:0", listen=small.addr.split("/p2p/")[0])
+    big.saw("connection opened", peer=small.id)
+    small.connected(big)
+    inbound = [bed.connect(big.tunnel_port("echo")) for _ in range(7)]
+    for client in inbound:
+        want(speaks(client))
+    outbound = [bed.connect(small.tunnel_port("echo")) for _ in range(8)]
+    for client in outbound:
+        client.sendall(b"now")
+    small.saw("local client waits for its peer", service="echo")
+    for client in inbound:
+        client.close()
+    for client in outbound:
+        same(read_exactly(client, 3), b"now")
+
+
 if __name__ == "__main__":
     main()

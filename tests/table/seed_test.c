@@ -293,6 +293,20 @@ static void relay_failed_returns_to_idle(void)
     CU_ASSERT_TRUE(relay_is("Idle"));
 }
 
+static void what_was_refused_is_not_given_back(void)
+{
+    in_phase(1, PG_SEED_NAT_PRIVATE);
+    about(PG_SEED_RELAY_RESERVATION_FAILED, 1, 0);
+    uint32_t before = b->total[PG_DO_RELEASE_RELAY_RESERVATION];
+    simple(PG_SEED_SHUTDOWN_REQUESTED);
+    CU_ASSERT_EQUAL(b->total[PG_DO_RELEASE_RELAY_RESERVATION], before);
+    in_phase(1, PG_SEED_NAT_PRIVATE);
+    before = b->total[PG_DO_RELEASE_RELAY_RESERVATION];
+    about(PG_SEED_RELAY_RESERVATION_FAILED, 2, 0); /* some other relay's: ours may still say yes */
+    simple(PG_SEED_SHUTDOWN_REQUESTED);
+    CU_ASSERT_EQUAL(b->total[PG_DO_RELEASE_RELAY_RESERVATION], before + 1);
+}
+
 static void public_nat_clears_relay(void)
 {
     reserved();
@@ -703,6 +717,7 @@ int main(void)
         TEST(early_private_nat_triggers_relay_on_participating),
         TEST(relay_accepted_transitions_to_reserved),
         TEST(relay_failed_returns_to_idle),
+        TEST(what_was_refused_is_not_given_back),
         TEST(public_nat_clears_relay),
         TEST(peer_identified_adds_all_addresses),
         TEST(connection_lost_removes_peer_and_regresses),
