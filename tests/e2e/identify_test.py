@@ -215,6 +215,20 @@ def our_record_is_signed_and_its_number_grows_over_restarts(bed):
 
 
 @test
+def however_many_addresses_we_have_rust_reads_our_answer(bed):
+    outside = [f"/dns4/{number:02}.{'long' * 15}.{'name' * 15}.example.org/tcp/4001" for number in range(16)]
+    peer = bed.peer("announcer", *[word for address in outside for word in ("--external", address)])
+    port = next(a for a in peer.addrs if a.startswith("/ip4/127.")).split("/")[4]
+    dialer = Dialer(int(port))
+    bed.sockets.append(dialer.socket)
+    dialer.upgrade()
+    answer = asked(dialer)
+    said = [v for n, v in answer if n == 2]
+    want(1 < len(said) < len(outside), f"{len(said)} addresses")
+    same(proven(answer)[2], said, "the record's addresses")
+
+
+@test
 def a_bad_record_is_dropped_and_counted_and_voids_nothing_else(bed):
     scene = Scene(bed)
     key, other = scene.dialer.key, Key()

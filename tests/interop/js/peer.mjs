@@ -35,7 +35,7 @@ async function newNode (privateKey, listen, runOnConnectionOpen, services = {}, 
         transports: [tcp()],
         connectionEncrypters: [noise()],
         streamMuxers: [yamux({ maxInboundStreams: 10_000, maxOutboundStreams: 10_000 })],
-        services: { identify: identify({ runOnConnectionOpen }), ping: ping(), ...services },
+        services: { identify: identify({ runOnConnectionOpen }), ping: ping({ maxInboundStreams: 16, maxOutboundStreams: 16 }), ...services },
         peerDiscovery,
         // All test peers share one address, which the default limits take for an attack.
         connectionManager: { inboundConnectionThreshold: 10_000, maxIncomingPendingConnections: 1_000 }
