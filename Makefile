@@ -66,7 +66,7 @@ docs: build/build.ninja
 	rm -rf docs/machines && cp -R build/gen/machines docs/machines
 	@echo 'docs/machines/README.md lists the machines; errors.md, logs.md, metrics.md, options.md, wire.md are in build/gen'
 format:
-	clang-format-14 -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
+	git clang-format-14 --style=file --force --extensions c,h
 
 install: all
 	cmake --install build --prefix '$(PREFIX)'

@@ -272,7 +272,7 @@ void pg_os_mark_dirty(struct os_link *o)
 
 /* Reading. */
 
-static bool waits_to_write(const struct os_link *o)
+bool pg_os_waits_to_write(const struct os_link *o)
 {
     return (o->events & (UV_WRITABLE | UV_WRITABLE << 4)) != 0;
 }
@@ -285,7 +285,7 @@ static void on_readable(struct os_link *o)
     if (room > PG_READ_MAX)
         room = PG_READ_MAX;
     if (room == 0) {
-        pg_os_arm(o, waits_to_write(o));
+        pg_os_arm(o, pg_os_waits_to_write(o));
         return;
     }
     ssize_t n = read(o->read_fd, at, room);
@@ -303,13 +303,13 @@ static void on_readable(struct os_link *o)
     }
     if (n == 0) {
         o->saw_end = true;
-        pg_os_arm(o, waits_to_write(o));
+        pg_os_arm(o, pg_os_waits_to_write(o));
         pg_loop_feed(l, &(struct pg_input){.kind = PG_INPUT_ENDED, .link = o->link});
         return;
     }
     pg_loop_feed(l, &(struct pg_input){.kind = PG_INPUT_RECEIVED, .link = o->link, .data = at, .len = (size_t)n});
     if (!o->dead && o->link->credit == 0)
-        pg_os_arm(o, waits_to_write(o));
+        pg_os_arm(o, pg_os_waits_to_write(o));
 }
 
 static void on_connected(struct os_link *o)
@@ -435,11 +435,14 @@ void pg_loop_on_pump(uv_idle_t *idle)
     while (o) {
         struct os_link *next = o->next_pump;
         o->pumped = false;
-        if (!o->dead) {
+        o->open_handles++; /* it may end in here, and a file has no handle that would keep it until this is over */
+        if (!o->dead)
             on_readable(o);
-            if (!o->dead)
-                pg_os_arm(o, (o->events & UV_WRITABLE << 4) != 0);
-        }
+        if (!o->dead)
+            pg_os_arm(o, (o->events & UV_WRITABLE << 4) != 0);
+        o->open_handles--;
+        if (o->dead)
+            pg_os_release(o);
         o = next;
     }
 }

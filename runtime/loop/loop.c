@@ -31,6 +31,22 @@ void pg_loop_feed(struct pg_loop *l, const struct pg_input *in)
 
 /* Commands. */
 
+/* A socket that was just made is watched; when there is none, the next address is tried, or the link is lost. */
+static bool watch(struct os_link *o, int fd, const char *busy)
+{
+    int why = errno, error;
+    if (fd < 0) {
+        if (!pg_os_try_next(o))
+            pg_os_lost(o, pg_socket_error(why), busy && why == EAGAIN ? busy : strerror(why));
+        return false;
+    }
+    o->read_fd = o->write_fd = fd;
+    error = pg_os_watch(o);
+    if (error != 0)
+        pg_os_lost(o, PG_ERR_NO_MEMORY, uv_strerror(error));
+    return error == 0;
+}
+
 static void run_listen(struct pg_loop *l, const struct pg_command *c)
 {
     struct os_link *o = c->link->os;
@@ -44,19 +60,8 @@ static void run_listen(struct pg_loop *l, const struct pg_command *c)
     } else {
         fd = pg_socket_listen(&o->remote, c->mode);
     }
-    if (fd < 0) {
-        int why = errno;
-        if (pg_os_try_next(o))
-            return;
-        pg_os_lost(o, pg_socket_error(why), strerror(why));
+    if (!watch(o, fd, NULL))
         return;
-    }
-    o->read_fd = o->write_fd = fd;
-    int error = pg_os_watch(o);
-    if (error != 0) {
-        pg_os_lost(o, PG_ERR_NO_MEMORY, uv_strerror(error));
-        return;
-    }
     pg_os_arm(o, false);
     struct pg_endpoint bound, at[PG_SOCKET_ADDRESSES];
     pg_socket_local(fd, &bound);
@@ -73,21 +78,9 @@ static void run_dial(const struct pg_command *c)
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%.*s", (int)c->path.len, (const char *)c->path.at);
     int fd = c->path.len ? pg_socket_dial_unix(path) : pg_socket_dial(&o->remote, &c->from, c->mode, o->loop->congestion);
-    if (fd < 0) {
-        int why = errno;
-        if (pg_os_try_next(o))
-            return;
-        pg_os_lost(o, pg_socket_error(why), c->path.len && why == EAGAIN ? "its queue of connections is full" : strerror(why));
-        return;
-    }
-    o->read_fd = o->write_fd = fd;
-    o->connecting = true;
-    int error = pg_os_watch(o);
-    if (error != 0) {
-        pg_os_lost(o, PG_ERR_NO_MEMORY, uv_strerror(error));
-        return;
-    }
-    pg_os_arm(o, true);
+    o->connecting = fd >= 0;
+    if (watch(o, fd, c->path.len ? "its queue of connections is full" : NULL))
+        pg_os_arm(o, true);
 }
 
 static void run_resolved(struct os_link *o)
@@ -169,7 +162,7 @@ static void run(struct pg_loop *l, const struct pg_command *c)
     case PG_COMMAND_WRITE: pg_os_mark_dirty(o); return;
     case PG_COMMAND_READ:
         if (!o->dead)
-            pg_os_arm(o, (o->events & (UV_WRITABLE | UV_WRITABLE << 4)) != 0);
+            pg_os_arm(o, pg_os_waits_to_write(o));
         return;
     case PG_COMMAND_END:
         o->end_asked = true;

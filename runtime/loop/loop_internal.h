@@ -106,6 +106,7 @@ struct os_link *pg_os_new(struct pg_loop *, struct pg_link *, int read_fd, int w
 int pg_os_watch(struct os_link *); /* libuv's error, or 0 */
 void pg_os_resume_listeners(struct pg_loop *);     /* there may be a descriptor again */
 void pg_os_arm(struct os_link *, bool want_write); /* waits for what the link wants now */
+bool pg_os_waits_to_write(const struct os_link *);
 void pg_os_mark_dirty(struct os_link *);           /* to be flushed at the end of the drain */
 bool pg_os_flush(struct os_link *);                /* writes what the socket takes; false: the link has died */
 void pg_os_linger(struct os_link *, uint64_t ms);  /* reads on and throws away until the other end is done or time is over */

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from dialer import FIN, Dialer
-from peers import PUNCHGATE, echo, free_port, main, same, test, until, want
+from peers import BROKEN, PATIENCE, PUNCHGATE, echo, free_port, main, same, test, until, want
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -74,13 +74,13 @@ def a_pipe_whose_input_ends_while_its_output_waits_goes_on(bed):
     time.sleep(1)  # its output is full now
     process.stdin.close()
     got, out = 0, process.stdout.fileno()
-    while select.select([out], [], [], 10)[0]:
+    while select.select([out], [], [], PATIENCE)[0]:
         data = os.read(out, 1 << 20)
         if not data:
             break
         got += len(data)
     same(got, size, "bytes")
-    same(process.wait(10), 0, "exit status")
+    same(process.wait(PATIENCE), 0, "exit status")
 
 
 @test
@@ -92,7 +92,7 @@ def a_pipe_with_nobody_reading_ends_when_it_is_told_to(bed):
     process.send_signal(signal.SIGTERM)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
-    process.wait(15)
+    process.wait(PATIENCE)
 
 
 @test
@@ -102,8 +102,21 @@ def standard_streams_may_be_closed(bed):
     for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
         for command in (f"pipe {peer.addr}:echo", f"ping {peer.addr}"):
             done = subprocess.run(["sh", "-c", f"exec {PUNCHGATE} {command} {closed}"], cwd=bed.path, env=bed.environment(),
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=30)
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=2 * PATIENCE)
             want(done.returncode >= 0, f"{command} {closed}: signal {-done.returncode}, {done.stderr}")
+            error = done.stderr.decode(errors="replace")
+            want(not any(b in error for b in BROKEN), f"{command} {closed}: {error}")
+
+
+@test
+def a_folder_as_standard_input_cannot_be_read_and_ends_the_pipe(bed):
+    service = bed.service(echo)
+    peer = bed.peer("peer", "--expose", f"echo=127.0.0.1:{service.port}")
+    done = subprocess.run(["sh", "-c", f"exec {PUNCHGATE} pipe {peer.addr}:echo < {bed.path}"], cwd=bed.path, env=bed.environment(),
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=2 * PATIENCE)
+    error = done.stderr.decode(errors="replace")
+    want(not any(b in error for b in BROKEN), error)
+    same(done.returncode, 1, error)
 
 
 @test

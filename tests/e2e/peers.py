@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import re
 import resource
 import select
@@ -240,8 +241,8 @@ class Bed:
         want(not any(b in error for b in BROKEN), error)
         return done.returncode, done.stdout.decode(errors="replace"), error
 
-    def service(self, handler):
-        service = Service(handler)
+    def service(self, handler, **where):
+        service = Service(handler, **where)
         self.services.append(service)
         return service
 
@@ -284,16 +285,22 @@ class Bed:
 
 
 class Service:
-    """A TCP service in threads of this process; handler(connection) for each client."""
+    """A service at a TCP port or a unix socket, in threads of this process; handler(connection) for each client, or None: nobody accepts."""
 
-    def __init__(self, handler, port=0):
+    def __init__(self, handler, port=0, path=None, backlog=1024):
         self.handler = handler
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-        self.port = self.listener.getsockname()[1]
+        if path:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(str(path))
+            self.listener.listen(backlog)
+        else:
+            self.listener = socket.create_server(("127.0.0.1", port), backlog=backlog)
+            self.port = self.listener.getsockname()[1]
         self.clients = 0
         self.open = set()
         self.lock = threading.Lock()
-        threading.Thread(target=self.accept, daemon=True).start()
+        if handler:
+            threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
         while True:
@@ -420,7 +427,22 @@ def how_it_ends(client, patience=PATIENCE):
         return "reset", data
 
 
+# Below the ports that the system gives to those who ask for any: nobody gets one of these by chance.
+OWN_PORTS = range(20000, 32000)
+claims = []
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port for somebody who binds it later. Other tests that run now are told by a claim, which ends with this process."""
+    while True:
+        port, claim = random.choice(OWN_PORTS), socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0punchgate test port {port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        claims.append(claim)
+        return port

@@ -2,39 +2,8 @@
 import os
 import socket
 import stat
-import threading
 
 from peers import echo, exchange, how_it_ends, main, pattern, read_exactly, refused_at, same, speaks, test, until, want
-
-
-class UnixService:
-    """A service at a unix socket, in threads of this process."""
-
-    def __init__(self, bed, path, handler, backlog=64):
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(path))
-        self.listener.listen(backlog)
-        self.handler, self.clients = handler, 0
-        bed.sockets.append(self.listener)
-        if handler:
-            threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            self.clients += 1
-            threading.Thread(target=self.serve, args=(client,), daemon=True).start()
-
-    def serve(self, client):
-        try:
-            self.handler(client)
-        except OSError:
-            pass
-        finally:
-            client.close()
 
 
 def pair(bed, path):
@@ -47,7 +16,7 @@ def pair(bed, path):
 @test
 def a_tunnel_leads_to_a_unix_socket_and_both_ends_are_passed_on(bed):
     path = bed.path / "s.sock"
-    service = UnixService(bed, path, echo)
+    service = bed.service(echo, path=path)
     provider, _, port = pair(bed, path)
     want(speaks(bed.connect(port)))
     data = pattern(5_000_000)
@@ -60,7 +29,7 @@ def a_tunnel_leads_to_a_unix_socket_and_both_ends_are_passed_on(bed):
 @test
 def a_service_that_ends_first_or_closes_at_once_is_passed_on(bed):
     path = bed.path / "s.sock"
-    UnixService(bed, path, lambda client: client.sendall(b"bye"))
+    bed.service(lambda client: client.sendall(b"bye"), path=path)
     _, _, port = pair(bed, path)
     same(how_it_ends(bed.connect(port)), ("eof", b"bye"))
 
@@ -74,7 +43,7 @@ def a_socket_that_is_not_there_is_told_with_the_reason_but_its_path_stays_here(b
     want("missing.sock" not in rejected.text, rejected.text)
     said = provider.saw("tunnel rejected", service="s")
     want(f"unix:{path}" in said.text and "No such file or directory" in said.text, said.text)
-    UnixService(bed, path, echo)
+    bed.service(echo, path=path)
     want(speaks(bed.connect(port)), "the socket is there now")
 
 
@@ -96,7 +65,7 @@ def a_socket_that_nobody_answers_and_a_file_that_is_none_are_refused(bed):
 @test
 def a_service_whose_queue_is_full_is_told(bed):
     path = bed.path / "s.sock"
-    UnixService(bed, path, None, backlog=0)
+    bed.service(None, path=path, backlog=0)
     for _ in range(4):
         client = socket.socket(socket.AF_UNIX)
         client.setblocking(False)
@@ -117,7 +86,7 @@ def no_permission_is_told(bed):
         import pwd
         user = pwd.getpwnam("nobody")
     path = bed.path / "s.sock"
-    UnixService(bed, path, echo)
+    bed.service(echo, path=path)
     os.chmod(path, 0)
     if os.geteuid() != 0:
         _, consumer, port = pair(bed, path)
@@ -160,7 +129,7 @@ def a_tunnel_may_listen_at_a_unix_socket_of_its_user(bed):
 def a_place_that_is_taken_is_told_and_other_tunnels_stand(bed):
     provider = bed.peer("provider")
     taken, file = bed.path / "taken.sock", bed.path / "file"
-    UnixService(bed, taken, None)
+    bed.service(None, path=taken)
     file.write_text("mine")
     consumer = bed.peer("consumer", "--tunnel", f"{provider.id}:a@unix:{taken}", "--tunnel", f"{provider.id}:b@unix:{file}",
                         "--tunnel", f"{provider.id}:c@unix:{bed.path}/none/c.sock", "--tunnel", f"{provider.id}:d@127.0.0.1:0")

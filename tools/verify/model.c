@@ -371,18 +371,18 @@ bool model_next_choice(struct choices *c)
 
 /* Configurations by value. */
 
-static uint32_t hash_of(const struct config *c)
+uint32_t model_hash(const void *what, size_t size)
 {
-    const uint8_t *at = (const uint8_t *)c;
+    const uint8_t *at = what;
     uint32_t h = 2166136261u;
-    for (size_t n = 0; n < sizeof *c; n++)
+    for (size_t n = 0; n < size; n++)
         h = (h ^ at[n]) * 16777619u;
     return h;
 }
 
 static uint32_t *slot(struct model *m, const struct config *c)
 {
-    uint32_t place = hash_of(c) & (m->hash_room - 1);
+    uint32_t place = model_hash(c, sizeof *c) & (m->hash_room - 1);
     while (m->hash[place] && memcmp(&m->configs[m->hash[place] - 1], c, sizeof *c) != 0)
         place = (place + 1) & (m->hash_room - 1);
     return &m->hash[place];

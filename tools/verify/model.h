@@ -153,6 +153,7 @@ struct log {
 /* From a listing on standard input, up to an empty line; false when nothing is left. */
 bool model_read(struct model *);
 void model_build(struct model *);
+uint32_t model_hash(const void *, size_t); /* of a value without padding */
 unsigned model_side_of(const struct model *, unsigned event);
 void model_free(struct model *);
 struct config model_start(const struct model *);

@@ -18,18 +18,9 @@ struct walk {
     bool equal;
 };
 
-static uint32_t hash_of(const struct pair *pair)
-{
-    const uint8_t *at = (const uint8_t *)pair;
-    uint32_t h = 2166136261u;
-    for (size_t n = 0; n < sizeof *pair; n++)
-        h = (h ^ at[n]) * 16777619u;
-    return h;
-}
-
 static uint32_t *slot(struct walk *w, const struct pair *pair)
 {
-    uint32_t at = hash_of(pair) % w->hash_room;
+    uint32_t at = model_hash(pair, sizeof *pair) % w->hash_room;
     while (w->hash[at] && memcmp(&w->pairs[w->hash[at] - 1], pair, sizeof *pair) != 0)
         at = (at + 1) % w->hash_room;
     return &w->hash[at];
