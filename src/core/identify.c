@@ -72,7 +72,8 @@ static bool put_message(struct pg_session *s, struct pg_writer *out)
     for (uint32_t i = 0; i < n_addrs; i++)
         m.listen_addrs[m.n_listen_addrs++] = pg_bytes(addrs[i].at, addrs[i].len);
     for (uint32_t i = 0; i < n->n_handlers; i++)
-        m.protocols[m.n_protocols++] = n->handlers[i]->protocol;
+        if (pg_node_offers(s, n->handlers[i]))
+            m.protocols[m.n_protocols++] = n->handlers[i]->protocol;
     pg_pb_identify_write_framed(&m, out);
     return !out->failed;
 }

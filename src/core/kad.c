@@ -14,7 +14,7 @@ bool pg_kad_init(struct pg_node *n)
     k->due_end = &k->due;
     pg_kad_ask_init(k->ask, n->config.kad_protocol, PG_LIT(PG_PROTOCOL_KAD_PUBLIC));
     pg_kad_refresh_init(n);
-    k->on = pg_kad_table_init(&k->table, pg_identity_peer_id(n->config.identity), PG_KAD_SERVERS) &&
+    k->on = pg_kad_table_init(&k->table, pg_identity_peer_id(n->config.identity), PG_FIXED_KAD_SERVERS) &&
             pg_kad_store_init(&k->store, pg_identity_peer_id(n->config.identity), &n->config.limits, n->config.hash_seed + 3) &&
             pg_pool_init(&k->queries, sizeof(struct pg_kad_query), queries, 1) &&
             pg_pool_init(&k->requests, sizeof(struct pg_kad_request), PG_KAD_REQUESTS, 4) &&

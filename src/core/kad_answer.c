@@ -146,19 +146,6 @@ static enum pg_pb_kad_message_type type_of(enum pg_kad_op op, bool tells)
     return PG_PB_KAD_MESSAGE_TYPE_FIND_NODE;
 }
 
-/* Whether an address of ours is of use to somebody there: private and loopback ones lead elsewhere from a public place. */
-static bool is_of_use(const struct pg_multiaddr *addr, const struct pg_endpoint *there)
-{
-    struct pg_endpoint at;
-    if (pg_multiaddr_tcp(addr, &at, NULL) != PG_OK)
-        return true; /* what the user has said by another name */
-    if (pg_endpoint_is_unspecified(&at))
-        return false;
-    if (pg_endpoint_is_loopback(&at))
-        return pg_endpoint_is_loopback(there);
-    return !pg_endpoint_is_private(&at) || pg_endpoint_is_private(there) || pg_endpoint_is_loopback(there);
-}
-
 /* Ourselves as a provider: where we say that we can be reached, as far as it makes sense to whoever hears it. */
 static struct pg_bytes write_self(struct pg_node *n, const struct pg_endpoint *to, uint8_t *room, size_t size)
 {
@@ -169,7 +156,7 @@ static struct pg_bytes write_self(struct pg_node *n, const struct pg_endpoint *t
     struct pg_writer w = pg_writer(room, size);
     uint32_t count = pg_node_addrs(n, addrs);
     for (uint32_t i = 0; i < count && self.n_addrs < PG_KAD_ADDRS; i++)
-        if (is_of_use(&addrs[i], to))
+        if (pg_offer_tellable(to, &addrs[i]))
             self.addrs[self.n_addrs++] = pg_bytes(addrs[i].at, addrs[i].len);
     pg_pb_kad_peer_write(&self, &w);
     return w.failed ? PG_NONE : pg_written(&w);

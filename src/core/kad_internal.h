@@ -11,7 +11,6 @@
 #include "wire/frame.h"
 
 #define PG_KAD_OWN_QUERIES 2u   /* refresh never waits for those of others */
-#define PG_KAD_SERVERS 2048u    /* that the routing table holds, spare ones among them */
 #define PG_KAD_REQUESTS 256u    /* under way, of all queries */
 #define PG_KAD_VISITS 128u      /* of all; fewer than there are contacts */
 #define PG_KAD_MESSAGE 98304u   /* bytes of a message: kad.bounds */

@@ -140,6 +140,7 @@ static void unlink_record(struct pg_kad_store *s, struct pg_kad_record *r)
         r->holder->cells -= cells_of(r);
     } else {
         s->n_own--;
+        s->own_cells -= cells_of(r);
     }
 }
 
@@ -203,6 +204,12 @@ static bool make_room(struct pg_kad_store *s, const struct pg_peer_id *from, uin
     }
 }
 
+bool pg_kad_store_takes(const struct pg_kad_store *s, size_t key_len, size_t len)
+{
+    uint32_t cells = pg_blob_cells(key_len) + pg_blob_cells(len);
+    return key_len > 0 && cells <= s->most_cells / SHARE && cells + s->own_cells <= s->most_cells;
+}
+
 /* A record of `from` (NULL: our own) under the key, in all lists but that of its kind. The room has been made. */
 static struct pg_kad_record *add(struct pg_kad_store *s, struct pg_bytes key, const struct pg_peer_id *from, uint64_t until_us,
                                  struct pg_bytes head, struct pg_bytes tail)
@@ -217,6 +224,7 @@ static struct pg_kad_record *add(struct pg_kad_store *s, struct pg_bytes key, co
     sift(s, ++s->n_heap, r);
     if (!from) {
         s->n_own++;
+        s->own_cells += cells_of(r);
         return r;
     }
     r->holder = holder_of(s, from);

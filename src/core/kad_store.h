@@ -57,7 +57,7 @@ struct pg_kad_store {
     struct pg_kad_record **heap;                        /* from 1: what ends first */
     struct pg_kad_record *oldest, *newest;
     uint32_t n_buckets, n_heap, most, most_each, most_cells;
-    uint32_t n_values, n_providers, n_own;              /* ours are among the first two */
+    uint32_t n_values, n_providers, n_own, own_cells;   /* ours are among the first two */
     uint64_t evicted;                                   /* so far, for newer ones */
 };
 
@@ -82,6 +82,9 @@ uint32_t pg_kad_store_providers(struct pg_kad_store *, struct pg_bytes key, uint
                                 const struct pg_kad_record **out);
 /* A provider's record as a contact: valid until the store changes. */
 void pg_kad_store_contact(const struct pg_kad_store *, const struct pg_kad_record *, struct pg_kad_contact *out);
+
+/* Whether a record of another peer with a key and a text of these lengths finds room, whoever has to give way for it. */
+bool pg_kad_store_takes(const struct pg_kad_store *, size_t key_len, size_t len);
 
 /* Our own records under the key go; those of others stay. */
 void pg_kad_store_withdraw(struct pg_kad_store *, struct pg_bytes key);

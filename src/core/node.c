@@ -432,6 +432,8 @@ static void finished(struct pg_scope *scope, struct pg_instance *in)
     struct pg_node *n = HOST_OF(pg_node, scope, scope);
     if (in->machine->id == PG_MACHINE_KAD_REQUEST)
         pg_kad_request_finished(in->self);
+    else if (in->machine->id == PG_MACHINE_KAD_SERVE)
+        pg_kad_serving_finished(&n->kad_serving, in);
     else if (n->hooks.finished)
         n->hooks.finished(n->hooks.context, in);
 }
@@ -460,11 +462,15 @@ static void refused(void *self, struct pg_conn *conn, enum pg_limit limit, const
 static const struct pg_handler *protocol(void *self, struct pg_conn *conn, struct pg_bytes offer)
 {
     struct pg_node *n = self;
-    (void)conn;
     for (uint32_t i = 0; i < n->n_handlers; i++)
         if (pg_bytes_equal(n->handlers[i]->protocol, offer))
-            return n->handlers[i];
+            return pg_node_offers(conn->above, n->handlers[i]) ? n->handlers[i] : NULL;
     return NULL;
+}
+
+bool pg_node_offers(const struct pg_session *s, const struct pg_handler *h)
+{
+    return !pg_kad_serving_owns(&s->node->kad_serving, h) || pg_kad_serving_serves(s->node, s);
 }
 
 bool pg_node_serve(struct pg_node *n, const struct pg_handler *h)
@@ -491,7 +497,7 @@ static bool init(struct pg_node *n)
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 9 + streams * 4 + 4096,
+    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 9 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 4096,
                          /* All may end in one turn, and each tells its owner. */ conns * 5 + streams * 2 + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
@@ -523,7 +529,10 @@ struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg
     (void)pg_node_serve(n, &pg_ping_serve);
     (void)pg_node_serve(n, &pg_identify_serve);
     (void)pg_node_serve(n, &pg_identify_push_take);
-    return n;
+    if (pg_kad_serving_init(&n->kad_serving, n, &n->kad.table, &n->kad.store))
+        return n;
+    pg_node_free(n);
+    return NULL;
 }
 
 void pg_node_free(struct pg_node *n)
@@ -537,6 +546,7 @@ void pg_node_free(struct pg_node *n)
         pg_sessions_reap(n);
     }
     pg_transport_free(&n->transport);
+    pg_kad_serving_free(&n->kad_serving);
     pg_pool_free(&n->chunks);
     pg_pool_free(&n->links);
     pg_pool_free(&n->session_pool);

@@ -102,8 +102,11 @@ static void input(struct pg_node *n, const struct pg_seed_event *event)
         return; /* a command does its one thing and has no life of its own */
     pg_node_control_settle(n); /* a timer may have stepped the plane in this turn before something else came in */
     n->nat_before = pg_control_plane_nat(&n->control);
+    bool was_private = n->control.nat.in.ctl.state == PG_NAT_PRIVATE;
     pg_control_plane_input(&n->control, event);
     carry_out(n, event->kind);
+    if (n->started && was_private != (n->control.nat.in.ctl.state == PG_NAT_PRIVATE))
+        pg_identify_push(n); /* whom we serve Kademlia has changed, and so have our protocols */
 }
 
 static void told(void *context, const struct pg_control_turn *turn)

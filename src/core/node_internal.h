@@ -4,6 +4,7 @@
 #include "core/budget.h"
 #include "core/control.h"
 #include "core/kad_internal.h"
+#include "core/kad_serve.h"
 #include "core/listener.h"
 #include "core/node.h"
 #include "core/ping.h"
@@ -102,6 +103,7 @@ struct pg_session {
     struct pg_identify identify;
     struct pg_ping ping;
     struct pg_spare spare;
+    struct pg_kad_seat kad_seat;
     uint64_t up_us, idle_us, rtt_us, bytes_in; /* idle_us: since when it carries nothing */
     struct pg_multiaddr dialled, observed;
     char peer_text[PG_PEER_ID_TEXT];
@@ -155,6 +157,7 @@ struct pg_node {
     struct pg_log *log;
     struct pg_budget budget;
     struct pg_address_book addresses;
+    struct pg_kad_serving kad_serving;
     struct pg_pool chunks, links, session_pool;
     struct pg_command *commands; /* FIFO of this turn */
     uint32_t command_head, n_commands, command_room;
@@ -178,6 +181,8 @@ struct pg_node {
     bool started, may_dial, ready, stopping, stopped;
 };
 
+/* Whether the protocol is spoken on this connection. */
+bool pg_node_offers(const struct pg_session *, const struct pg_handler *);
 /* Everything that is told to others, what the user has named first. */
 uint32_t pg_node_addrs(const struct pg_node *, struct pg_multiaddr out[PG_NODE_ADDRS]);
 /* Starts a listener for peers, as the seed's Listen says. */

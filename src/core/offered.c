@@ -26,6 +26,18 @@ static bool is_ours(const struct pg_offer *o, const struct pg_endpoint *e)
     return false;
 }
 
+/* Of what kind the network may be that the address is in. */
+static bool in_reach(const struct pg_offer *o, const struct pg_endpoint *e)
+{
+    if (link_local(e) || mapped(e) || pg_endpoint_is_unspecified(e))
+        return false;
+    if (pg_endpoint_is_loopback(e))
+        return pg_endpoint_is_loopback(o->from);
+    if (pg_endpoint_is_private(e))
+        return pg_endpoint_is_private(o->from) || pg_endpoint_is_loopback(o->from);
+    return pg_endpoint_is_public(e);
+}
+
 bool pg_offer_good(const struct pg_offer *o, const struct pg_multiaddr *offered)
 {
     struct pg_endpoint e;
@@ -34,11 +46,37 @@ bool pg_offer_good(const struct pg_offer *o, const struct pg_multiaddr *offered)
         return false;
     if (named.len && !pg_peer_id_equal(&named, o->peer))
         return false;
-    if (pg_peer_id_equal(o->peer, o->own_id) || link_local(&e) || mapped(&e) || pg_endpoint_is_unspecified(&e) || is_ours(o, &e))
+    return !pg_peer_id_equal(o->peer, o->own_id) && !is_ours(o, &e) && in_reach(o, &e);
+}
+
+bool pg_offer_ip(const struct pg_multiaddr *addr, struct pg_endpoint *out)
+{
+    struct pg_ma_part part;
+    size_t offset = 0;
+    *out = (struct pg_endpoint){0};
+    if (!pg_multiaddr_next(addr, &offset, &part) || (part.code != PG_MA_IP4 && part.code != PG_MA_IP6))
+        return false;
+    out->family = part.code == PG_MA_IP4 ? 4 : 6;
+    memcpy(out->ip, part.value.at, part.value.len);
+    return true;
+}
+
+bool pg_offer_keepable(const struct pg_offer *o, const struct pg_multiaddr *offered)
+{
+    struct pg_endpoint e;
+    struct pg_peer_id named;
+    pg_multiaddr_peer(offered, &named);
+    return (named.len == 0 || pg_peer_id_equal(&named, o->peer)) && pg_offer_ip(offered, &e) && in_reach(o, &e);
+}
+
+bool pg_offer_tellable(const struct pg_endpoint *asker, const struct pg_multiaddr *addr)
+{
+    struct pg_endpoint e;
+    if (!pg_offer_ip(addr, &e))
+        return true; /* of others no such address is kept: what the user has said of ourselves by a name */
+    if (link_local(&e) || pg_endpoint_is_unspecified(&e))
         return false;
     if (pg_endpoint_is_loopback(&e))
-        return pg_endpoint_is_loopback(o->from);
-    if (pg_endpoint_is_private(&e))
-        return pg_endpoint_is_private(o->from) || pg_endpoint_is_loopback(o->from);
-    return pg_endpoint_is_public(&e);
+        return pg_endpoint_is_loopback(asker);
+    return !pg_endpoint_is_private(&e) || pg_endpoint_is_loopback(asker) || pg_endpoint_is_private(asker);
 }

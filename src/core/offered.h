@@ -1,5 +1,5 @@
-/* Which addresses that other peers offer may be dialled. One pure rule, for whatever brings them: identify today.
- * Called by identify.c. Answers to libp2p/specs addressing/README.md saying nothing of whom to believe. */
+/* Which addresses that other peers offer may be dialled, kept, and told. Pure rules, for whatever brings them.
+ * Called by identify.c and by Kademlia. Answers to libp2p/specs addressing/README.md saying nothing of whom to believe. */
 #pragma once
 #include "crypto/multiaddr.h"
 
@@ -16,3 +16,14 @@ struct pg_offer {
  * the peer's to say), mapped IPv4, unspecified, link-local, multicast, documentation and reserved ranges, port 0, our own
  * addresses, and addresses of another peer. */
 bool pg_offer_good(const struct pg_offer *, const struct pg_multiaddr *offered);
+
+/* The IP address that an address begins with, whatever transport is behind it; false: it begins with something else. */
+bool pg_offer_ip(const struct pg_multiaddr *, struct pg_endpoint *out);
+
+/* The same for what is kept to be told to others, who may speak other transports than we: an address in reach of whoever offers
+ * it, whatever stands behind the IP. */
+bool pg_offer_keepable(const struct pg_offer *, const struct pg_multiaddr *offered);
+
+/* Which addresses may be told to somebody: who asks from a public address gets no private or loopback ones, and loopback ones
+ * only who is there, too. The others would be of no use to it, and would say what our networks look like. */
+bool pg_offer_tellable(const struct pg_endpoint *asker, const struct pg_multiaddr *);

@@ -159,6 +159,14 @@ struct held peer_held(const struct peer *p)
                          .retired = (t->retired ? 1u : 0) + (t->retired_forwards ? 1u : 0)};
 }
 
+unsigned peer_visits(const struct peer *p, unsigned other)
+{
+    unsigned n = 0;
+    for (struct pg_session *s = p->peer ? pg_node_sessions(pg_peer_node(p->peer)) : NULL; s; s = pg_session_next(s))
+        n += s->visits && pg_peer_id_equal(pg_session_peer(s), pg_identity_peer_id(p->scene->peers[other].identity));
+    return n;
+}
+
 bool peer_has_session(const struct peer *p, unsigned other)
 {
     return p->peer && pg_node_session(pg_peer_node(p->peer), pg_identity_peer_id(p->scene->peers[other].identity)) != NULL;

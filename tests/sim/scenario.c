@@ -74,7 +74,8 @@ static uint32_t most_connections(const struct peer *p)
 {
     uint32_t n = 0;
     for (unsigned other = 0; other < p->scene->n_peers; other++)
-        n += lists_dials(p, other) + lists_dials(&p->scene->peers[other], p->number);
+        n += lists_dials(p, other) + lists_dials(&p->scene->peers[other], p->number) + peer_visits(p, other) +
+             peer_visits(&p->scene->peers[other], p->number);
     return n;
 }
 

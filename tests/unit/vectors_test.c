@@ -5,11 +5,13 @@
 
 #include <cjson/cJSON.h>
 
+#include "core/kad_key.h"
 #include "core/peer_record.h"
 #include "crypto/keys.h"
 #include "crypto/multiaddr.h"
 #include "crypto/noise_cipher.h"
 #include "identify.pb.gen.h"
+#include "kad.pb.gen.h"
 #include "wire/mss.h"
 #include "yamux.wire.gen.h"
 
@@ -420,6 +422,34 @@ static enum outcome noise_transcript(const cJSON *vector)
     return same_text(vector, text);
 }
 
+/* Kademlia's key space. */
+
+static void key_in(const cJSON *vector, const char *name, struct pg_kad_key *key)
+{
+    size_t len;
+    uint8_t *raw = unhex(input(vector, name), &len);
+    pg_kad_key_of(key, pg_bytes(raw, len));
+    free(raw);
+}
+
+static enum outcome kad_place(const cJSON *vector)
+{
+    struct pg_kad_key key;
+    key_in(vector, "key", &key);
+    return same_bytes(vector, pg_bytes(key.at, sizeof key.at));
+}
+
+static enum outcome kad_distance(const cJSON *vector)
+{
+    struct pg_kad_key a, b, out;
+    char bits[16];
+    key_in(vector, "a", &a);
+    key_in(vector, "b", &b);
+    pg_kad_distance(&a, &b, &out);
+    snprintf(bits, sizeof bits, "%u", pg_kad_common_bits(&a, &b));
+    return strcmp(text_of(vector, "op"), "kad_cpl") == 0 ? same_text(vector, bits) : same_bytes(vector, pg_bytes(out.at, sizeof out.at));
+}
+
 static bool same_list(const cJSON *texts, const struct pg_bytes *list, uint32_t n, bool addresses)
 {
     if ((uint32_t)cJSON_GetArraySize(texts) != n)
@@ -456,6 +486,58 @@ static enum outcome identify_message(const cJSON *vector)
         struct pg_writer w = pg_writer(out, sizeof out);
         pg_pb_identify_write(&m, &w);
         good = good && !w.failed && pg_pb_identify_read(&again, pg_written(&w)) == PG_OK && pg_pb_identify_equal(&m, &again);
+        if (!good)
+            outcome = WRONG;
+        free(bytes);
+    }
+    return outcome;
+}
+
+/* The peer that a vector names as provider or as closer, with its addresses. */
+static bool same_peer(const cJSON *vector, const char *name, const struct pg_bytes *peers, uint32_t n)
+{
+    const cJSON *in = cJSON_GetObjectItemCaseSensitive(vector, "input");
+    struct pg_identity *identity;
+    struct pg_pb_kad_peer peer;
+    if (!cJSON_GetObjectItemCaseSensitive(in, name))
+        return n == 0;
+    if (n != 1 || identity_of(input(vector, name), &identity) != PG_OK || pg_pb_kad_peer_read(&peer, peers[0]) != PG_OK)
+        return false;
+    const struct pg_peer_id *id = pg_identity_peer_id(identity);
+    bool same = pg_bytes_equal(peer.id, pg_bytes(id->at, id->len));
+    pg_identity_free(identity);
+    return same && same_list(cJSON_GetObjectItemCaseSensitive(in, "addrs"), peer.addrs, peer.n_addrs, true);
+}
+
+static bool same_field(const cJSON *vector, const char *name, bool has, struct pg_bytes field)
+{
+    size_t len;
+    if (!cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(vector, "input"), name))
+        return !has;
+    uint8_t *bytes = unhex(input(vector, name), &len);
+    bool same = pg_bytes_equal(field, pg_bytes(bytes, len));
+    free(bytes);
+    return same;
+}
+
+/* Go and JavaScript differ in defaults that they write: each is read as the input's message, and written again as the same. */
+static enum outcome kad_message(const cJSON *vector)
+{
+    const cJSON *answer;
+    enum outcome outcome = GOOD;
+    cJSON_ArrayForEach(answer, cJSON_GetObjectItemCaseSensitive(vector, "differ"))
+    {
+        static struct pg_pb_kad_message m, again;
+        size_t len;
+        uint8_t out[1024], *bytes = unhex(answer->valuestring, &len);
+        bool good = pg_pb_kad_message_read(&m, pg_bytes(bytes, len)) == PG_OK && (int)m.type == (int)number(vector, "type") &&
+                    same_field(vector, "key", m.has_key, m.key) && same_field(vector, "value", m.record.has_value, m.record.value) &&
+                    (!m.has_record || pg_bytes_equal(m.record.key, m.key)) &&
+                    same_peer(vector, "provider", m.provider_peers, m.n_provider_peers) &&
+                    same_peer(vector, "closer", m.closer_peers, m.n_closer_peers);
+        struct pg_writer w = pg_writer(out, sizeof out);
+        pg_pb_kad_message_write(&m, &w);
+        good = good && !w.failed && pg_pb_kad_message_read(&again, pg_written(&w)) == PG_OK && pg_pb_kad_message_equal(&m, &again);
         if (!good)
             outcome = WRONG;
         free(bytes);
@@ -593,6 +675,14 @@ static void identify_is_read_in_any_order_of_fields(void)
     run("identify", identify_message);
 }
 
+static void kademlia_has_the_same_places_distances_and_messages(void)
+{
+    run("kad_id", kad_place);
+    run("kad_xor", kad_distance);
+    run("kad_cpl", kad_distance);
+    run("kad_msg", kad_message);
+}
+
 static void envelopes_and_records_are_sealed_and_opened(void)
 {
     run("envelope_seal", envelope);
@@ -626,10 +716,6 @@ static const struct {
     {"gossip_msg", "no gossip yet"},
     {"gossip_rpc", "no gossip yet"},
     {"gossip_sig", "no gossip yet"},
-    {"kad_cpl", "no Kademlia yet"},
-    {"kad_id", "no Kademlia yet"},
-    {"kad_msg", "no Kademlia yet"},
-    {"kad_xor", "no Kademlia yet"},
     {"relay_hop", "no relays yet"},
     {"relay_stop", "no relays yet"},
     {"relay_voucher", "no relays yet"},
@@ -700,6 +786,7 @@ int main(void)
         {"yamux headers are written and read", yamux_headers_are_written_and_read},
         {"noise payloads and the transcript are the same", noise_payloads_and_the_transcript_are_the_same},
         {"identify is read in any order of fields", identify_is_read_in_any_order_of_fields},
+        {"Kademlia has the same places, distances and messages", kademlia_has_the_same_places_distances_and_messages},
         {"envelopes and records are sealed and opened", envelopes_and_records_are_sealed_and_opened},
         {"every group is run or left out by name", every_group_is_run_or_left_out_by_name},
     };
