@@ -79,9 +79,13 @@ def group_text(commands):
     return "".join(out) + "\n" + wrapped("punchgate COMMAND --help tells about a command.", "")
 
 
-def takers(option):
-    """The commands that take an option, as users write them."""
-    return ", ".join(n.replace(".", " ") for n in option.commands + option.flag_only)
+def takers(option, commands):
+    """The commands that take an option, as users write them; a group of which all do by its name alone."""
+    names = option.commands + option.flag_only
+    groups = {c.group for c in commands if c.group}
+    whole = {g for g in groups if all(c.name in names for c in commands if c.group == g)}
+    shown = (n.partition(".")[0] if n.partition(".")[0] in whole else n.replace(".", " ") for n in names)
+    return ", ".join(dict.fromkeys(shown))
 
 
 def roff(text):
@@ -106,7 +110,7 @@ def man_page(commands, options):
                            "and speak libp2p: TCP, Noise, yamux."))
     out.append(".SH COMMANDS\n" + man_items([(c.shown + ("" if c.argument == "-" else " " + c.argument), c.help) for c in commands]))
     out.append(".SH OPTIONS\n" + roff(TIMES) + "\n" + man_items(
-        [(flag_text(o), o.help + default_text(o) + " For: " + takers(o) + ".") for o in options]))
+        [(flag_text(o), o.help + default_text(o) + " For: " + takers(o, commands) + ".") for o in options]))
     out.append(man_section("CONFIGURATION FILE", ORDER, FILE, DROP_INS))
     out.append(man_section("SIGNALS", signals(options)))
     out.append(man_section("ENVIRONMENT", VARIABLES, LOGS))
@@ -151,6 +155,6 @@ def markdown(commands, options):
     out.append("| option | for | default | what it does |\n| --- | --- | --- | --- |\n")
     for o in options:
         default = ", ".join(f"`{d}`" for d in o.default)
-        out.append(f"| `{cell(flag_text(o))}` | {takers(o)} | {default} | {cell(o.help)} |\n")
+        out.append(f"| `{cell(flag_text(o))}` | {takers(o, commands)} | {default} | {cell(o.help)} |\n")
     out.append("\n| exit status | meaning |\n| --- | --- |\n" + "".join(f"| {n} | {t} |\n" for n, t in EXITS))
     return "".join(out)

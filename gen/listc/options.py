@@ -25,7 +25,7 @@ KINDS = {
     "nameserver": ("struct pg_strings {name};", True, True),
 }
 BOUNDED = ("count", "duration", "size")
-ARGUMENTS = ("-", "ADDR", "ADDR:SERVICE", "FILE")
+ARGUMENTS = ("-", "ADDR", "ADDR:SERVICE", "FILE", "KEY", "KEY,VALUE", "PEER")
 COMMAND = re.compile(r"[a-z][a-z0-9]*(\.[a-z][a-z0-9]*)?\Z")
 WORD = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
 DURATION = re.compile(r"([0-9]+)(ms|s|min|h)?\Z")
@@ -182,7 +182,7 @@ def limit_options(spec_dir):
 
 
 def read_command(row, commands):
-    command = Command(row.word(1, "the command's name"), row.choice(2, "argument", ARGUMENTS), row.text(3, "help"))
+    command = Command(row.word(1, "the command's name"), row.choice(2, "argument", ARGUMENTS).replace(",", " "), row.text(3, "help"))
     if len(row.cells) > 4:
         key, _, command.like = row.word(4, "attribute").partition("=")
         if key != "like" or command.like not in [c.name for c in commands]:
@@ -275,7 +275,7 @@ extern const struct pg_option_info pg_option_infos[PG_OPTIONS];
 
 struct pg_cli_command_info {
     const char *name;     /* one word, or two: key new */
-    const char *argument; /* NULL: none */
+    const char *argument; /* one word, or two; NULL: none */
     const char *const *help; /* what `punchgate NAME --help` prints, in pieces; NULL after the last */
 };
 extern const struct pg_cli_command_info pg_cli_command_infos[PG_CLI_COMMANDS];

@@ -2,6 +2,7 @@
 #include "cli/configure.h"
 
 #include "cli/addresses.h"
+#include "core/kad_text.h"
 
 /* Counts, sizes and times are all kept as 64 bits. */
 uint64_t pg_configured_limit(const struct pg_option_values *v, enum pg_limit limit)
@@ -18,6 +19,14 @@ static void configure_limits(struct pg_configured *r, const struct pg_options *o
         r->config.node.limits.value[i] = pg_configured_limit(&options->values, (enum pg_limit)i);
 }
 
+static bool read_addrs(const struct pg_strings *texts, struct pg_multiaddr *out, uint32_t *n, uint32_t room)
+{
+    for (size_t i = 0; i < texts->n; i++)
+        if (*n == room || pg_multiaddr_parse(&out[(*n)++], pg_text(texts->at[i])) != PG_OK)
+            return false;
+    return true;
+}
+
 /* All texts have been checked when the options were read; what fails here all the same is too many of something. */
 static bool configure_peer(struct pg_configured *r, const struct pg_options *options)
 {
@@ -26,12 +35,9 @@ static bool configure_peer(struct pg_configured *r, const struct pg_options *opt
     configure_limits(r, options);
     if (v->listen.n > PG_MAX_LISTENS || v->bootstrap.n > PG_MAX_BOOTSTRAPS || v->expose.n > 64 || v->tunnel.n > 64)
         return false;
-    for (size_t i = 0; i < v->listen.n; i++)
-        if (pg_multiaddr_parse(&c->node.listens[c->node.n_listens++], pg_text(v->listen.at[i])) != PG_OK)
-            return false;
-    for (size_t i = 0; i < v->bootstrap.n; i++)
-        if (pg_multiaddr_parse(&c->node.bootstraps[c->node.n_bootstraps++], pg_text(v->bootstrap.at[i])) != PG_OK)
-            return false;
+    if (!read_addrs(&v->listen, c->node.listens, &c->node.n_listens, PG_MAX_LISTENS) ||
+        !read_addrs(&v->bootstrap, c->node.bootstraps, &c->node.n_bootstraps, PG_MAX_BOOTSTRAPS))
+        return false;
     const struct pg_strings *externals[] = {&v->external, &v->external_address};
     for (size_t list = 0; list < 2; list++)
         for (size_t i = 0; i < externals[list]->n && c->node.n_externals < PG_MAX_EXTERNALS; i++)
@@ -53,12 +59,37 @@ static bool configure_peer(struct pg_configured *r, const struct pg_options *opt
     return true;
 }
 
+/* A question to the DHT. Whoever asks is nobody's server, and no more than a command; whoever provides something has to be
+ * reached, and so is a peer like any other, if it is to stay. */
+static bool configure_dht(struct pg_configured *r, const struct pg_options *options)
+{
+    static const enum pg_kad_op ops[PG_CLI_COMMANDS] = {
+        [PG_CLI_DHT_PUT] = PG_KAD_PUT_VALUE, [PG_CLI_DHT_GET] = PG_KAD_GET_VALUE, [PG_CLI_DHT_PROVIDE] = PG_KAD_PROVIDE,
+        [PG_CLI_DHT_PROVIDERS] = PG_KAD_PROVIDERS, [PG_CLI_DHT_FIND] = PG_KAD_FIND_PEER, [PG_CLI_DHT_CLOSEST] = PG_KAD_CLOSEST};
+    const struct pg_option_values *v = &options->values;
+    struct pg_peer_config *c = &r->config;
+    size_t key = 0, value = 0;
+    if (!pg_kad_key_read(pg_text(options->key), r->key, &key) ||
+        (options->value && !pg_kad_octets_read(pg_text(options->value), r->value, sizeof r->value, &value)))
+        return false;
+    c->dht = ops[options->command];
+    c->key = pg_bytes(r->key, key);
+    c->value = pg_bytes(r->value, value);
+    c->node.quiet = v->listen.n == 0;
+    c->node.asks_dht = true;
+    c->node.limits.value[PG_LIMIT_CONNS] = 256;
+    c->node.limits.value[PG_LIMIT_STREAMS] = 1024;
+    c->node.kad_protocol = pg_text(v->kad_protocol);
+    return read_addrs(&v->bootstrap, c->node.bootstraps, &c->node.n_bootstraps, PG_MAX_BOOTSTRAPS) &&
+           read_addrs(&v->listen, c->node.listens, &c->node.n_listens, PG_MAX_LISTENS);
+}
+
 static bool configure_task(struct pg_configured *r, const struct pg_options *options)
 {
     static const enum pg_task_kind kinds[PG_CLI_COMMANDS] = {
         [PG_CLI_PING] = PG_TASK_PING, [PG_CLI_IDENTIFY] = PG_TASK_IDENTIFY, [PG_CLI_PERF] = PG_TASK_PERF, [PG_CLI_PIPE] = PG_TASK_PIPE};
     struct pg_peer_config *c = &r->config;
-    c->task = kinds[options->command];
+    c->task = options->key ? PG_TASK_DHT : kinds[options->command];
     c->node.quiet = true;
     c->node.limits.value[PG_LIMIT_CONNS] = 8;
     c->node.limits.value[PG_LIMIT_STREAMS] = 256;
@@ -69,6 +100,8 @@ static bool configure_task(struct pg_configured *r, const struct pg_options *opt
     c->down = options->values.down;
     c->json = options->values.json;
     c->service = pg_text(options->service);
+    if (c->task == PG_TASK_DHT)
+        return configure_dht(r, options);
     return pg_multiaddr_parse(&c->address, pg_text(options->address)) == PG_OK;
 }
 

@@ -7,6 +7,7 @@ struct pg_configured {
     struct pg_peer_config config; /* points into the rest, and borrows texts of the options */
     struct pg_peer_expose exposed[64];
     struct pg_peer_forward forwards[64];
+    uint8_t key[PG_KAD_KEY_MAX], value[PG_KAD_VALUE_MAX];
 };
 
 /* All but identity, log and seeds. False when there is more of something than a peer takes: all texts have been checked. */

@@ -19,6 +19,7 @@ struct pg_options {
     struct pg_option_values values; /* control: NULL when it is off */
     const char *address;            /* argument of ping, identify, perf and pipe */
     const char *service;            /* of pipe */
+    const char *key, *value;        /* arguments of dht, as they were written */
     const char *input;              /* argument of key show, import and export: a file */
     const char *group_help;         /* --help was asked of a group of commands; values.help is set then */
     const char *file;               /* configuration file that was read, or NULL */

@@ -21,7 +21,7 @@ struct pg_reader {
     char *const *envp;
     struct pg_given *given;
     size_t n, room;
-    const char *words[4]; /* command (two words at most), argument, one too many */
+    const char *words[5]; /* command (two words at most), two arguments at most, one too many */
     unsigned n_words, n_command; /* n_command of them name the command */
     const char *reading; /* the file that is being read */
     bool no_memory;

@@ -171,26 +171,53 @@ static enum pg_err settle_control(struct pg_reader *r)
     return PG_OK;
 }
 
+static enum pg_err refuse_word(struct pg_reader *r, const char *word, const struct pg_line *why)
+{
+    pg_put_value(r->why, word);
+    pg_line_put(r->why, ": ");
+    pg_line_escaped(r->why, pg_line_bytes(why), PG_ESCAPE_DISPLAY, PG_OPTION_WHY);
+    return PG_ERR_USAGE;
+}
+
+/* KEY, KEY VALUE or PEER. */
+static enum pg_err check_dht(struct pg_reader *r, const char *argument, struct pg_line *why)
+{
+    struct pg_options *out = r->out;
+    out->key = r->words[r->n_command];
+    out->value = strchr(argument, ' ') ? r->words[r->n_command + 1] : NULL;
+    if (!(argument[0] == 'P' ? pg_value_peer(out->key, why) : pg_value_key(out->key, why))) {
+        return refuse_word(r, out->key, why);
+    }
+    if (out->value && !pg_value_octets(out->value, why)) {
+        return refuse_word(r, out->value, why);
+    }
+    if (out->values.bootstrap.n == 0) {
+        pg_line_put(r->why, "--bootstrap is missing: the DHT is asked through a peer that serves it; write --bootstrap MULTIADDR");
+        return PG_ERR_USAGE;
+    }
+    return PG_OK;
+}
+
 static enum pg_err check_argument(struct pg_reader *r)
 {
     struct pg_options *out = r->out;
-    const char *word = r->words[r->n_command], *colon = NULL;
+    const char *word = r->words[r->n_command], *colon = NULL, *argument = pg_cli_command_infos[out->command].argument;
     char reason[PG_OPTION_WHY];
     struct pg_line why;
-    if (!pg_cli_command_infos[out->command].argument) {
+    if (!argument) {
         return PG_OK;
     }
-    if (strcmp(pg_cli_command_infos[out->command].argument, "FILE") == 0) {
+    if (strcmp(argument, "FILE") == 0) {
         out->input = word;
         return PG_OK;
     }
     pg_line_init(&why, reason, sizeof reason);
+    if (strncmp(argument, "KEY", 3) == 0 || strcmp(argument, "PEER") == 0) {
+        return check_dht(r, argument, &why);
+    }
     bool good = out->command == PG_CLI_PIPE ? pg_value_pipe(word, &colon, &why) : pg_value_address(word, &why);
     if (!good) {
-        pg_put_value(r->why, word);
-        pg_line_put(r->why, ": ");
-        pg_line_put(r->why, reason);
-        return PG_ERR_USAGE;
+        return refuse_word(r, word, &why);
     }
     out->address = word;
     if (colon) {

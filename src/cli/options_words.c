@@ -172,10 +172,15 @@ bool pg_reader_check_flags(struct pg_reader *r)
     return true;
 }
 
+static unsigned words_of(const char *argument)
+{
+    return argument ? (strchr(argument, ' ') ? 2 : 1) : 0;
+}
+
 bool pg_reader_check_words(struct pg_reader *r)
 {
     const struct pg_cli_command_info *command = &pg_cli_command_infos[r->out->command];
-    unsigned n = r->n_command, wanted = command->argument ? n + 1 : n;
+    unsigned n = r->n_command, wanted = n + words_of(command->argument);
     if (r->n_words > wanted) {
         pg_put_value(r->why, r->words[wanted]);
         pg_line_put(r->why, " is one word too many; punchgate ");
@@ -183,8 +188,9 @@ bool pg_reader_check_words(struct pg_reader *r)
         pg_line_put(r->why, " --help shows what belongs there");
         return false;
     }
-    if (command->argument && r->n_words < wanted) {
-        pg_line_put(r->why, command->argument);
+    if (r->n_words < wanted) {
+        const char *second = strchr(command->argument, ' ');
+        pg_line_put(r->why, second && r->n_words == n + 1 ? second + 1 : command->argument);
         pg_line_put(r->why, " is missing; write punchgate ");
         pg_line_put(r->why, command->name);
         pg_line_put(r->why, " ");

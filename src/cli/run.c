@@ -11,6 +11,7 @@
 #include "crypto/random.h"
 #include "loop/loop.h"
 #include "service/peer.h"
+#include "service/task_dht.h"
 #include "trace/output.h"
 #include "wire/spec_text.h"
 
@@ -142,9 +143,14 @@ static int tell_failure(const struct run *r, enum pg_err error, struct pg_bytes 
 {
     char text[1024];
     const struct pg_options *o = r->options;
-    if (!o->address)
+    if (o->key && o->values.json) {
+        const char *op = strrchr(pg_cli_command_infos[o->command].name, ' ') + 1;
+        pg_out_write(STDOUT_FILENO, pg_task_dht_failure(text, sizeof text, op, error, reason));
+        return pg_err_exit(error);
+    }
+    if (!o->address && !o->key)
         return pg_out_failure(o->values.json, error, reason);
-    snprintf(text, sizeof text, "%s%s%s: %.*s", o->address, o->service ? ":" : "", o->service ? o->service : "", (int)reason.len,
+    snprintf(text, sizeof text, "%s%s%s: %.*s", o->key ? o->key : o->address, o->service ? ":" : "", o->service ? o->service : "", (int)reason.len,
              (const char *)reason.at);
     return pg_out_failure(o->values.json, error, pg_text(text));
 }

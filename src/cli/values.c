@@ -2,6 +2,7 @@
  * Called by options_values.c. A refusal says why and what to write instead, and repeats no value: the caller does. */
 #include "cli/values.h"
 #include "cli/addresses.h"
+#include "core/kad_text.h"
 #include "crypto/dnsaddr.h"
 #include "crypto/keys.h"
 #include "crypto/multiaddr.h"
@@ -116,6 +117,31 @@ bool pg_value_pipe(const char *text, const char **colon, struct pg_line *why)
     }
     *colon = strrchr(text, ':');
     return check_dial(parts.addr, why);
+}
+
+/* --- the DHT --- */
+
+bool pg_value_key(const char *text, struct pg_line *why)
+{
+    uint8_t key[PG_KAD_KEY_MAX];
+    size_t len;
+    return pg_kad_key_read(pg_text(text), key, &len) ||
+           refuse(why, "not a key of 1 to 1024 bytes", "; write text, 0x and an even number of hex digits, or a CID");
+}
+
+bool pg_value_octets(const char *text, struct pg_line *why)
+{
+    static uint8_t value[PG_KAD_VALUE_MAX];
+    size_t len;
+    return pg_kad_octets_read(pg_text(text), value, sizeof value, &len) ||
+           refuse(why, "not a value of at most 64 KiB", "; write text, or 0x and an even number of hex digits");
+}
+
+bool pg_value_peer(const char *text, struct pg_line *why)
+{
+    struct pg_peer_id id;
+    enum pg_err err = pg_peer_id_parse(&id, pg_text(text));
+    return err == PG_OK || refuse_err(why, err, "; write the id that the peer logs, for example 12D3Koo...");
 }
 
 /* --- specifications --- */

@@ -12,6 +12,10 @@ bool pg_value_read(const struct pg_option_info *, const char *text, uint64_t *nu
 bool pg_value_address(const char *text, struct pg_line *why);
 /* The argument of pipe; colon is where it splits. */
 bool pg_value_pipe(const char *text, const char **colon, struct pg_line *why);
+/* The arguments of dht: a key, a value, a peer id. */
+bool pg_value_key(const char *text, struct pg_line *why);
+bool pg_value_octets(const char *text, struct pg_line *why);
+bool pg_value_peer(const char *text, struct pg_line *why);
 
 /* Items that are right each but not together: an address to listen on or a name exposed twice, one local
  * address for two tunnels.

@@ -76,6 +76,7 @@ void pg_kad_request_do_visit_end(struct pg_kad_request *r)
 
 static void on_opened(struct pg_stream *s)
 {
+    pg_stream_end(s); /* not before: js-libp2p resets a stream that has ended before it has read the protocol's line */
     pg_step(&((struct pg_kad_request *)s->user)->in, PG_KAD_REQUEST_ON_PROTOCOL_AGREED);
 }
 
@@ -139,7 +140,6 @@ void pg_kad_request_do_request_send(struct pg_kad_request *r)
         pg_post(&r->in, PG_KAD_REQUEST_ON_STREAM_FAILED);
         return;
     }
-    pg_stream_end(r->stream);
     pg_frame_init(&r->frame, PG_FRAME_UVARINT, r->room, sizeof r->room);
     r->query->messages++;
     r->node->metrics.value[PG_METRIC_KAD_REQUESTS_SENT]++;

@@ -71,6 +71,7 @@ struct pg_node_config {
     struct pg_limits limits;
     struct pg_bytes kad_protocol; /* Kademlia's id in this network; /ipfs/kad/1.0.0 is spoken as well */
     bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */
+    bool asks_dht;                /* a command that has to know who serves the DHT, and so asks who others are */
 };
 
 /* Limits a peer has when nobody says otherwise. */

@@ -465,10 +465,10 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     }
     pg_contacts_peer_up(s);
     pg_node_control_peer_up(s);
-    if (!n->config.quiet) {
+    if (!n->config.quiet || n->config.asks_dht)
         pg_identify_start(s);
+    if (!n->config.quiet)
         pg_ping_start(&s->ping, s, 15000, 0);
-    }
     if (n->hooks.peer_up)
         n->hooks.peer_up(n->hooks.context, s);
 }

@@ -1,9 +1,10 @@
 /* A peer with its services, or a command that does one thing at a peer: the node and what people use on top of it.
  * Called by src/cli/main.c. */
 #pragma once
+#include "core/kad.h"
 #include "core/node.h"
 
-enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PERF, PG_TASK_PIPE };
+enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PERF, PG_TASK_PIPE, PG_TASK_DHT };
 
 #define PG_EXPOSE_ALLOWED 32u
 
@@ -37,6 +38,8 @@ struct pg_peer_config {
     enum pg_task_kind task;
     struct pg_multiaddr address; /* of a task */
     struct pg_bytes service;     /* of a pipe */
+    enum pg_kad_op dht;          /* what is asked of the DHT, through node.bootstraps */
+    struct pg_bytes key, value;
     uint32_t count;              /* of pings */
     uint64_t up, down;           /* bytes of perf */
     uint64_t timeout_ms;

@@ -1,4 +1,4 @@
-/* Facts and actions of task, and the commands ping and pipe; identify and perf are in task_identify.c and task_perf.c.
+/* Facts and actions of task, and the commands ping and pipe; identify, perf and dht are in files of their own.
  * Called by peer.c. Output formats: the commands' contract in spec/options.list and docs. */
 #include "service/task.h"
 
@@ -21,6 +21,11 @@ bool pg_task_is_settled(const struct pg_task *t)
     return false;
 }
 
+bool pg_task_is_unending(const struct pg_task *t)
+{
+    return t->config->task == PG_TASK_DHT && t->config->dht == PG_KAD_PROVIDE && t->config->node.n_listens > 0;
+}
+
 static void fail(struct pg_task *t, enum pg_err why, struct pg_bytes reason)
 {
     t->why = why;
@@ -30,6 +35,10 @@ static void fail(struct pg_task *t, enum pg_err why, struct pg_bytes reason)
 void pg_task_do_contact_start(struct pg_task *t)
 {
     struct pg_peer_id named;
+    if (t->config->task == PG_TASK_DHT) {
+        pg_task_dht_start(t);
+        return;
+    }
     pg_multiaddr_peer(&t->config->address, &named);
     t->contact = pg_node_contact(t->node, &named);
     (void)pg_contact_add(t->contact, &t->config->address);
@@ -137,6 +146,7 @@ void pg_task_do_work_begin(struct pg_task *t)
     case PG_TASK_IDENTIFY: pg_task_identify_begin(t); return;
     case PG_TASK_PERF: pg_task_perf_begin(t); return;
     case PG_TASK_PIPE: begin_pipe(t); return;
+    case PG_TASK_DHT: pg_task_dht_begin(t); return;
     case PG_TASK_NONE: return;
     }
 }
@@ -186,8 +196,8 @@ void pg_task_peer_up(struct pg_task *t, struct pg_session *s)
 
 void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
 {
-    if (t->session != s)
-        return;
+    if (t->session != s || t->config->task == PG_TASK_DHT)
+        return; /* the DHT has other peers, and knows best */
     pg_ping_end(&t->ping);
     pg_perf_end(&t->perf);
     t->session = NULL;
@@ -197,9 +207,12 @@ void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
 
 void pg_task_contact_failed(struct pg_task *t, struct pg_contact *c, enum pg_err why, struct pg_bytes reason)
 {
-    if (c != t->contact)
+    bool dht = t->config->task == PG_TASK_DHT;
+    if (dht ? t->in.ctl.state != PG_TASK_REACHING || !pg_task_dht_contact_failed(t, c) : c != t->contact)
         return;
     fail(t, why, reason);
+    if (dht)
+        pg_task_dht_unreachable(t);
     pg_step(&t->in, PG_TASK_ON_CONTACT_FAILED);
 }
 
@@ -212,5 +225,6 @@ void pg_task_free(struct pg_task *t)
 {
     pg_ping_end(&t->ping);
     pg_perf_end(&t->perf);
+    pg_task_dht_free(t);
     pg_queue_clear(&t->text);
 }

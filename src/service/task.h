@@ -1,8 +1,9 @@
-/* One thing done at one peer: the commands ping, identify, perf and pipe. Called by peer.c. */
+/* One thing done at one peer, or through it: the commands ping, identify, perf, pipe and those of dht. Called by peer.c. */
 #pragma once
 #include "core/ping.h"
 #include "service/perf.h"
 #include "service/peer.h"
+#include "service/task_dht.h"
 #include "service/tunnel.h"
 #include "task.gen.h"
 
@@ -19,6 +20,7 @@ struct pg_task {
     struct pg_stream *identify;
     struct pg_queue text; /* of the identify answer */
     struct pg_link *stdio;
+    struct pg_task_dht dht;
     uint32_t received, sent;
     bool piping;
     enum pg_err why;

@@ -95,6 +95,36 @@ static void every_command_takes_its_argument(void)
     CU_ASSERT_STRING_EQUAL(options.address, "/ip4/127.0.0.1/tcp/4001");
 }
 
+static void questions_to_the_dht_take_keys_values_and_peers(void)
+{
+#define THROUGH " --bootstrap /ip4/127.0.0.1/tcp/1"
+    accepts("dht put /a/b {} --json" THROUGH);
+    CU_ASSERT_EQUAL(options.command, PG_CLI_DHT_PUT);
+    CU_ASSERT_STRING_EQUAL(options.key, "/a/b");
+    CU_ASSERT_STRING_EQUAL(options.value, "{}");
+    CU_ASSERT_EQUAL(options.values.bootstrap.n, 1);
+    CU_ASSERT_STRING_EQUAL(options.values.kad_protocol, "/punchgate/kad/1.0.0");
+    accepts("dht provide 0x00" THROUGH);
+    CU_ASSERT_EQUAL(options.values.listen.n, 0); /* unlike that of run it listens only when it is told to */
+    accepts("dht provide k --listen /ip4/127.0.0.1/tcp/0 --identity mine.key" THROUGH);
+    CU_ASSERT_EQUAL(options.values.listen.n, 1);
+    CU_ASSERT_STRING_EQUAL(options.values.identity, "mine.key");
+    accepts("dht find " PEER THROUGH);
+    CU_ASSERT_STRING_EQUAL(options.key, PEER);
+    CU_ASSERT_PTR_NULL(options.value);
+    read_with("dht get k", "PUNCHGATE_BOOTSTRAP=/ip4/127.0.0.1/tcp/1,/ip4/127.0.0.1/tcp/2", NULL);
+    CU_ASSERT_EQUAL(options.values.bootstrap.n, 2);
+    refuses("dht put", "KEY VALUE is missing; write punchgate dht put KEY VALUE");
+    refuses("dht put k", "VALUE is missing; write punchgate dht put KEY VALUE");
+    refuses("dht put k v w", "\"w\" is one word too many; punchgate dht put --help shows what belongs there");
+    refuses("dht find x", "\"x\": not a peer id; write the id that the peer logs, for example 12D3Koo...");
+    refuses("dht get 0x1", "\"0x1\": not a key of 1 to 1024 bytes; write text, 0x and an even number of hex digits, or a CID");
+    refuses("dht put k 0xg0", "\"0xg0\": not a value of at most 64 KiB; write text, or 0x and an even number of hex digits");
+    refuses("dht get k", "--bootstrap is missing: the DHT is asked through a peer that serves it; write --bootstrap MULTIADDR");
+    refuses("dht get k --listen /ip4/127.0.0.1/tcp/0", "--listen is no option of dht get; punchgate dht get --help lists them");
+#undef THROUGH
+}
+
 static void queries_use_a_passing_key_unless_told_on_the_command_line(void)
 {
     read_with("ping /ip4/127.0.0.1/tcp/1", "PUNCHGATE_IDENTITY=/the/peers/own.key", NULL);
@@ -192,7 +222,7 @@ static void wrong_flags_are_named(void)
     refuses("--count 3", "--count is no option of run; punchgate run --help lists them");
     refuses("status --listen /ip4/0.0.0.0/tcp/1", "--listen is no option of status; punchgate status --help lists them");
     refuses("pong", "\"pong\" is no command; there are run, ping, identify, perf, check, id, pipe, status, "
-             "key new, key show, key import, key export");
+             "key new, key show, key import, key export, dht put, dht get, dht provide, dht providers, dht find, dht closest");
     refuses("ping", "ADDR is missing; write punchgate ping ADDR");
     refuses("pipe", "ADDR:SERVICE is missing; write punchgate pipe ADDR:SERVICE");
     refuses("id here", "\"here\" is one word too many; punchgate id --help shows what belongs there");
@@ -347,6 +377,7 @@ int main(void)
     static const struct sentence sentences[] = {
         {"without anything it runs with defaults", without_anything_it_runs_with_defaults},
         {"every command takes its argument", every_command_takes_its_argument},
+        {"questions to the DHT take keys, values and peers", questions_to_the_dht_take_keys_values_and_peers},
         {"queries use a passing key unless told on the command line", queries_use_a_passing_key_unless_told_on_the_command_line},
         {"flags win over the environment and replace whole lists", flags_win_over_the_environment_and_replace_whole_lists},
         {"a part of an item belongs to the item before it", a_part_of_an_item_belongs_to_the_item_before_it},
