@@ -40,9 +40,40 @@ bool pg_kad_frontier_find(const struct pg_kad_frontier *f, const struct pg_peer_
     return true;
 }
 
-/* The place of the farthest that nobody has asked and that is farther than the key; f->n when there is none. */
+/* Whether there are more peers this near to the target than chance puts there, `counted` having come before: among n peers
+ * about n / 2^b share b bits with it. What is too many is asked, too, and does not take the place of others among the nearest. */
+static bool crowds(const struct pg_kad_frontier *f, const struct pg_kad_walker *w, uint32_t counted)
+{
+    uint32_t bits = pg_kad_common_bits(&f->target, &w->key);
+    return f->network > 0 && counted >= CROWD_FREE + CROWD_FACTOR * (bits < 32 ? f->network >> bits : 0);
+}
+
+/* Of a crowd so many are asked; the others are left alone, however many there are. */
+static uint32_t crowd_most(const struct pg_kad_frontier *f)
+{
+    return 2 * f->k;
+}
+
+/* The place of one that would not be asked for it is in a crowd; f->n when there is none. */
+static uint32_t superfluous(const struct pg_kad_frontier *f)
+{
+    uint32_t counted = 0, crowding = 0;
+    for (uint32_t i = 0; i < f->n; i++) {
+        const struct pg_kad_walker *w = &f->walkers[f->order[i]];
+        if (!crowds(f, w, counted))
+            counted++;
+        else if (crowding++ >= crowd_most(f) && w->mark == PG_KAD_UNASKED)
+            return i;
+    }
+    return f->n;
+}
+
+/* Whose place a nearer one gets: of a crowd, else the farthest that nobody has asked and that is farther than the key; f->n: nobody's. */
 static uint32_t giving_way(const struct pg_kad_frontier *f, const struct pg_kad_key *key)
 {
+    uint32_t spare = superfluous(f);
+    if (spare < f->n)
+        return spare;
     for (uint32_t i = f->n; i-- > 0;) {
         const struct pg_kad_walker *w = &f->walkers[f->order[i]];
         if (pg_kad_nearer(&f->target, &w->key, key) < 0)
@@ -133,14 +164,6 @@ void pg_kad_frontier_hear(struct pg_kad_frontier *f, uint32_t teller, const stru
     hear(f, teller, f->walkers[teller].path, c);
 }
 
-/* Whether there are more peers this near to the target than chance puts there, `counted` having come before: among n peers
- * about n / 2^b share b bits with it. What is too many is asked, too, and does not take the place of others among the nearest. */
-static bool crowds(const struct pg_kad_frontier *f, const struct pg_kad_walker *w, uint32_t counted)
-{
-    uint32_t bits = pg_kad_common_bits(&f->target, &w->key);
-    return f->network > 0 && counted >= CROWD_FREE + CROWD_FACTOR * (bits < 32 ? f->network >> bits : 0);
-}
-
 /* One path's nearest k, those that failed or are slow apart, in order of distance. */
 struct window {
     const struct pg_kad_frontier *f;
@@ -153,11 +176,12 @@ static const struct pg_kad_walker *window_next(struct window *v)
         const struct pg_kad_walker *w = &v->f->walkers[v->f->order[v->place++]];
         if (!(w->paths >> v->path & 1) || w->mark == PG_KAD_FAILED || w->mark == PG_KAD_SLOW)
             continue;
-        if (v->crowding < 2 * v->f->k && crowds(v->f, w, v->counted))
-            v->crowding++;
-        else
+        if (!crowds(v->f, w, v->counted)) {
             v->counted++;
-        return w;
+            return w;
+        }
+        if (v->crowding++ < crowd_most(v->f))
+            return w;
     }
     return NULL;
 }
@@ -274,20 +298,20 @@ static uint32_t answered_on(const struct pg_kad_frontier *f, uint32_t path, uint
 uint32_t pg_kad_frontier_nearest(const struct pg_kad_frontier *f, uint32_t most, uint16_t *out)
 {
     bool chosen[PG_KAD_HEARD_MAX] = {false};
-    uint32_t at[PG_KAD_PATHS] = {0}, n = 0, count = 0;
-    for (bool found = true; found && n < most;) {
+    uint32_t at[PG_KAD_PATHS] = {0}, counted = 0, count = 0;
+    for (bool found = true; found && counted < most;) {
         found = false;
-        for (uint32_t p = 0; p < f->n_paths && n < most; p++) {
+        for (uint32_t p = 0; p < f->n_paths && counted < most; p++) {
             do
                 at[p] = answered_on(f, p, at[p]);
             while (at[p] < f->n && chosen[at[p]] && ++at[p]);
             if (at[p] == f->n)
                 continue;
             chosen[at[p]] = found = true;
-            n++;
+            counted += !crowds(f, &f->walkers[f->order[at[p]]], counted);
         }
     }
-    for (uint32_t i = 0; i < f->n; i++)
+    for (uint32_t i = 0; i < f->n && count < 3 * most; i++)
         if (chosen[i])
             out[count++] = f->order[i];
     return count;

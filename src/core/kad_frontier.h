@@ -54,8 +54,8 @@ bool pg_kad_frontier_pending(const struct pg_kad_frontier *);
 const struct pg_kad_walker *pg_kad_frontier_walker(const struct pg_kad_frontier *, uint32_t walker);
 void pg_kad_frontier_contact(const struct pg_kad_frontier *, uint32_t walker, struct pg_kad_contact *out);
 bool pg_kad_frontier_find(const struct pg_kad_frontier *, const struct pg_peer_id *, uint32_t *walker);
-/* Those that have answered, at most `most`: the nearest of each path in turn, so that no path alone can fill the result.
- * Sorted by distance. */
+/* Those that have answered: the nearest of each path in turn, so that no path alone can fill the result, until there are `most`
+ * of them; what belongs to a crowd comes in addition, up to thrice as many in all. Sorted by distance. */
 uint32_t pg_kad_frontier_nearest(const struct pg_kad_frontier *, uint32_t most, uint16_t *out);
 /* Longest chain of answers that led to somebody who answered. */
 uint32_t pg_kad_frontier_hops(const struct pg_kad_frontier *);

@@ -12,6 +12,7 @@
 
 #define PG_KAD_OWN_QUERIES 2u   /* refresh never waits for those of others */
 #define PG_KAD_REQUESTS 256u    /* under way, of all queries */
+#define PG_KAD_RECIPIENTS (3 * PG_KAD_K)
 #define PG_KAD_VISITS 128u      /* of all; fewer than there are contacts */
 #define PG_KAD_MESSAGE 98304u   /* bytes of a message: kad.bounds */
 #define PG_KAD_FOUND 64u        /* providers that one query tells of */
@@ -49,7 +50,7 @@ struct pg_kad_query {
     uint32_t n_out, messages, n_took, n_found, hops, n_equal;
     uint32_t n_recipients, next_recipient;
     uint8_t best;                  /* number of the value, of those that were got; 0: none */
-    uint16_t recipients[PG_KAD_HEARD_MAX];
+    uint16_t recipients[PG_KAD_RECIPIENTS];
     bool own, begun, seeded, forgotten, finished, ended, alarmed;
     struct pg_bytes value; /* to be put, or the best that was got; of pg_heap */
     uint16_t key_len;

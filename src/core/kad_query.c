@@ -79,9 +79,9 @@ static bool is_stale(const struct pg_kad_query *q, uint32_t walker)
 }
 
 /* Who gets a record: the nearest that have answered; of those whom we have asked for a value, the ones that had an old one or none. */
-static uint32_t choose(const struct pg_kad_query *q, uint16_t out[PG_KAD_K])
+static uint32_t choose(const struct pg_kad_query *q, uint16_t out[PG_KAD_RECIPIENTS])
 {
-    uint16_t nearest[PG_KAD_K];
+    uint16_t nearest[PG_KAD_RECIPIENTS];
     uint32_t n = 0;
     if (q->op != PG_KAD_PUT_VALUE && q->op != PG_KAD_PROVIDE && (q->op != PG_KAD_GET_VALUE || !q->value.len))
         return 0;
@@ -94,7 +94,7 @@ static uint32_t choose(const struct pg_kad_query *q, uint16_t out[PG_KAD_K])
 
 bool pg_kad_query_is_recipients(const struct pg_kad_query *q)
 {
-    uint16_t unused[PG_KAD_K];
+    uint16_t unused[PG_KAD_RECIPIENTS];
     return choose(q, unused) > 0;
 }
 
@@ -163,8 +163,9 @@ void pg_kad_query_do_result_keep(struct pg_kad_query *q)
 /* The nearest as contacts, in the turn's memory; none when that is used up. */
 static void show_closest(struct pg_kad_query *q, struct pg_kad_result *r)
 {
-    uint16_t nearest[PG_KAD_K];
+    uint16_t nearest[PG_KAD_RECIPIENTS];
     uint32_t n = pg_kad_frontier_nearest(&q->frontier, PG_KAD_K, nearest);
+    n = n < PG_KAD_K ? n : PG_KAD_K;
     struct pg_kad_contact *closest = pg_node_scratch(q->node, n * sizeof *closest);
     for (uint32_t i = 0; closest && i < n; i++)
         pg_kad_frontier_contact(&q->frontier, nearest[i], &closest[i]);
