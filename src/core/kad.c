@@ -22,15 +22,21 @@ bool pg_kad_init(struct pg_node *n)
     return k->on;
 }
 
-void pg_kad_free(struct pg_node *n)
+void pg_kad_end(struct pg_node *n)
 {
     struct pg_kad *k = &n->kad;
+    k->on = false;
     while (k->first) {
         k->first->forgotten = true;
         pg_kad_query_settle(k->first);
         pg_kad_query_free(k->first);
     }
     pg_kad_requests_reap(n);
+}
+
+void pg_kad_free(struct pg_node *n)
+{
+    struct pg_kad *k = &n->kad;
     pg_kad_table_free(&k->table);
     pg_kad_store_free(&k->store);
     pg_pool_free(&k->queries);

@@ -100,6 +100,7 @@ struct pg_kad {
 };
 
 bool pg_kad_init(struct pg_node *);
+void pg_kad_end(struct pg_node *); /* questions, before the connections go */
 void pg_kad_free(struct pg_node *);
 /* Calls what is due, frees what has ended: at the end of a turn. */
 void pg_kad_settle(struct pg_node *);

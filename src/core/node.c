@@ -539,12 +539,13 @@ void pg_node_free(struct pg_node *n)
 {
     if (!n)
         return;
-    pg_kad_free(n);
+    pg_kad_end(n);
     while (n->sessions) {
         pg_session_drop(n->sessions, PG_ERR_SHUTTING_DOWN);
         pg_transport_reap(&n->transport);
         pg_sessions_reap(n);
     }
+    pg_kad_free(n);
     pg_transport_free(&n->transport);
     pg_kad_serving_free(&n->kad_serving);
     pg_pool_free(&n->chunks);
