@@ -1,16 +1,19 @@
 """Every stage of a connection under attack at once, while another peer's `punchgate ping` goes on.
 
 Stages: before the header, after it, after /noise was agreed, after our first Noise message was answered. At each: garbage,
-silence, one byte a second, an end. tests/unit/conn_test.c and hostile_tunnel_test.c look closer, at every byte, in memory.
+silence, one byte a second, an end. Behind Noise, by a stranger with a key: the muxer, a stream's protocol, a tunnel's request.
+tests/unit/conn_test.c and hostile_tunnel_test.c look closer, at every byte, in memory.
 """
 import json
 import os
+import select
 import socket
 import struct
 import threading
 import time
 
-from peers import how_it_ends, main, read_exactly, same, test, until, want
+from dialer import SYN, Dialer, Ended, Stream
+from peers import echo, how_it_ends, main, read_exactly, same, test, until, want
 
 HEADER = b"\x13/multistream/1.0.0\n"
 NOISE = b"\x07/noise\n"
@@ -147,6 +150,68 @@ def silence_and_single_bytes_are_ended_by_the_deadline_of_each_stage(bed):
     for name, seconds in took.items():
         want(8 < seconds < 14, f"{name}: ended after {seconds:.1f} s, not about 10")
     pinger.end()
+
+
+def drip_or_wait(dialer, is_over, drip):
+    """A byte a second of what drips, reading meanwhile; returns how long it took until it was over."""
+    began = time.monotonic()
+    while time.monotonic() - began < 30:
+        try:
+            if dialer.plain or dialer.buffer or select.select([dialer.socket], [], [], 1)[0]:
+                dialer.step()
+            elif drip:
+                dialer.write(drip[0]) if isinstance(drip[0], bytes) else drip[0]()
+                drip = drip[1:]
+        except Ended:
+            break
+        if is_over():
+            break
+    return time.monotonic() - began
+
+
+@test
+def silence_and_single_bytes_behind_noise_are_ended_by_the_deadline_of_each_stage(bed):
+    service = bed.service(echo)
+    peer = bed.peer("b", "--expose", f"echo=127.0.0.1:{service.port}")
+    took = {}
+
+    def dial():
+        dialer = Dialer(peer.port)
+        bed.sockets.append(dialer.socket)
+        return dialer
+
+    def muxer(name, drips):
+        dialer = dial().secure()
+        line = dialer.line("/multistream/1.0.0")
+        took[name] = drip_or_wait(dialer, lambda: False, [line[n:n + 1] for n in range(len(line))] if drips else [])
+
+    def on_stream(name, dialer, stream, text, drips):
+        pieces = [lambda n=n: stream.send(text[n:n + 1]) for n in range(len(text))] if drips else []
+        took[name] = drip_or_wait(dialer, lambda: stream.ends, pieces)
+        stream = dialer.open("/ipfs/ping/1.0.0")  # the connection goes on
+        stream.send(b"p" * 32)
+        same(stream.take(32), b"p" * 32)
+
+    def protocol(name, drips):
+        dialer = dial().upgrade()
+        stream = Stream(dialer)
+        stream.send(b"", SYN)
+        on_stream(name, dialer, stream, dialer.line("/multistream/1.0.0"), drips)
+
+    def request(name, drips):
+        dialer = dial().upgrade()
+        on_stream(name, dialer, dialer.open("/punchgate/tunnel/1.0.0"), struct.pack(">I", 60000) + b" " * 60, drips)
+
+    stages = {"muxer": muxer, "protocol of a stream": protocol, "request of a tunnel": request}
+    threads = [threading.Thread(target=stage, args=(f"{name}, {'dripping' if drips else 'silent'}", drips))
+               for name, stage in stages.items() for drips in (False, True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    same(len(took), len(threads), "stages that were tried")
+    for name, seconds in took.items():
+        want(8 < seconds < 14, f"{name}: ended after {seconds:.1f} s, not about 10")
 
 
 @test

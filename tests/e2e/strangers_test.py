@@ -3,7 +3,7 @@ import json
 import os
 import struct
 
-from dialer import ACK, DATA, FIN, GOAWAY, PING, PROLOGUE, RST, SYN, WINDOW, Dialer, Ended, Key, field
+from dialer import ACK, DATA, FIN, GOAWAY, PING, PROLOGUE, RST, SYN, WINDOW, Dialer, Ended, Key, Stream, field
 from peers import LiveTunnel, echo, main, same, test, until, want
 
 TUNNEL = "/punchgate/tunnel/1.0.0"
@@ -312,6 +312,24 @@ def a_farewell_is_answered_by_the_end(bed):
     ended(dialer)
     scene.provider.saw("connection closed", peer=dialer.key.peer_id)
     scene.lives()
+
+
+@test
+def a_flood_of_errors_is_cut_off_in_the_log_and_every_one_is_counted(bed):
+    scene, many = Scene(bed), 3000
+    dialer = scene.stranger()
+    for _ in range(many // 100):
+        streams = [Stream(dialer) for _ in range(100)]
+        for stream in streams:
+            stream.send(dialer.line("/multistream/1.0.0") + dialer.line(TUNNEL) + b"\xff\xff\xff\xff", SYN)
+        for stream in streams:
+            same(stream.end()[0], "reset")
+    scene.lives()
+    scene.provider.stop()
+    told = len(scene.provider.find("tunnel handler failed", peer_id=dialer.key.peer_id))
+    left_out = [int(e.fields["count"]) for e in scene.provider.find("too many log lines of one kind, some left out", like="tunnel handler failed")]
+    want(told < many // 2 and left_out, f"{told} of {many} lines were written, and {left_out} are said to be left out")
+    same(told + sum(left_out), many, "errors that were told or counted")
 
 
 if __name__ == "__main__":
