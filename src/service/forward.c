@@ -216,6 +216,7 @@ void pg_forwards_retire(struct pg_tunnels *t, const struct pg_peer_forward *list
         t->n_forwards--;
         count->ended++;
         f->contact = NULL; /* clients that still wait have what is connected */
+        pg_tunnel_consumers_give_up(t, f);
         pg_listener_stop(&f->listener);
         pg_log_tunnel_shut_down(pg_node_log(t->node), f->is.service);
         f->next = t->retired_forwards;

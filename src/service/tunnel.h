@@ -130,6 +130,7 @@ void pg_forwards_reap(struct pg_tunnels *); /* frees those that have ended and t
 extern const struct pg_handler pg_tunnel_serve;
 void pg_tunnel_consumer_arrived(struct pg_tunnels *, struct pg_forward *, struct pg_link *, const struct pg_endpoint *remote);
 void pg_tunnel_consumer_stop_waiting(struct pg_tunnel_consumer *);
+void pg_tunnel_consumers_give_up(struct pg_tunnels *, struct pg_forward *); /* clients for whose peer nobody looks any more */
 const struct pg_peer_id *pg_forward_peer(const struct pg_forward *);
 struct pg_bytes pg_forward_service(const struct pg_forward *);
 void pg_forward_hurry(struct pg_forward *);

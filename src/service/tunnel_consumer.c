@@ -262,7 +262,8 @@ void pg_tunnel_consumer_do_pipe_begin(struct pg_tunnel_consumer *t)
 
 void pg_tunnel_consumer_do_stopping_tell(struct pg_tunnel_consumer *t)
 {
-    pg_log_client_tunnel_error(logs(t), pg_forward_service(t->forward), PG_LIT("shutting down"));
+    pg_log_client_tunnel_error(logs(t), pg_forward_service(t->forward), pg_node_stopping(t->tunnels->node) ? PG_LIT("shutting down")
+                                                                                                     : PG_LIT("its tunnel is gone from the configuration"));
 }
 
 void pg_tunnel_consumer_do_waited_tell(struct pg_tunnel_consumer *t)
@@ -318,6 +319,17 @@ void pg_tunnel_consumer_do_end_tell(struct pg_tunnel_consumer *t)
         pg_log_client_tunnel_closed(logs(t), pg_forward_service(t->forward), t->pipe.from_local, t->pipe.to_local);
     else
         tell_failure(t, t->pipe.reason);
+}
+
+void pg_tunnel_consumers_give_up(struct pg_tunnels *all, struct pg_forward *f)
+{
+    if (pg_node_session(all->node, pg_forward_peer(f)))
+        return;
+    for (struct pg_tunnel_consumer *t = all->waiting, *next; t; t = next) {
+        next = t->next_waiting;
+        if (t->forward == f && (1u << t->in.ctl.state) & PG_TUNNEL_CONSUMER_WAITS)
+            pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_STOP);
+    }
 }
 
 void pg_tunnel_consumer_arrived(struct pg_tunnels *all, struct pg_forward *f, struct pg_link *link, const struct pg_endpoint *remote)

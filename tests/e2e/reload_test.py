@@ -363,5 +363,29 @@ def a_tunnel_finds_the_address_of_a_peer_that_was_connected_before(bed):
     want(len(consumer.find("connection opened", peer=provider.id)) == 2)
 
 
+@test
+def clients_that_wait_for_the_peer_of_a_tunnel_that_goes_are_ended_at_once_and_others_wait_on(bed):
+    s = Scene(bed)
+    s.consumer.stop()
+    absent, gone, stays = Key().peer_id, free_port(), free_port()
+    left = f"tunnel = {absent}:stays@127.0.0.1:{stays}"
+    s.write("consumer", s.tunnel, left, f"tunnel = {absent}:gone@127.0.0.1:{gone}", "tunnel-wait = 60s")
+    s.consumer = s.start("consumer")
+    s.consumer.connected(s.provider)
+    waiting, other, live = s.at(gone), s.at(stays), s.at(s.port)
+    want(speaks(live))
+    s.consumer.saw("local client waits for its peer", service="gone")
+    s.consumer.saw("local client waits for its peer", service="stays")
+    s.reload(s.consumer, left, "tunnel-wait = 60s")
+    same(how_it_ends(waiting)[0], "reset")
+    s.consumer.saw("client tunnel error", service="gone", error="is gone from the configuration")
+    want(speaks(live, b"still"), "the tunnel that ran")
+    other.settimeout(1)
+    try:
+        want(other.recv(1) is None, "a client whose tunnel stays was ended")
+    except TimeoutError:
+        pass
+
+
 if __name__ == "__main__":
     main()
