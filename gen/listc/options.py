@@ -21,6 +21,7 @@ KINDS = {
     "bootstrap": ("struct pg_strings {name};", True, True),
     "expose": ("struct pg_strings {name};", True, True),
     "tunnel": ("struct pg_strings {name};", True, True),
+    "named": ("struct pg_strings {name};", True, True),
     "external": ("struct pg_strings {name};", True, True),
     "nameserver": ("struct pg_strings {name};", True, True),
 }

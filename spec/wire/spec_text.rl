@@ -1,4 +1,4 @@
-/* What people write after --expose, --tunnel and `pipe`, as grammars.
+/* What people write after --expose, --tunnel, --tunnel-by-name and `pipe`, as grammars.
  * Compiled by Ragel; called through runtime/wire/spec_text.h.
  * The original's README, "Options"; IPv6 addresses stand in brackets, as in RFC 3986, section 3.2.2. */
 #include "wire/spec_text.h"
@@ -52,6 +52,8 @@ static struct pg_bytes slice(struct part p)
     ended   = any* '/p2p/' alnum+;
     peer    = (any - [:/]) (any - ':')* | ('/' any* & ended) - (ended ':' any*);
     tunnel := peer >head_from ':' @head_to any* >name_from '@' @name_to ( target | local ) allow;
+
+    named  := any* >name_from '@' @name_to ( target | local ) allow;
 
     pipe   := any+ >head_from ':' @head_to (any - ':')* >name_from >/name_from;
 
@@ -148,6 +150,20 @@ enum pg_err pg_tunnel_parse(struct pg_bytes text, struct pg_tunnel_text *out)
     TRY(check_name(out->service));
     TRY(place(&s, 0, &out->host, &out->port, &out->path));
     return s.allow.from ? PG_ERR_TUNNEL_ALLOW : PG_OK;
+}
+
+enum pg_err pg_named_parse(struct pg_bytes text, struct pg_named_text *out)
+{
+    struct parts s;
+    memset(out, 0, sizeof *out);
+    TRY(check_text(text));
+    if (text.len == 0 || !fits(spec_text_en_named, text, &s))
+        return PG_ERR_TUNNEL_NAME_BAD;
+    out->service = slice(s.name);
+    if (s.allow.from)
+        out->allow = slice(s.allow);
+    TRY(check_name(out->service));
+    return place(&s, 0, &out->host, &out->port, &out->path);
 }
 
 enum pg_err pg_pipe_parse(struct pg_bytes text, struct pg_pipe_text *out)

@@ -33,7 +33,8 @@ static bool configure_peer(struct pg_configured *r, const struct pg_options *opt
     const struct pg_option_values *v = &options->values;
     struct pg_peer_config *c = &r->config;
     configure_limits(r, options);
-    if (v->listen.n > PG_MAX_LISTENS || v->bootstrap.n > PG_MAX_BOOTSTRAPS || v->expose.n > 64 || v->tunnel.n > 64)
+    if (v->listen.n > PG_MAX_LISTENS || v->bootstrap.n > PG_MAX_BOOTSTRAPS || v->expose.n > PG_OPTION_EXPOSE_MOST ||
+        v->tunnel.n > PG_OPTION_TUNNEL_MOST || v->tunnel_by_name.n > PG_OPTION_TUNNEL_BY_NAME_MOST)
         return false;
     if (!read_addrs(&v->listen, c->node.listens, &c->node.n_listens, PG_MAX_LISTENS) ||
         !read_addrs(&v->bootstrap, c->node.bootstraps, &c->node.n_bootstraps, PG_MAX_BOOTSTRAPS))
@@ -48,6 +49,9 @@ static bool configure_peer(struct pg_configured *r, const struct pg_options *opt
             return false;
     for (size_t i = 0; i < v->tunnel.n; i++)
         if (!pg_peer_forward_read(&r->forwards[c->n_forwards++], pg_text(v->tunnel.at[i])))
+            return false;
+    for (size_t i = 0; i < v->tunnel_by_name.n; i++)
+        if (!pg_peer_named_read(&r->forwards[c->n_forwards++], pg_text(v->tunnel_by_name.at[i])))
             return false;
     c->exposed = r->exposed;
     c->forwards = r->forwards;

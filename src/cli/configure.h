@@ -6,7 +6,7 @@
 struct pg_configured {
     struct pg_peer_config config; /* points into the rest, and borrows texts of the options */
     struct pg_peer_expose exposed[64];
-    struct pg_peer_forward forwards[64];
+    struct pg_peer_forward forwards[PG_OPTION_TUNNEL_MOST + PG_OPTION_TUNNEL_BY_NAME_MOST];
     uint8_t key[PG_KAD_KEY_MAX], value[PG_KAD_VALUE_MAX];
 };
 

@@ -49,6 +49,7 @@ static void put_value(struct pg_recorder *r, const struct pg_option_info *o, con
     case PG_KIND_BOOTSTRAP:
     case PG_KIND_EXPOSE:
     case PG_KIND_TUNNEL:
+    case PG_KIND_NAMED:
     case PG_KIND_EXTERNAL:
     case PG_KIND_NAMESERVER: break;
     }

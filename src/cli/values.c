@@ -18,6 +18,8 @@
 #define WRITE_ALLOW "; write ,allow=PEER behind the target, PEER being the id that the peer logs, for example 12D3Koo..."
 #define WRITE_SHORTER "; choose a shorter one"
 #define MANY_ALLOWED "more than 32 peers are allowed; give the service a second name for the others"
+#define WRITE_NAMED "; write NAME@HOST:PORT, for example ssh@127.0.0.1:2222"
+#define MANY_PINNED "more than 32 peers are allowed; leave some of them out"
 #define WRITE_TUNNEL "; write PEER:SERVICE@HOST:PORT, for example 12D3Koo...:ssh@127.0.0.1:2222"
 #define WRITE_PIPE "; write ADDR:SERVICE, for example /ip4/192.0.2.7/tcp/4001/p2p/12D3Koo...:ssh"
 
@@ -201,6 +203,24 @@ static bool check_tunnel(struct pg_bytes text, struct pg_line *why)
         return refuse_err(why, err, WRITE_TUNNEL);
     }
     return true;
+}
+
+static bool check_named(struct pg_bytes text, struct pg_line *why)
+{
+    struct pg_named_text parts;
+    struct pg_peer_id id;
+    size_t n = 0;
+    enum pg_err err = pg_named_parse(text, &parts);
+    if (err != PG_OK) {
+        return refuse_err(why, err, err == PG_ERR_SOCKET_PATH_LONG ? WRITE_SHORTER : WRITE_NAMED);
+    }
+    for (struct pg_bytes peer; pg_allow_next(&parts.allow, &peer); n++) {
+        if (pg_peer_id_parse(&id, peer) != PG_OK) {
+            pg_line_put(why, "what follows allow= is ");
+            return refuse_err(why, PG_ERR_PEER_ID_BAD, WRITE_ALLOW);
+        }
+    }
+    return n <= PG_EXPOSE_ALLOWED || refuse(why, MANY_PINNED, "");
 }
 
 /* What others may dial; it is told to them as it stands. */
@@ -405,6 +425,7 @@ bool pg_value_read(const struct pg_option_info *option, const char *text, uint64
     case PG_KIND_BOOTSTRAP: return check_dial(pg_text(text), why);
     case PG_KIND_EXPOSE: return check_expose(pg_text(text), why);
     case PG_KIND_TUNNEL: return check_tunnel(pg_text(text), why);
+    case PG_KIND_NAMED: return check_named(pg_text(text), why);
     case PG_KIND_EXTERNAL: return check_external(pg_text(text), why);
     case PG_KIND_NAMESERVER: return check_name_server(text, why);
     case PG_KIND_PROTOCOL: return check_protocol(pg_text(text), why);
@@ -426,7 +447,29 @@ static bool twice(struct pg_line *why, const char *what, struct pg_bytes text, c
     return false;
 }
 
-static bool same_bind(const struct pg_tunnel_text *a, const struct pg_tunnel_text *b)
+/* Where a tunnel listens. */
+struct bind {
+    struct pg_bytes host, path;
+    uint16_t port;
+};
+
+static bool bind_of(const struct pg_option_values *values, size_t i, const char **text, struct bind *out)
+{
+    struct pg_tunnel_text t;
+    struct pg_named_text named;
+    if (i < values->tunnel.n) {
+        *text = values->tunnel.at[i];
+        enum pg_err err = pg_tunnel_parse(pg_text(*text), &t);
+        *out = (struct bind){t.host, t.path, t.port};
+        return err == PG_OK;
+    }
+    *text = values->tunnel_by_name.at[i - values->tunnel.n];
+    enum pg_err err = pg_named_parse(pg_text(*text), &named);
+    *out = (struct bind){named.host, named.path, named.port};
+    return err == PG_OK;
+}
+
+static bool same_bind(const struct bind *a, const struct bind *b)
 {
     if (a->path.len || b->path.len) {
         return pg_bytes_equal(a->path, b->path);
@@ -448,14 +491,15 @@ static bool names_differ(const struct pg_strings *list, struct pg_line *why)
     return true;
 }
 
-static bool binds_differ(const struct pg_strings *list, struct pg_line *why)
+static bool binds_differ(const struct pg_option_values *values, enum pg_option *which, struct pg_line *why)
 {
-    struct pg_tunnel_text a, b;
-    for (size_t i = 0; i < list->n; i++) {
+    struct bind a, b;
+    const char *text, *other;
+    for (size_t i = 0; i < values->tunnel.n + values->tunnel_by_name.n; i++) {
+        *which = i < values->tunnel.n ? PG_OPTION_TUNNEL : PG_OPTION_TUNNEL_BY_NAME;
         for (size_t k = 0; k < i; k++) {
-            if (pg_tunnel_parse(pg_text(list->at[i]), &a) == PG_OK && pg_tunnel_parse(pg_text(list->at[k]), &b) == PG_OK &&
-                same_bind(&a, &b)) {
-                return twice(why, "the local address of", pg_text(list->at[i]), "; give each tunnel its own port");
+            if (bind_of(values, i, &text, &a) && bind_of(values, k, &other, &b) && same_bind(&a, &b)) {
+                return twice(why, "the local address of", pg_text(text), "; give each tunnel its own port");
             }
         }
     }
@@ -494,6 +538,5 @@ bool pg_values_agree(const struct pg_option_values *values, enum pg_option *whic
     if (!names_differ(&values->expose, why)) {
         return false;
     }
-    *which = PG_OPTION_TUNNEL;
-    return binds_differ(&values->tunnel, why);
+    return binds_differ(values, which, why);
 }

@@ -62,7 +62,7 @@ struct pg_seed_place {
 };
 
 #define PG_CONTROL_PLACES 128u   /* of one event; more are left out */
-#define PG_CONTROL_SERVICES 64u  /* exposed, and as many looked up */
+#define PG_CONTROL_SERVICES 128u /* exposed, and as many looked up */
 #define PG_CONTROL_ADDRS 64u     /* to listen on, and as many to bootstrap from */
 #define PG_CONTROL_COMMANDS 512u /* of one drain: above what any turn can make */
 

@@ -93,6 +93,12 @@ void pg_kad_forget(struct pg_kad_query *q)
     pg_kad_due(q->node);
 }
 
+void pg_kad_withdraw(struct pg_node *n, struct pg_bytes key)
+{
+    if (n->kad.on)
+        pg_kad_store_withdraw(&n->kad.store, key);
+}
+
 uint32_t pg_kad_known(const struct pg_node *n)
 {
     return n->kad.table.n;
@@ -111,6 +117,8 @@ void pg_kad_heard(struct pg_node *n, const struct pg_kad_contact *server, const 
     if (pg_kad_table_heard(&n->kad.table, server, from, n->scope.now_us) != PG_KAD_HEARD_NEW)
         return;
     n->kad.woken = true;
+    if (n->hooks.company)
+        n->hooks.company(n->hooks.context);
     pg_kad_refresh_heard(n);
     pg_kad_due(n);
 }

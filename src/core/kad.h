@@ -46,6 +46,8 @@ struct pg_kad_query;
 struct pg_kad_query *pg_kad_ask(struct pg_node *, struct pg_kad_asker *, const struct pg_kad_question *);
 /* Nothing of it is wanted any more: no further call. Not after `done`. */
 void pg_kad_forget(struct pg_kad_query *);
+/* Our own records under the key are not answered with any more. What others hold of them ends by itself. */
+void pg_kad_withdraw(struct pg_node *, struct pg_bytes key);
 /* Servers that the routing table holds. */
 uint32_t pg_kad_known(const struct pg_node *);
 

@@ -170,6 +170,8 @@ static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
     pg_node_control_listening(n, &n->addrs[n->n_addrs - 1]);
     if (n->ready)
         pg_identify_push(n);
+    if (n->ready && n->hooks.moved)
+        n->hooks.moved(n->hooks.context);
 }
 
 static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)
@@ -595,6 +597,11 @@ struct pg_transport *pg_node_transport(struct pg_node *n)
 bool pg_node_stopping(const struct pg_node *n)
 {
     return n->stopping;
+}
+
+const struct pg_peer_id *pg_node_own(const struct pg_node *n)
+{
+    return pg_identity_peer_id(n->config.identity);
 }
 
 uint64_t pg_node_limit(const struct pg_node *n, enum pg_limit limit)

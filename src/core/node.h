@@ -53,6 +53,12 @@ struct pg_node_hooks {
     void (*cut)(void *);                               /* end what still runs, politely */
     void (*finished)(void *, struct pg_instance *);    /* a service's machine has come to its end */
     void (*settled)(void *);                           /* the turn is over: free what has ended */
+    /* Services by name, as the control plane orders: KademliaStartProviding, KademliaPutRecord, KademliaGetProviders. */
+    void (*provide)(void *, struct pg_bytes name);
+    void (*record)(void *, struct pg_bytes name);
+    void (*find)(void *, struct pg_bytes wanted);
+    void (*company)(void *);                           /* one more Kademlia server is known */
+    void (*moved)(void *);                             /* our addresses have changed */
 };
 
 struct pg_node_config {
@@ -101,6 +107,11 @@ struct pg_log *pg_node_log(struct pg_node *);
 struct pg_metrics *pg_node_metrics(struct pg_node *);
 struct pg_transport *pg_node_transport(struct pg_node *);
 bool pg_node_stopping(const struct pg_node *);
+bool pg_node_participates(const struct pg_node *); /* the phase is Participating */
+const struct pg_peer_id *pg_node_own(const struct pg_node *);
+/* What the control plane gives its orders for: services that are exposed, and what is looked for (a service's name, or a peer's id as
+ * text). The lists are borrowed until the next call. */
+void pg_node_names(struct pg_node *, const struct pg_bytes *exposed, uint32_t n_exposed, const struct pg_bytes *wanted, uint32_t n_wanted);
 uint64_t pg_node_random(struct pg_node *);
 uint64_t pg_node_limit(const struct pg_node *, enum pg_limit);
 /* Counts and tells that something of `from` was turned away; what: NULL for what the limit usually turns away. */

@@ -70,6 +70,12 @@ static void dial(struct pg_node *n, const struct pg_multiaddr *addr)
     pg_contact_start(c, true, true);
 }
 
+static void name_to(struct pg_node *n, void (*hook)(void *, struct pg_bytes), struct pg_bytes name)
+{
+    if (hook)
+        hook(n->hooks.context, name);
+}
+
 /* Carries out what one turn has ordered. `event` made it; PG_SEED_EVENTS for a timer. */
 static void carry_out(struct pg_node *n, enum pg_seed_event_kind event)
 {
@@ -83,14 +89,14 @@ static void carry_out(struct pg_node *n, enum pg_seed_event_kind event)
         case PG_DO_SHUTDOWN: pg_step(&n->shutdown.in, PG_SHUTDOWN_ON_STOP); break;
         /* Who serves Kademlia is known when identify has said so, and then comes into the table with its addresses. */
         case PG_DO_KADEMLIA_ADD_ADDRESS: break;
+        case PG_DO_KADEMLIA_START_PROVIDING: name_to(n, n->hooks.provide, c.name); break;
+        case PG_DO_KADEMLIA_PUT_RECORD: name_to(n, n->hooks.record, c.name); break;
+        case PG_DO_KADEMLIA_GET_PROVIDERS: name_to(n, n->hooks.find, c.name); break;
+        case PG_DO_PUBLISH_SERVICES: break; /* opens the round of these; there is nothing that it takes */
         /* The parts that carry these out do not exist yet; each has a fact or an answer that says so. */
-        case PG_DO_KADEMLIA_START_PROVIDING:
-        case PG_DO_KADEMLIA_PUT_RECORD:
-        case PG_DO_KADEMLIA_GET_PROVIDERS:
         case PG_DO_REQUEST_RELAY_RESERVATION:
         case PG_DO_RELEASE_RELAY_RESERVATION:
         case PG_DO_ADD_EXTERNAL_ADDRESS:
-        case PG_DO_PUBLISH_SERVICES:
         case PG_SEED_COMMANDS: break;
         }
     }
@@ -120,12 +126,36 @@ static void told(void *context, const struct pg_control_turn *turn)
         pg_log_discovery_complete(n->log);
 }
 
+static void take_names(struct pg_node *n)
+{
+    struct pg_control_config *c = &n->control.config;
+    c->exposed = n->exposed_names;
+    c->n_exposed = n->n_exposed_names;
+    c->wanted = n->wanted_names;
+    c->n_wanted = n->n_wanted_names;
+}
+
+void pg_node_names(struct pg_node *n, const struct pg_bytes *exposed, uint32_t n_exposed, const struct pg_bytes *wanted, uint32_t n_wanted)
+{
+    n->exposed_names = exposed;
+    n->n_exposed_names = n_exposed < PG_CONTROL_SERVICES ? n_exposed : PG_CONTROL_SERVICES;
+    n->wanted_names = wanted;
+    n->n_wanted_names = n_wanted < PG_CONTROL_SERVICES ? n_wanted : PG_CONTROL_SERVICES;
+    take_names(n);
+}
+
+bool pg_node_participates(const struct pg_node *n)
+{
+    return n->started && n->control.phase.in.ctl.state == PG_PHASE_PARTICIPATING;
+}
+
 void pg_node_control_init(struct pg_node *n)
 {
     struct pg_control_config c = {.listens = n->config.listens, .n_listens = n->config.n_listens,
                                   .bootstraps = n->config.bootstraps, .n_bootstraps = n->config.n_bootstraps,
                                   .seed = pg_node_random(n), .told = told, .context = n};
     pg_control_plane_init(&n->control, &c, &n->scope);
+    take_names(n);
     input(n, &(struct pg_seed_event){.kind = PG_SEED_NODE_STARTED});
     if (n->config.nat_status == 0 || n->config.quiet)
         return;

@@ -173,6 +173,8 @@ struct pg_node {
     struct pg_session *sessions, *last_session, *doomed_sessions, *pending, **pending_end;
     const struct pg_handler *handlers[PG_MAX_HANDLERS];
     uint32_t n_listeners, n_handlers, expected, standing, link_number, n_questions;
+    const struct pg_bytes *exposed_names, *wanted_names; /* of the services above */
+    uint32_t n_exposed_names, n_wanted_names;
     uint64_t random;
     uint64_t stop_us, swept_us;
     const char *nat_before; /* this turn */

@@ -54,6 +54,20 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
     pg_out_u64(out, "connections_left_out", left_out);
 }
 
+/* Of a tunnel whose peer is looked for: how far that is, and who could be used. */
+static void put_search(struct pg_out *out, const struct pg_forward_view *f)
+{
+    char id[PG_PEER_ID_TEXT];
+    const struct pg_peer_id *used = f->resolve && f->by_name ? pg_resolve_used(f->resolve) : NULL;
+    pg_out_text(out, "peer", used ? pg_bytes(id, pg_peer_id_text(used, id)) : f->peer);
+    pg_out_bool(out, "by_name", f->by_name);
+    pg_out_text(out, "waits_for", f->waits_for);
+    pg_out_array(out, "candidates");
+    for (uint32_t i = 0; f->by_name && i < f->resolve->n; i++)
+        pg_out_text(out, NULL, pg_bytes(id, pg_peer_id_text(&f->resolve->candidates[i].peer.id, id)));
+    pg_out_close(out);
+}
+
 static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
 {
     struct pg_forward_view f;
@@ -61,7 +75,7 @@ static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
     for (uint32_t i = 0; pg_tunnels_view(t, i, &f); i++) {
         pg_out_object(out, NULL);
         pg_out_u64(out, "id", f.id);
-        pg_out_text(out, "peer", f.peer);
+        put_search(out, &f);
         pg_out_text(out, "service", f.service);
         pg_out_text(out, "bind", f.bind);
         pg_out_bool(out, "listening", f.listening);
@@ -84,6 +98,8 @@ static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
         for (uint32_t k = 0; k < e.is->n_allowed; k++)
             pg_out_text(out, NULL, pg_bytes(peer, pg_peer_id_text(&e.is->allowed[k], peer)));
         pg_out_close(out);
+        pg_out_text(out, "published", e.published);
+        pg_out_u64(out, "published_to", e.told);
         pg_out_u64(out, "clients", e.clients);
         pg_out_u64(out, "bytes_to_service", e.to_service);
         pg_out_u64(out, "bytes_from_service", e.from_service);
@@ -130,6 +146,24 @@ static void put(struct pg_line *out, const char *format, ...)
         pg_line_raw(out, pg_bytes(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
 }
 
+static void put_forwards(struct pg_line *out, struct pg_control_socket *k)
+{
+    struct pg_forward_view f;
+    for (uint32_t i = 0; pg_tunnels_view(k->tunnels, i, &f); i++) {
+        char id[PG_PEER_ID_TEXT];
+        const struct pg_peer_id *used = f.by_name ? pg_resolve_used(f.resolve) : NULL;
+        struct pg_bytes peer = used ? pg_bytes(id, pg_peer_id_text(used, id)) : f.by_name ? PG_LIT("nobody yet") : f.peer;
+        put(out, "tunnel      %.*s to %.*s of %.*s, %u clients, %llu bytes out, %llu in", (int)f.bind.len, (const char *)f.bind.at,
+            (int)f.service.len, (const char *)f.service.at, (int)peer.len, (const char *)peer.at, f.clients,
+            (unsigned long long)f.to_remote, (unsigned long long)f.from_remote);
+        if (f.by_name)
+            put(out, ", %u could be used", f.resolve->n);
+        if (f.waits_for.len)
+            put(out, ", waits for %.*s", (int)f.waits_for.len, (const char *)f.waits_for.at);
+        put(out, f.listening ? "\n" : ", NOT LISTENING\n");
+    }
+}
+
 static void put_people(struct pg_line *out, struct pg_control_socket *k)
 {
     char text[PG_MULTIADDR_TEXT];
@@ -150,17 +184,14 @@ static void put_people(struct pg_line *out, struct pg_control_socket *k)
     }
     if (left_out > 0)
         put(out, "connections %u more\n", left_out);
-    struct pg_forward_view f;
-    for (uint32_t i = 0; pg_tunnels_view(k->tunnels, i, &f); i++)
-        put(out, "tunnel      %.*s to %.*s of %.*s, %u clients, %llu bytes out, %llu in%s\n", (int)f.bind.len,
-            (const char *)f.bind.at, (int)f.service.len, (const char *)f.service.at, (int)f.peer.len, (const char *)f.peer.at,
-            f.clients, (unsigned long long)f.to_remote, (unsigned long long)f.from_remote, f.listening ? "" : ", NOT LISTENING");
+    put_forwards(out, k);
     struct pg_exposed_view e;
     char target[PG_TARGET_TEXT];
     for (uint32_t i = 0; pg_exposed_view(k->tunnels, i, &e); i++) {
         pg_target_text(e.is, target);
         put(out, "exposed     %.*s at %s, %u clients, %llu bytes in, %llu out", (int)e.is->name.len, (const char *)e.is->name.at,
             target, e.clients, (unsigned long long)e.to_service, (unsigned long long)e.from_service);
+        put(out, ", announcement %.*s", (int)e.published.len, (const char *)e.published.at);
         if (e.is->n_allowed)
             put(out, ", for %u peers only", e.is->n_allowed);
         put(out, "\n");

@@ -47,6 +47,8 @@ bool pg_tunnels_expose(struct pg_tunnels *t, const struct pg_peer_expose *is)
         end = &(*end)->next;
     *end = e;
     t->n_exposed++;
+    if (t->started)
+        pg_publish_begin(&e->publish, t->node, e->is.name, e->id);
     return true;
 }
 
@@ -84,7 +86,8 @@ bool pg_exposed_view(const struct pg_tunnels *t, uint32_t i, struct pg_exposed_v
     if (!e)
         return false;
     *v = (struct pg_exposed_view){.id = e->id, .is = &e->is, .clients = e->clients, .to_service = e->to_service,
-                                  .from_service = e->from_service};
+                                  .from_service = e->from_service, .told = e->publish.told,
+                                  .published = pg_text(pg_publish_machine.states_as[e->publish.in.ctl.state])};
     for (const struct pg_tunnel_provider *p = t->provider_list; p; p = p->next)
         if (p->service == e && p->pipe.begun) {
             v->to_service += p->pipe.to_local;
@@ -122,6 +125,7 @@ static void retire(struct pg_tunnels *t, struct pg_exposed **at)
     struct pg_exposed *e = *at;
     *at = e->next;
     t->n_exposed--;
+    pg_publish_end(&e->publish);
     if (e->users == 0) {
         pg_heap_give(e);
         return;

@@ -1,4 +1,4 @@
-/* The texts of --expose and --tunnel as a peer takes them. Called at start by src/cli/configure.c and by reload.c.
+/* The texts of --expose, --tunnel and --tunnel-by-name as a peer takes them. Called at start by src/cli/configure.c and by reload.c.
  * Grammar: spec/wire/spec_text.rl. */
 #include "service/peer.h"
 #include "wire/spec_text.h"
@@ -26,5 +26,17 @@ bool pg_peer_forward_read(struct pg_peer_forward *f, struct pg_bytes text)
     if (pg_multiaddr_parse(&f->addr, t.peer) != PG_OK)
         return false;
     pg_multiaddr_peer(&f->addr, &f->peer);
+    return true;
+}
+
+bool pg_peer_named_read(struct pg_peer_forward *f, struct pg_bytes text)
+{
+    struct pg_named_text t;
+    if (pg_named_parse(text, &t) != PG_OK)
+        return false;
+    *f = (struct pg_peer_forward){.service = t.service, .host = t.host, .path = t.path, .port = t.port};
+    for (struct pg_bytes peer; f->n_allowed < PG_EXPOSE_ALLOWED && pg_allow_next(&t.allow, &peer);)
+        if (pg_peer_id_parse(&f->allowed[f->n_allowed++], peer) != PG_OK)
+            return false;
     return true;
 }

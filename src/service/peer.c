@@ -48,6 +48,8 @@ static void on_peer_lost(void *context, struct pg_session *s)
     struct pg_peer *p = context;
     if (has_task(p))
         pg_task_peer_lost(&p->task, s);
+    else if (!pg_node_session(p->node, pg_session_peer(s)))
+        pg_tunnels_peer_lost(&p->tunnels, pg_session_peer(s));
 }
 
 static void on_contact_failed(void *context, struct pg_contact *c, enum pg_err why, struct pg_bytes reason)
@@ -68,6 +70,31 @@ static void on_reload(void *context, struct pg_bytes lists)
     struct pg_peer *p = context;
     if (!has_task(p))
         pg_tunnels_reload(&p->tunnels, lists);
+}
+
+static void on_provide(void *context, struct pg_bytes name)
+{
+    pg_tunnels_provide(&((struct pg_peer *)context)->tunnels, name);
+}
+
+static void on_record(void *context, struct pg_bytes name)
+{
+    pg_tunnels_record(&((struct pg_peer *)context)->tunnels, name);
+}
+
+static void on_find(void *context, struct pg_bytes wanted)
+{
+    pg_tunnels_find(&((struct pg_peer *)context)->tunnels, wanted);
+}
+
+static void on_company(void *context)
+{
+    pg_tunnels_company(&((struct pg_peer *)context)->tunnels);
+}
+
+static void on_moved(void *context)
+{
+    pg_tunnels_moved(&((struct pg_peer *)context)->tunnels);
 }
 
 static void on_stop(void *context)
@@ -132,7 +159,8 @@ struct pg_peer *pg_peer_new(const struct pg_peer_config *config)
         return NULL;
     struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost,
                                   .contact_failed = on_contact_failed, .adopted = on_adopted, .reload = on_reload, .stop = on_stop, .busy = on_busy,
-                                  .cut = on_cut, .finished = on_finished, .settled = on_settled};
+                                  .cut = on_cut, .finished = on_finished, .settled = on_settled, .provide = on_provide, .record = on_record,
+                                  .find = on_find, .company = on_company, .moved = on_moved};
     p->config = *config;
     p->node = pg_node_new(&p->config.node, &hooks);
     if (!p->node || !compose(p)) {

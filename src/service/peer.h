@@ -15,15 +15,18 @@ struct pg_peer_expose {
     struct pg_peer_id allowed[PG_EXPOSE_ALLOWED];
 };
 struct pg_peer_forward {
-    struct pg_peer_id peer;
+    struct pg_peer_id peer;   /* empty: whoever has the service */
     struct pg_multiaddr addr; /* of the peer, when it was given; else empty */
     struct pg_bytes service, host, path;
     uint16_t port;
+    uint32_t n_allowed;       /* by name: 0 when every peer may be used */
+    struct pg_peer_id allowed[PG_EXPOSE_ALLOWED];
 };
 
-/* From the text of --expose or --tunnel, which they point into. False when it is wrong. */
+/* From the text of --expose, --tunnel or --tunnel-by-name, which they point into. False when it is wrong. */
 bool pg_peer_expose_read(struct pg_peer_expose *, struct pg_bytes);
 bool pg_peer_forward_read(struct pg_peer_forward *, struct pg_bytes);
+bool pg_peer_named_read(struct pg_peer_forward *, struct pg_bytes);
 
 /* Texts are borrowed for the peer's life. */
 struct pg_peer_config {

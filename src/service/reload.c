@@ -16,6 +16,8 @@ static bool take(struct wanted *w, struct pg_bytes name, struct pg_bytes value)
         return w->n_exposed < PG_MAX_EXPOSED && pg_peer_expose_read(&w->exposed[w->n_exposed++], value);
     if (pg_bytes_equal(name, PG_LIT("tunnel")))
         return w->n_forwards < PG_MAX_FORWARDS && pg_peer_forward_read(&w->forwards[w->n_forwards++], value);
+    if (pg_bytes_equal(name, PG_LIT("tunnel-by-name")))
+        return w->n_forwards < PG_MAX_FORWARDS && pg_peer_named_read(&w->forwards[w->n_forwards++], value);
     if (!pg_bytes_equal(name, PG_LIT("bootstrap")) || w->n_wishes == PG_MAX_BOOTSTRAPS)
         return false;
     struct pg_wish *wish = &w->wishes[w->n_wishes++];
@@ -43,7 +45,8 @@ static bool read_lists(struct wanted *w, struct pg_bytes lists)
         if (!next_text(&lists, &name) || !next_text(&lists, &value) || !take(w, name, value))
             return false;
     for (uint32_t i = 0; i < w->n_forwards; i++)
-        w->wishes[w->n_wishes++] = (struct pg_wish){.peer = w->forwards[i].peer, .addr = w->forwards[i].addr};
+        if (w->forwards[i].peer.len) /* else it is whoever has the service */
+            w->wishes[w->n_wishes++] = (struct pg_wish){.peer = w->forwards[i].peer, .addr = w->forwards[i].addr};
     return true;
 }
 
@@ -62,6 +65,7 @@ void pg_tunnels_reload(struct pg_tunnels *t, struct pg_bytes lists)
     pg_forwards_retire(t, w->forwards, w->n_forwards, known, &count);
     pg_node_wish(t->node, w->wishes, w->n_wishes);
     pg_forwards_begin(t, w->forwards, w->n_forwards, known, &count);
+    pg_tunnels_name(t);
     pg_log_config_reloaded(pg_node_log(t->node), count.begun, count.ended, count.changed);
     pg_heap_give(w);
 }

@@ -3,25 +3,28 @@
 #pragma once
 #include "service/peer.h"
 #include "service/pipe.h"
+#include "service/publish.h"
+#include "service/resolve.h"
 #include "listener.gen.h"
 #include "tunnel.wire.gen.h"
 #include "tunnel_consumer.gen.h"
 #include "tunnel_provider.gen.h"
 
 #define PG_MAX_EXPOSED 64u
-#define PG_MAX_FORWARDS 64u
+#define PG_MAX_FORWARDS 128u
 #define PG_TUNNEL_SMALL 512u /* bytes of a message in pieces that need no chunk */
 
 /* One --expose. Its texts are its own; it stays as long as a tunnel uses it. */
 struct pg_exposed {
     struct pg_exposed *next;
     struct pg_peer_expose is;
+    struct pg_publish publish;
     uint32_t id, users, clients;       /* tunnels that know it; those that are open */
     uint64_t to_service, from_service; /* bytes of tunnels that have ended */
     char text[];
 };
 
-/* One --tunnel: a local listener and its clients. */
+/* One --tunnel or --tunnel-by-name: a local listener and its clients. */
 struct pg_forward;
 
 struct pg_tunnels {
@@ -36,6 +39,8 @@ struct pg_tunnels {
     uint32_t n_exposed, n_forwards, n_running;
     uint64_t wait_ms;
     uint32_t next_key, next_id;
+    bool started;
+    struct pg_bytes exposed_names[PG_MAX_EXPOSED], wanted_names[PG_MAX_FORWARDS]; /* for the control plane */
 };
 
 bool pg_tunnels_init(struct pg_tunnels *, struct pg_node *, uint32_t at_once);
@@ -47,6 +52,17 @@ void pg_tunnels_start(struct pg_tunnels *);
 /* Other lists are wanted from now on: PG_INPUT_RELOAD. Tunnels that run go on to their ends, whatever the lists say. */
 void pg_tunnels_reload(struct pg_tunnels *, struct pg_bytes lists);
 void pg_tunnels_peer_up(struct pg_tunnels *, struct pg_session *);
+void pg_tunnels_peer_lost(struct pg_tunnels *, const struct pg_peer_id *); /* its last connection */
+/* Clients that wait for this peer are served while there is room. */
+void pg_tunnels_wake(struct pg_tunnels *, struct pg_session *);
+/* Services by name, as the node's hooks say. */
+void pg_tunnels_provide(struct pg_tunnels *, struct pg_bytes name);
+void pg_tunnels_record(struct pg_tunnels *, struct pg_bytes name);
+void pg_tunnels_find(struct pg_tunnels *, struct pg_bytes wanted);
+void pg_tunnels_company(struct pg_tunnels *);
+void pg_tunnels_moved(struct pg_tunnels *);
+void pg_tunnels_hide(struct pg_tunnels *); /* announces and looks for nothing any more */
+void pg_tunnels_name(struct pg_tunnels *); /* tells the control plane what is exposed and what is wanted */
 void pg_tunnels_stop(struct pg_tunnels *);
 void pg_tunnels_cut(struct pg_tunnels *);
 /* A machine has ended; those of tunnels are freed by the reap that follows the turn. */
@@ -68,11 +84,15 @@ struct pg_forward_view {
     bool listening;
     uint32_t id, clients;
     uint64_t to_remote, from_remote; /* bytes so far */
+    const struct pg_resolve *resolve; /* NULL: its peer and where that is are said */
+    struct pg_bytes waits_for;        /* empty: for nothing */
+    bool by_name;
 };
 bool pg_tunnels_view(const struct pg_tunnels *, uint32_t i, struct pg_forward_view *);
 struct pg_exposed_view {
     const struct pg_peer_expose *is;
-    uint32_t id, clients;
+    struct pg_bytes published; /* how far its announcement is */
+    uint32_t id, clients, told; /* told: peers that have its record, ourselves apart */
     uint64_t to_service, from_service;
 };
 bool pg_exposed_view(const struct pg_tunnels *, uint32_t i, struct pg_exposed_view *);
@@ -96,6 +116,7 @@ struct pg_tunnel_consumer {
     void *room; /* chunk for a long answer in pieces */
     uint8_t small[PG_TUNNEL_SMALL];
     uint64_t came_us;
+    struct pg_peer_id asked; /* whom we have asked last: by name another may be in use by now */
     char reason[256];
 };
 struct pg_tunnel_provider {
@@ -134,6 +155,9 @@ void pg_tunnel_consumers_give_up(struct pg_tunnels *, struct pg_forward *); /* c
 const struct pg_peer_id *pg_forward_peer(const struct pg_forward *);
 struct pg_bytes pg_forward_service(const struct pg_forward *);
 void pg_forward_hurry(struct pg_forward *);
+void pg_forward_refused(struct pg_forward *, const struct pg_peer_id *asked); /* it has said that it has no such service */
+struct pg_resolve *pg_forward_resolve(struct pg_forward *); /* NULL: nobody has to be looked for */
+struct pg_forward *pg_forward_next(const struct pg_forward *);
 void pg_forward_use(struct pg_forward *); /* one more client, and one less */
 void pg_forward_leave(struct pg_forward *);
 void pg_forward_count(struct pg_forward *, uint64_t to_remote, uint64_t from_remote); /* bytes of a tunnel that ends */

@@ -179,6 +179,7 @@ void pg_tunnel_consumer_do_stream_open(struct pg_tunnel_consumer *t)
     pg_tunnel_consumer_stop_waiting(t);
     struct pg_session *s = pg_node_session(t->tunnels->node, pg_forward_peer(t->forward));
     enum pg_err why = PG_ERR_CLOSED;
+    t->asked = *pg_forward_peer(t->forward);
     pg_frame_init(&t->frame, PG_JSON_TUNNEL_RESPONSE_FRAMING, NULL, PG_JSON_TUNNEL_RESPONSE_MAX);
     t->pipe.stream = s ? pg_stream_open(pg_session_conn(s), &handler, t, &why) : NULL;
     if (!t->pipe.stream) {
@@ -283,6 +284,7 @@ void pg_tunnel_consumer_do_waited_tell(struct pg_tunnel_consumer *t)
 void pg_tunnel_consumer_do_rejection_tell(struct pg_tunnel_consumer *t)
 {
     metrics(t)->value[PG_METRIC_TUNNELS_REJECTED_CONSUMER]++;
+    pg_forward_refused(t->forward, &t->asked);
     pg_log_client_tunnel_rejected(logs(t), pg_forward_service(t->forward), pg_text(t->reason));
 }
 
@@ -294,6 +296,7 @@ static void tell_failure(struct pg_tunnel_consumer *t, const char *reason)
 
 void pg_tunnel_consumer_do_nonsense_tell(struct pg_tunnel_consumer *t)
 {
+    pg_forward_refused(t->forward, &t->asked);
     tell_failure(t, t->reason);
 }
 

@@ -21,7 +21,7 @@ void pg_tunnels_free(struct pg_tunnels *t)
     pg_pool_free(&t->providers);
 }
 
-void pg_tunnels_peer_up(struct pg_tunnels *t, struct pg_session *s)
+void pg_tunnels_wake(struct pg_tunnels *t, struct pg_session *s)
 {
     for (struct pg_tunnel_consumer *c = t->waiting, *next; c; c = next) {
         next = c->next_waiting;
@@ -37,6 +37,7 @@ void pg_tunnels_peer_up(struct pg_tunnels *t, struct pg_session *s)
 void pg_tunnels_stop(struct pg_tunnels *t)
 {
     pg_forwards_stop(t);
+    pg_tunnels_hide(t);
     for (struct pg_tunnel_consumer *c = t->consumer_list; c; c = c->next)
         pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_STOP);
     for (struct pg_tunnel_provider *p = t->provider_list; p; p = p->next)
@@ -117,6 +118,7 @@ void pg_tunnels_reap(struct pg_tunnels *t)
 
 void pg_tunnels_end(struct pg_tunnels *t)
 {
+    pg_tunnels_hide(t);
     while (t->consumer_list)
         free_consumer(t, t->consumer_list);
     while (t->provider_list)

@@ -60,6 +60,7 @@ static void start(void)
 {
     w = world_new();
     victim = world_victims(w)->above;
+    pg_kad_withdraw(victim, PG_LIT("/punchgate/svc/echo")); /* its own service's record: the store is to hold what others leave */
     before = world_held(w);
 }
 
