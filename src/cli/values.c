@@ -135,8 +135,9 @@ bool pg_value_octets(const char *text, struct pg_line *why)
 {
     static uint8_t value[PG_KAD_VALUE_MAX];
     size_t len;
-    return pg_kad_octets_read(pg_text(text), value, sizeof value, &len) ||
-           refuse(why, "not a value of at most 64 KiB", "; write text, or 0x and an even number of hex digits");
+    /* An empty one could not be told from none in an answer. */
+    return (pg_kad_octets_read(pg_text(text), value, sizeof value, &len) && len > 0) ||
+           refuse(why, "not a value of 1 byte to 64 KiB", "; write text, or 0x and an even number of hex digits");
 }
 
 bool pg_value_peer(const char *text, struct pg_line *why)

@@ -3,6 +3,7 @@
 #include "service/task_dht.h"
 
 #include "core/kad_text.h"
+#include "core/kad_validate.h"
 #include "service/task.h"
 #include "trace/output.h"
 
@@ -83,6 +84,19 @@ static void put_peers(struct pg_out *out, const char *key, const struct pg_kad_c
     pg_out_close(out);
 }
 
+/* Whom others find now: with addresses, if it listens. */
+static void put_ourselves(struct pg_task *t, struct pg_out *out)
+{
+    struct pg_node_view view;
+    char id[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
+    pg_node_view(t->node, &view);
+    pg_out_text(out, "peer", pg_bytes(id, pg_peer_id_text(pg_identity_peer_id(t->config->node.identity), id)));
+    pg_out_array(out, "addrs");
+    for (uint32_t i = 0; i < view.n_addrs; i++)
+        pg_out_text(out, NULL, pg_bytes(addr, pg_multiaddr_text(&view.addrs[i], addr, sizeof addr)));
+    pg_out_close(out);
+}
+
 static void show_json(struct pg_task *t, const struct pg_kad_result *r, struct pg_bytes value, char *room)
 {
     struct pg_out out;
@@ -95,8 +109,11 @@ static void show_json(struct pg_task *t, const struct pg_kad_result *r, struct p
     case PG_KAD_PROVIDERS: put_peers(&out, "providers", t->dht.found, t->dht.n_found); break;
     case PG_KAD_FIND_PEER: put_peers(&out, "peers", t->dht.found, t->dht.n_found); break;
     case PG_KAD_CLOSEST: put_peers(&out, "peers", r->closest, r->n_closest); break;
-    case PG_KAD_PUT_VALUE:
-    case PG_KAD_PROVIDE: pg_out_u64(&out, "stored", r->n_peers); break;
+    case PG_KAD_PROVIDE:
+        put_ourselves(t, &out);
+        pg_out_u64(&out, "stored", r->n_peers);
+        break;
+    case PG_KAD_PUT_VALUE: pg_out_u64(&out, "stored", r->n_peers); break;
     }
     pg_out_u64(&out, "hops", r->hops);
     pg_out_u64(&out, "messages", r->messages);
@@ -179,6 +196,9 @@ static void on_done(struct pg_kad_asker *asker, const struct pg_kad_result *r)
         snprintf(text, sizeof text, "%s: the bootstrap peers do not serve %.*s", pg_err_text(PG_ERR_NO_PEERS),
                  (int)t->config->node.kad_protocol.len, (const char *)t->config->node.kad_protocol.at);
         failed(t, PG_ERR_NO_PEERS, text);
+    } else if (r->why == PG_ERR_UNREACHABLE) {
+        failed(t, r->why, t->config->dht == PG_KAD_PUT_VALUE || t->config->dht == PG_KAD_PROVIDE
+                              ? "none of the peers nearest to the key has taken it" : "none of the peers that were asked has answered");
     } else {
         failed(t, r->why, pg_err_text(r->why));
     }
@@ -193,8 +213,13 @@ void pg_task_dht_begin(struct pg_task *t)
                                        .timeout_ms = left_ms > 2 * BEFORE_THE_END_MS ? left_ms - BEFORE_THE_END_MS : left_ms / 2 + 1};
     if (question.op == PG_KAD_PROVIDERS)
         question.enough = PG_TASK_DHT_FOUND;
+    enum pg_err good = question.op == PG_KAD_PUT_VALUE ? pg_kad_validate(question.key, question.value) : PG_OK;
     if (d->query)
         return; /* a renewal that is not over yet */
+    if (good != PG_OK) { /* nobody would take it, and most would not say why */
+        failed(t, good, pg_err_text(good));
+        return;
+    }
     d->asker = (struct pg_kad_asker){.found = on_found, .done = on_done};
     d->query = pg_kad_ask(t->node, &d->asker, &question);
     if (!d->query)

@@ -16,7 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from nodes import Failed, Listener, lines, listening, run
 
 KAD = "/punchgate/kad/1.0.0"
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 OPS = ("put", "get", "provide", "providers", "find", "closest")
+# What may be put under a key with this: as JSON, what follows it.
+PREFIX = "/punchgate/svc/"
 K = 20
 # Of the nearest servers, how many must be found. js asks only peers nearer than the one that named them, and so finds the
 # nearest of all and few besides.
@@ -66,6 +69,33 @@ class Library:
         return self.ask(through, "providers", content.hex)["providers"]
 
 
+class Ours:
+    """C as a server, and by its command dht."""
+
+    name = "C"
+
+    def __init__(self, c_dials):
+        self.c, self.made = c_dials, 0
+
+    def argv(self, *arguments: object) -> list[str]:
+        return [*map(str, (self.c.punchgate, *arguments, "--kad-protocol", KAD))]
+
+    def serve(self, *arguments: object):
+        self.made += 1
+        return listening(self.argv("--identity", self.c.options["cwd"] / f"server{self.made}", "--listen", LOOPBACK,
+                                   "--ready-json", "--control", "off", *arguments), "", **self.c.options)
+
+    def announce(self, content: Content, through: Listener):
+        return listening(self.argv("dht", "provide", content.cid, "--bootstrap", through.addr, "--listen", LOOPBACK, "--json"),
+                         "", event="dht", **self.c.options)
+
+    def ask(self, through: Listener, *operands: str) -> dict:
+        return answered(run(self.argv("dht", *operands, "--bootstrap", through.addr, "--json"), **self.c.options), operands[0])
+
+    def providers(self, through: Listener, content: Content) -> list[dict]:
+        return self.ask(through, "providers", content.cid)["providers"]
+
+
 def answered(result: subprocess.CompletedProcess, op: str) -> dict:
     told = lines(result)[-1]
     if (told.get("event"), told.get("op"), told.get("ok")) != ("dht", op, True):
@@ -92,7 +122,7 @@ class Scene:
     def __init__(self, stack: contextlib.ExitStack, libraries: list, through: dict[str, Listener], servers: list[Listener]):
         self.stack, self.libraries, self.through, self.servers = stack, libraries, through, list(servers)
         self.before = {library.name: libraries[i - 1].name for i, library in enumerate(libraries)}
-        self.keys = {library.name: f"/punchgate/svc/{library.name}-{secrets.token_hex(4)}" for library in libraries}
+        self.services = {library.name: f"{library.name}-{secrets.token_hex(4)}" for library in libraries}
         self.contents = {library.name: Content() for library in libraries}
         self.providers: dict[str, Listener] = {}
         self.wrong: dict[tuple[str, str], Exception] = {}
@@ -109,13 +139,15 @@ class Scene:
 
     def put(self, library) -> None:
         with self.noting(library, "put"):
-            self.ask(library, "put", self.keys[library.name], json.dumps(library.name))
+            service = self.services[library.name]
+            self.ask(library, "put", PREFIX + service, json.dumps(service))
 
     def get(self, library) -> None:
         before = self.before[library.name]
         with self.noting(library, "get", (before, "put")):
-            value = self.ask(library, "get", self.keys[before])["value"]
-            if value != json.dumps(before):
+            service = self.services[before]
+            value = self.ask(library, "get", PREFIX + service)["value"]
+            if value != json.dumps(service):
                 raise Failed(f"{value} instead of what {before} put")
 
     def find_providers(self, library) -> None:
@@ -186,6 +218,34 @@ def around(matrix, libraries: list, server, shown: list[str]) -> None:
     note(matrix, shown, server.name, wrong)
 
 
+def addressless(matrix, rust: Library, ours: Ours) -> None:
+    """As the original announces itself where nobody has confirmed an address."""
+    outcome = None
+    try:
+        with contextlib.ExitStack() as stack:
+            to, content = stack.enter_context(ours.serve()), Content()
+            provider = stack.enter_context(rust.serve("--bootstrap", to.addr, "--provide", content.hex, "--unconfirmed"))
+            is_listed(ours.providers(to, content), provider)
+    except (Failed, OSError) as error:
+        outcome = error
+    matrix.note(f"{rust.name} by DHT to C", "addressless",
+                "rust announces itself at C without an address, and C tells others the one that it knows", outcome)
+
+
+def no_server(matrix, library: Library, ours: Ours) -> None:
+    outcome = None
+    try:
+        with listening(library.peer.argv("listen"), "") as to:
+            result = run(ours.argv("dht", "get", "/a", "--bootstrap", to.addr, "--json", "--timeout", "2s"), **ours.c.options)
+            told = json.loads(result.stdout or "{}")
+            if (result.returncode, told.get("ok"), told.get("code")) != (69, False, "no_peers"):
+                raise Failed(f"status {result.returncode}: {told}")
+    except (Failed, OSError, ValueError) as error:
+        outcome = error
+    matrix.note(f"C by DHT to {library.name}", "no server",
+                f"C says of a {library.name} that serves no DHT that none is known, with status 69", outcome)
+
+
 def mesh(matrix, libraries: list) -> None:
     """The rows of all, each asking a server of another, in a mesh of as many servers of each."""
     names = [library.name for library in libraries]
@@ -211,10 +271,27 @@ def meshed(stack: contextlib.ExitStack, kinds: list) -> list[Listener]:
 
 
 def among_themselves(matrix, peers: list, wrong: dict[str, Exception]) -> None:
-    for peer in peers:
-        if peer.name in wrong:
-            note(matrix, [peer.name], "others", wrong[peer.name])
-    libraries = [Library(peer) for peer in peers if peer.name not in wrong]
+    libraries = present(matrix, peers, wrong)
     for server in libraries:
         around(matrix, libraries, server, [library.name for library in libraries])
     mesh(matrix, libraries)
+
+
+def with_ours(matrix, peers: list, wrong: dict[str, Exception], c_dials) -> None:
+    libraries, ours = present(matrix, peers, wrong), Ours(c_dials)
+    around(matrix, libraries, ours, [library.name for library in libraries])
+    for library in libraries:
+        if library.name == "rust":
+            addressless(matrix, library, ours)
+        no_server(matrix, library, ours)
+    for i, server in enumerate(libraries):
+        # The one besides C that puts and announces for it is another one each time.
+        around(matrix, [ours, libraries[i - 1]], server, [ours.name])
+    mesh(matrix, [ours, *libraries])
+
+
+def present(matrix, peers: list, wrong: dict[str, Exception]) -> list[Library]:
+    for peer in peers:
+        if peer.name in wrong:
+            note(matrix, [peer.name], "others", wrong[peer.name])
+    return [Library(peer) for peer in peers if peer.name not in wrong]

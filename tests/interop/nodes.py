@@ -113,7 +113,7 @@ class Listener:
 
 
 @contextlib.contextmanager
-def listening(argv: list[str], reset_service: str, **options):
+def listening(argv: list[str], reset_service: str, event: str = "ready", **options):
     with tempfile.TemporaryFile() as err:
         process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, bufsize=0,
                                    **options)
@@ -130,7 +130,7 @@ def listening(argv: list[str], reset_service: str, **options):
                 line += byte
             try:
                 ready = json.loads(line)
-                if ready["event"] != "ready":
+                if ready["event"] != event:
                     raise ValueError
                 listener = Listener(ready["peer"], ready["addrs"][0], reset_service, argv, process, err.fileno(),
                                     ready.get("key", ""))

@@ -119,7 +119,7 @@ static void questions_to_the_dht_take_keys_values_and_peers(void)
     refuses("dht put k v w", "\"w\" is one word too many; punchgate dht put --help shows what belongs there");
     refuses("dht find x", "\"x\": not a peer id; write the id that the peer logs, for example 12D3Koo...");
     refuses("dht get 0x1", "\"0x1\": not a key of 1 to 1024 bytes; write text, 0x and an even number of hex digits, or a CID");
-    refuses("dht put k 0xg0", "\"0xg0\": not a value of at most 64 KiB; write text, or 0x and an even number of hex digits");
+    refuses("dht put k 0xg0", "\"0xg0\": not a value of 1 byte to 64 KiB; write text, or 0x and an even number of hex digits");
     refuses("dht get k", "--bootstrap is missing: the DHT is asked through a peer that serves it; write --bootstrap MULTIADDR");
     refuses("dht get k --listen /ip4/127.0.0.1/tcp/0", "--listen is no option of dht get; punchgate dht get --help lists them");
 #undef THROUGH
