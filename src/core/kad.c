@@ -104,6 +104,16 @@ uint32_t pg_kad_known(const struct pg_node *n)
     return n->kad.table.n;
 }
 
+void pg_kad_view(struct pg_node *n, struct pg_kad_view *v)
+{
+    const struct pg_kad_table *t = &n->kad.table;
+    struct pg_kad_store *s = &n->kad.store;
+    pg_kad_store_expire(s, n->scope.now_us);
+    *v = (struct pg_kad_view){.mode = pg_kad_serving_everybody(n) ? "server" : "client", .servers = t->n, .waiting = t->n_spares,
+                              .values = s->n_values, .providers = s->n_providers, .own = s->n_own, .queries = n->kad.queries.used,
+                              .streams = pg_kad_serving_streams(&n->kad_serving)};
+}
+
 /* What is known. */
 
 static void wake_all(struct pg_node *n)

@@ -51,6 +51,16 @@ void pg_kad_withdraw(struct pg_node *, struct pg_bytes key);
 /* Servers that the routing table holds. */
 uint32_t pg_kad_known(const struct pg_node *);
 
+/* What can be said of our part in the DHT, for `status`. */
+struct pg_kad_view {
+    const char *mode;           /* "server", or "client": behind a NAT only those near us are served */
+    uint32_t servers, waiting;  /* in the routing table; that wait for a place in it */
+    uint32_t values, providers; /* records that are kept, ours among them */
+    uint32_t own;
+    uint32_t queries, streams;  /* look-ups under way; streams on which others are served */
+};
+void pg_kad_view(struct pg_node *, struct pg_kad_view *);
+
 /* Visits: a connection to a peer that is wanted for one thing, not for ever. */
 struct pg_visitor {
     void (*up)(struct pg_visitor *, struct pg_session *); /* once, never from inside pg_node_visit */

@@ -60,6 +60,10 @@ void pg_kad_serving_free(struct pg_kad_serving *);
 /* Whether we serve the peer at the other end: always who is on loopback or in a private network, others while our NAT is not known
  * to be private. A command serves nobody. */
 bool pg_kad_serving_serves(const struct pg_node *, const struct pg_session *);
+/* Whether strangers at public addresses are among them. */
+bool pg_kad_serving_everybody(const struct pg_node *);
+/* Streams on which somebody is served. */
+uint32_t pg_kad_serving_streams(struct pg_kad_serving *);
 /* Whether the handler is one of Kademlia's: it is not offered to those whom we do not serve. */
 bool pg_kad_serving_owns(const struct pg_kad_serving *, const struct pg_handler *);
 /* A machine has come to its end. */

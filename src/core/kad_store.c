@@ -37,6 +37,38 @@ static void heap_remove(struct pg_kad_store *s, struct pg_kad_record *r)
         sift(s, r->place, last);
 }
 
+/* Heaps of holders, by what they hold. */
+
+static void put_holder(struct pg_kad_store *s, unsigned m, uint32_t place, struct pg_kad_holder *h)
+{
+    s->heaviest[m][place] = h;
+    h->place[m] = place;
+}
+
+static void sift_holder(struct pg_kad_store *s, unsigned m, uint32_t place, struct pg_kad_holder *h)
+{
+    struct pg_kad_holder **heap = s->heaviest[m];
+    uint32_t n = s->holders.used;
+    for (; place > 1 && h->held[m] > heap[place / 2]->held[m]; place /= 2)
+        put_holder(s, m, place, heap[place / 2]);
+    for (uint32_t child; (child = 2 * place) <= n; place = child) {
+        if (child < n && heap[child + 1]->held[m] > heap[child]->held[m])
+            child++;
+        if (heap[child]->held[m] <= h->held[m])
+            break;
+        put_holder(s, m, place, heap[child]);
+    }
+    put_holder(s, m, place, h);
+}
+
+static void weigh(struct pg_kad_store *s, struct pg_kad_holder *h, int records, int cells)
+{
+    h->held[PG_KAD_MEASURE_RECORDS] += (uint32_t)records;
+    h->held[PG_KAD_MEASURE_CELLS] += (uint32_t)cells;
+    for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
+        sift_holder(s, m, h->place[m], h);
+}
+
 /* Entries and holders, by keyed hashes. */
 
 static uint32_t bucket(const struct pg_kad_store *s, struct pg_bytes key)
@@ -78,7 +110,13 @@ static void drop_holder(struct pg_kad_store *s, struct pg_kad_holder *h)
     while (*at != h)
         at = &(*at)->next;
     *at = h->next;
+    struct pg_kad_holder *last[PG_KAD_MEASURES];
+    for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
+        last[m] = s->heaviest[m][s->holders.used];
     pg_pool_give(&s->holders, h);
+    for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
+        if (last[m] != h)
+            sift_holder(s, m, h->place[m], last[m]);
 }
 
 static struct pg_kad_entry *make_entry(struct pg_kad_store *s, struct pg_bytes key)
@@ -97,6 +135,8 @@ static struct pg_kad_holder *make_holder(struct pg_kad_store *s, const struct pg
     struct pg_kad_holder *h = pg_pool_take_zero(&s->holders);
     assert(h && "there is one for each record");
     h->id = *id;
+    for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
+        put_holder(s, m, s->holders.used, h); /* with nothing it is the lightest */
     struct pg_kad_holder **at = &s->by_peer[bucket(s, pg_bytes(id->at, id->len))];
     h->next = *at;
     return *at = h;
@@ -136,8 +176,7 @@ static void unlink_record(struct pg_kad_store *s, struct pg_kad_record *r)
     if (r->holder) {
         LIST_REMOVE(r, r->holder->first, r->holder->last, next_held, previous_held);
         LIST_REMOVE(r, s->oldest, s->newest, next_kept, previous_kept);
-        r->holder->n--;
-        r->holder->cells -= cells_of(r);
+        weigh(s, r->holder, -1, -(int)cells_of(r));
     } else {
         s->n_own--;
         s->own_cells -= cells_of(r);
@@ -154,7 +193,7 @@ static void drop_record(struct pg_kad_store *s, struct pg_kad_record *r)
     pg_pool_give(&s->records, r);
     if (!e->value && e->n == 0)
         drop_entry(s, e);
-    if (h && h->n == 0)
+    if (h && !h->first)
         drop_holder(s, h);
 }
 
@@ -172,13 +211,14 @@ static void evict(struct pg_kad_store *s, struct pg_kad_record *r)
     drop_record(s, r);
 }
 
-/* Who gives way when all is full. A peer that holds more than an equal share of what there is makes room among its own, so that whoever
- * fills the store pushes out itself and not those with little in it. */
-static struct pg_kad_record *victim(const struct pg_kad_store *s, const struct pg_kad_holder *h)
+/* Who gives way when all is full: whoever holds most of what is short, its oldest first. So whoever fills the store pushes out
+ * itself, and not those with little in it. Among equals the sender itself; among those with one record each the oldest. */
+static struct pg_kad_record *victim(const struct pg_kad_store *s, const struct pg_kad_holder *sender, enum pg_kad_measure m)
 {
-    uint64_t holders = s->holders.used, held = s->n_values + s->n_providers - s->n_own, cells = s->texts.cells.used;
-    bool greedy = h && h->n > 0 && (h->n * holders > held || h->cells * holders > cells);
-    return greedy ? h->first : s->oldest;
+    const struct pg_kad_holder *most = s->heaviest[m][1];
+    if (sender && sender->first && sender->held[m] == most->held[m])
+        return sender->first;
+    return most->first != most->last ? most->first : s->oldest;
 }
 
 /* Makes room for a record of `from` with so many cells of text. False when there cannot be any. */
@@ -193,12 +233,13 @@ static bool make_room(struct pg_kad_store *s, const struct pg_peer_id *from, uin
         return false;
     for (;;) {
         struct pg_kad_holder *h = holder_of(s, from);
-        if (h && (h->n >= s->most_each || h->cells + cells > s->most_cells / SHARE))
+        bool full = s->n_values + s->n_providers - s->n_own >= s->most;
+        if (h && (h->held[PG_KAD_MEASURE_RECORDS] >= s->most_each || h->held[PG_KAD_MEASURE_CELLS] + cells > s->most_cells / SHARE))
             evict(s, h->first);
-        else if (s->n_values + s->n_providers - s->n_own < s->most && pg_blobs_left(&s->texts) >= cells)
+        else if (!full && pg_blobs_left(&s->texts) >= cells)
             return true;
         else if (s->oldest)
-            evict(s, victim(s, h));
+            evict(s, victim(s, h, full ? PG_KAD_MEASURE_RECORDS : PG_KAD_MEASURE_CELLS));
         else
             return false;
     }
@@ -232,8 +273,7 @@ static struct pg_kad_record *add(struct pg_kad_store *s, struct pg_bytes key, co
         r->holder = make_holder(s, from);
     LIST_ADD(r, r->holder->first, r->holder->last, next_held, previous_held);
     LIST_ADD(r, s->oldest, s->newest, next_kept, previous_kept);
-    r->holder->n++;
-    r->holder->cells += cells_of(r);
+    weigh(s, r->holder, 1, (int)cells_of(r));
     return r;
 }
 
@@ -372,7 +412,10 @@ bool pg_kad_store_init(struct pg_kad_store *s, const struct pg_peer_id *own, con
     s->by_key = pg_heap_take(s->n_buckets * sizeof(struct pg_kad_entry *));
     s->by_peer = pg_heap_take(s->n_buckets * sizeof(struct pg_kad_holder *));
     s->heap = pg_heap_take((records + 1u) * sizeof(struct pg_kad_record *));
-    return s->by_key && s->by_peer && s->heap && pg_pool_init(&s->records, sizeof(struct pg_kad_record), records, 0) &&
+    for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
+        s->heaviest[m] = pg_heap_take((records + 1u) * sizeof(struct pg_kad_holder *));
+    return s->by_key && s->by_peer && s->heap && s->heaviest[0] && s->heaviest[1] &&
+           pg_pool_init(&s->records, sizeof(struct pg_kad_record), records, 0) &&
            pg_pool_init(&s->entries, sizeof(struct pg_kad_entry), records, 0) &&
            pg_pool_init(&s->holders, sizeof(struct pg_kad_holder), records, 0) && pg_blobs_init(&s->texts, most[PG_LIMIT_KAD_MEMORY]);
 }
@@ -382,6 +425,8 @@ void pg_kad_store_free(struct pg_kad_store *s)
     pg_heap_give(s->by_key);
     pg_heap_give(s->by_peer);
     pg_heap_give(s->heap);
+    for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
+        pg_heap_give(s->heaviest[m]);
     pg_pool_free(&s->records);
     pg_pool_free(&s->entries);
     pg_pool_free(&s->holders);
@@ -396,5 +441,5 @@ static size_t touched(const struct pg_pool *p)
 size_t pg_kad_store_bytes(const struct pg_kad_store *s)
 {
     return sizeof *s + touched(&s->records) + touched(&s->entries) + touched(&s->holders) + touched(&s->texts.cells) +
-           2 * s->n_buckets * sizeof(void *) + s->records.fresh * sizeof(void *);
+           2 * s->n_buckets * sizeof(void *) + (s->records.fresh + PG_KAD_MEASURES * s->holders.fresh) * sizeof(void *);
 }

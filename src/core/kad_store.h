@@ -17,11 +17,14 @@ struct pg_kad_value {
     uint64_t ttl_us;           /* that it is good for; 0: as long as we keep one */
 };
 
+/* By what is compared who holds most. */
+enum pg_kad_measure { PG_KAD_MEASURE_RECORDS, PG_KAD_MEASURE_CELLS, PG_KAD_MEASURES };
+
 /* Whoever has left records here. */
 struct pg_kad_holder {
     struct pg_kad_holder *next;
     struct pg_kad_record *first, *last; /* oldest first */
-    uint32_t n, cells;
+    uint32_t held[PG_KAD_MEASURES], place[PG_KAD_MEASURES]; /* place: in the heaps */
     struct pg_peer_id id;
 };
 
@@ -55,6 +58,7 @@ struct pg_kad_store {
     struct pg_kad_entry **by_key;
     struct pg_kad_holder **by_peer;
     struct pg_kad_record **heap;                        /* from 1: what ends first */
+    struct pg_kad_holder **heaviest[PG_KAD_MEASURES];   /* from 1: who holds most */
     struct pg_kad_record *oldest, *newest;
     uint32_t n_buckets, n_heap, most, most_each, most_cells;
     uint32_t n_values, n_providers, n_own, own_cells;   /* ours are among the first two */
@@ -66,8 +70,8 @@ bool pg_kad_store_init(struct pg_kad_store *, const struct pg_peer_id *own, cons
 void pg_kad_store_free(struct pg_kad_store *);
 
 /* A value from `from`; from ourselves it is our own. One that is there already gives way to the newer one, whoever sent
- * either, as in rust-libp2p; but our own stays. Beyond a peer's share its own oldest record gives way, beyond that of all the oldest, unless
- * the sender has more than an equal share: then its own. PG_ERR_PROTOBUF_LIMIT: too long; PG_ERR_LIMIT_REACHED: no room. */
+ * either, as in rust-libp2p; but our own stays. Beyond a peer's share its own oldest record gives way; when all is full, the
+ * oldest of whoever holds most; and when nobody holds more than others, the oldest of all. PG_ERR_PROTOBUF_LIMIT: too long; PG_ERR_LIMIT_REACHED: no room. */
 enum pg_err pg_kad_store_put(struct pg_kad_store *, const struct pg_kad_value *, const struct pg_peer_id *from, uint64_t now_us);
 /* False when there is none. Key, value and publisher point into room; ttl_us is what is left. */
 bool pg_kad_store_get(struct pg_kad_store *, struct pg_bytes key, uint64_t now_us, struct pg_kad_value *out,

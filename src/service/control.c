@@ -2,6 +2,8 @@
  * The line that comes is `status json` or `status text`. */
 #include "service/control.h"
 
+#include "core/kad.h"
+
 #include "metrics.gen.h"
 #include "trace/output.h"
 
@@ -108,6 +110,22 @@ static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
     pg_out_close(out);
 }
 
+static void put_dht(struct pg_out *out, struct pg_node *n)
+{
+    struct pg_kad_view v;
+    pg_kad_view(n, &v);
+    pg_out_object(out, "dht");
+    pg_out_text(out, "mode", pg_text(v.mode));
+    pg_out_u64(out, "servers", v.servers);
+    pg_out_u64(out, "servers_waiting", v.waiting);
+    pg_out_u64(out, "values", v.values);
+    pg_out_u64(out, "providers", v.providers);
+    pg_out_u64(out, "own_records", v.own);
+    pg_out_u64(out, "queries", v.queries);
+    pg_out_u64(out, "streams_served", v.streams);
+    pg_out_close(out);
+}
+
 static void answer_json(struct pg_control_client *c, char *room)
 {
     struct pg_control_socket *k = c->control;
@@ -126,6 +144,7 @@ static void answer_json(struct pg_control_client *c, char *room)
     for (uint32_t i = 0; i < v.n_addrs; i++)
         put_addr(&out, NULL, &v.addrs[i]);
     pg_out_close(&out);
+    put_dht(&out, k->node);
     put_connections(&out, k->node);
     put_tunnels(&out, k->tunnels);
     pg_out_object(&out, "counters");
@@ -212,6 +231,10 @@ static void answer_text(struct pg_control_client *c, char *room)
         pg_multiaddr_text(&v.addrs[i], text, sizeof text);
         put(&out, "address     %s\n", text);
     }
+    struct pg_kad_view d;
+    pg_kad_view(k->node, &d);
+    put(&out, "dht         %s, %u servers known and %u waiting, %u values, %u providers, %u records of ours, %u look-ups, %u streams served\n",
+        d.mode, d.servers, d.waiting, d.values, d.providers, d.own, d.queries, d.streams);
     put_people(&out, k);
     for (unsigned i = 0; i < PG_METRICS; i++)
         if (pg_node_metrics(k->node)->value[i])

@@ -240,12 +240,15 @@ static void when_all_is_full_the_oldest_gives_way(void)
     end();
 }
 
-/* Twenty spammers, each within its share, could fill the store twice. What others have published before stays. */
+/* Twenty spammers, each within its share, could fill the store twice, all at once or one after the other. What others have
+ * published before stays. */
 static void whoever_fills_the_store_pushes_out_itself(void)
 {
     start_with(10000, 1000, 16 << 20);
     for (unsigned i = 0; i < 50; i++)
         CU_ASSERT_EQUAL(provide(i, i, i), PG_OK);
+    for (unsigned i = 0; i < 20 * 2000; i++)
+        CU_ASSERT_EQUAL(provide(1000 + i, 500 + i / 2000, 100 + i), PG_OK);
     for (unsigned i = 0; i < 20 * 2000; i++)
         CU_ASSERT_EQUAL(provide(1000 + i, 500 + i % 20, 100 + i), PG_OK);
     unsigned kept = 0;
@@ -315,13 +318,16 @@ static void any_order_of_events_leaves_a_store_whole(void)
         case 4: (void)count_providers(key, now_us); break;
         default: if (who == 0) pg_kad_store_withdraw(&store, key_of(key)); break;
         }
-        uint32_t kept = 0, held = 0, cells = 0;
+        uint32_t kept = 0, held = 0;
         for (const struct pg_kad_record *r = store.oldest; r; r = r->next_kept)
             kept++;
         for (uint32_t b = 0; b < store.n_buckets; b++) {
             for (const struct pg_kad_holder *h = store.by_peer[b]; h; h = h->next)
-                held += h->n, cells += h->cells;
+                held += h->held[PG_KAD_MEASURE_RECORDS];
         }
+        for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
+            for (uint32_t i = 2; i <= store.holders.used; i++)
+                CU_ASSERT_FATAL(store.heaviest[m][i / 2]->held[m] >= store.heaviest[m][i]->held[m] && store.heaviest[m][i]->place[m] == i);
         CU_ASSERT_FATAL(kept == held && kept + store.n_own == store.n_heap && store.n_heap == store.records.used);
         CU_ASSERT_FATAL(store.n_values + store.n_providers == store.records.used && kept <= 60);
         for (uint32_t i = 2; i <= store.n_heap; i++)
