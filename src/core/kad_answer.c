@@ -1,5 +1,6 @@
 /* What an answer brings, and what a request says. Everything that is named by others is looked at here: ids, addresses, values.
  * Called by kad_request.c. Source: libp2p/specs kad-dht/README.md, "RPC messages"; whom to believe about addresses is offered.h's. */
+#include "core/kad_validate.h"
 #include "core/node_internal.h"
 #include "core/offered.h"
 
@@ -76,33 +77,50 @@ static void take_providers(struct pg_kad_query *q, struct pg_kad_request *r, con
     }
 }
 
-/* The first value stays; equal ones are counted. False: no memory. */
-static bool weigh(struct pg_kad_query *q, struct pg_bytes value, uint32_t hops)
+/* The value that most have said is the best one: a record says nothing of its age, and whoever stores one replaces what the
+ * nearest had. Of as many the first. */
+static void choose_best(struct pg_kad_query *q)
 {
-    if (q->value.len && pg_bytes_equal(q->value, value)) {
-        q->n_equal++;
-    } else if (!q->value.len) {
-        uint8_t *copy = pg_heap_take(value.len);
-        if (!copy)
-            return false;
-        memcpy(copy, value.at, value.len);
-        pg_heap_give((void *)(uintptr_t)q->value.at);
-        q->value = pg_bytes(copy, value.len);
-        q->best++;
-        q->n_equal = 1;
-        q->hops = hops;
-    }
-    return true;
+    const struct pg_kad_candidate *best = NULL;
+    for (uint32_t i = 0; i < PG_KAD_CANDIDATES; i++)
+        if (q->candidates[i].n > (best ? best->n : 0))
+            best = &q->candidates[i];
+    if (!best)
+        return;
+    q->value = best->value;
+    q->n_equal = best->n;
+    q->hops = best->hops;
+    q->best = (uint8_t)(best - q->candidates + 1);
 }
 
+/* Counts one who says this value; returns the value's number, 0 when it is one too many or memory is short. */
+static uint8_t weigh(struct pg_kad_query *q, struct pg_bytes value, uint32_t hops)
+{
+    uint32_t i = 0;
+    while (i < PG_KAD_CANDIDATES && q->candidates[i].n > 0 && !pg_bytes_equal(q->candidates[i].value, value))
+        i++;
+    if (i == PG_KAD_CANDIDATES)
+        return 0;
+    struct pg_kad_candidate *c = &q->candidates[i];
+    if (c->n == 0) {
+        uint8_t *copy = pg_heap_take(value.len);
+        if (!copy)
+            return 0;
+        memcpy(copy, value.at, value.len);
+        *c = (struct pg_kad_candidate){.value = pg_bytes(copy, value.len), .hops = hops};
+    }
+    c->n++;
+    choose_best(q);
+    return (uint8_t)(i + 1);
+}
+
+/* False for a record that is none of this key, or not valid: it comes from a liar, or from somebody who stores anything. */
 static bool take_value(struct pg_kad_query *q, struct pg_kad_request *r, const struct pg_pb_kad_record *record)
 {
-    if (record->has_key && !pg_bytes_equal(record->key, pg_bytes(q->key, q->key_len)))
+    struct pg_bytes key = pg_bytes(q->key, q->key_len);
+    if ((record->has_key && !pg_bytes_equal(record->key, key)) || pg_kad_validate(key, record->value) != PG_OK)
         return false;
-    if (!weigh(q, record->value, pg_kad_frontier_walker(&q->frontier, r->walker)->hops))
-        return false;
-    if (pg_bytes_equal(q->value, record->value))
-        q->said[r->walker] = q->best;
+    q->said[r->walker] = weigh(q, record->value, pg_kad_frontier_walker(&q->frontier, r->walker)->hops);
     return true;
 }
 
@@ -124,7 +142,7 @@ bool pg_kad_query_take(struct pg_kad_query *q, struct pg_kad_request *r, struct 
     if (r->tells)
         return true; /* PUT_VALUE is answered with the record as it was stored */
     if (q->op == PG_KAD_GET_VALUE && m.has_record && m.record.value.len && !take_value(q, r, &m.record))
-        return false; /* what is not valid comes from a liar, or from somebody who stores anything */
+        return false;
     if (q->op == PG_KAD_PROVIDERS)
         take_providers(q, r, &m);
     take_closer(q, r, &m);

@@ -17,6 +17,7 @@
 #define PG_KAD_MESSAGE 98304u   /* bytes of a message: kad.bounds */
 #define PG_KAD_FOUND 64u        /* providers that one query tells of */
 #define PG_KAD_KEPT 32u         /* connections that were made for a visit and stay when they are idle */
+#define PG_KAD_CANDIDATES 4u    /* different values that a query weighs */
 #define PG_KAD_IDS 2u           /* under which Kademlia is spoken: ours, and that of the public network */
 
 struct pg_kad_request {
@@ -37,6 +38,12 @@ struct pg_kad_request {
     uint8_t room[PG_KAD_MESSAGE]; /* the last, for most never touch it */
 };
 
+/* A value that some have said, and how many. */
+struct pg_kad_candidate {
+    struct pg_bytes value; /* of pg_heap */
+    uint32_t n, hops;
+};
+
 struct pg_kad_query {
     struct pg_instance in;
     struct pg_timer timers[PG_KAD_QUERY_TIMERS];
@@ -49,14 +56,15 @@ struct pg_kad_query {
     uint64_t timeout_ms, pause_until_us;
     uint32_t n_out, messages, n_took, n_found, hops, n_equal;
     uint32_t n_recipients, next_recipient;
-    uint8_t best;                  /* number of the value, of those that were got; 0: none */
+    uint8_t best;                  /* number of the best candidate, from 1 */
     uint16_t recipients[PG_KAD_RECIPIENTS];
     bool own, begun, seeded, forgotten, finished, ended, alarmed;
-    struct pg_bytes value; /* to be put, or the best that was got; of pg_heap */
+    struct pg_bytes value;         /* to be put, of pg_heap; or the best of those that were got */
+    struct pg_kad_candidate candidates[PG_KAD_CANDIDATES];
     uint16_t key_len;
     uint8_t key[PG_KAD_KEY_MAX];
     struct pg_peer_id found[PG_KAD_FOUND];
-    uint8_t said[PG_KAD_HEARD_MAX]; /* GET_VALUE, by walker: the number of the best value when it said that one, else 0 */
+    uint8_t said[PG_KAD_HEARD_MAX]; /* GET_VALUE, by walker: the number of the candidate that it said; 0: none */
     struct pg_kad_frontier frontier; /* the last, for most never touch its end */
 };
 

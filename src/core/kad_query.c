@@ -72,22 +72,17 @@ bool pg_kad_query_is_pending(const struct pg_kad_query *q)
     return pg_kad_frontier_pending(&q->frontier) || q->frontier.n_asked >= pg_node_limit(q->node, PG_LIMIT_KAD_PARALLELISM);
 }
 
-/* Whether the walker was near enough to be corrected, and told an older value or none. */
-static bool is_stale(const struct pg_kad_query *q, uint32_t walker)
-{
-    return q->said[walker] != q->best;
-}
-
-/* Who gets a record: the nearest that have answered; of those whom we have asked for a value, the ones that had an old one or none. */
+/* Who gets a record: the nearest that have answered. Of those whom we have asked for a value, the ones that had another one or
+ * none, when the best is not what a single one says: else whoever lies would have us spread it. */
 static uint32_t choose(const struct pg_kad_query *q, uint16_t out[PG_KAD_RECIPIENTS])
 {
     uint16_t nearest[PG_KAD_RECIPIENTS];
     uint32_t n = 0;
-    if (q->op != PG_KAD_PUT_VALUE && q->op != PG_KAD_PROVIDE && (q->op != PG_KAD_GET_VALUE || !q->value.len))
+    if (q->op != PG_KAD_PUT_VALUE && q->op != PG_KAD_PROVIDE && (q->op != PG_KAD_GET_VALUE || q->n_equal < 2))
         return 0;
     uint32_t count = pg_kad_frontier_nearest(&q->frontier, PG_KAD_K, nearest);
     for (uint32_t i = 0; i < count; i++)
-        if (q->op != PG_KAD_GET_VALUE || is_stale(q, nearest[i]))
+        if (q->op != PG_KAD_GET_VALUE || q->said[nearest[i]] != q->best)
             out[n++] = nearest[i];
     return n;
 }
@@ -265,6 +260,9 @@ void pg_kad_query_free(struct pg_kad_query *q)
     *at = q->next;
     k->n_queries -= !q->own;
     pg_instance_end(&q->in);
-    pg_heap_give((void *)(uintptr_t)q->value.at);
+    if (q->best == 0)
+        pg_heap_give((void *)(uintptr_t)q->value.at);
+    for (uint32_t i = 0; i < PG_KAD_CANDIDATES; i++)
+        pg_heap_give((void *)(uintptr_t)q->candidates[i].value.at);
     pg_pool_give(&k->queries, q);
 }
