@@ -490,9 +490,9 @@ static unsigned handshakes(const struct pg_contact *c)
 static int contact_truth(const struct pg_contact *c, const char *name)
 {
     if (strcmp(name, "retrying") == 0)
-        return 1;
+        return c->node == node(USER); /* the other one visits it at most, for its routing table */
     if (strcmp(name, "addressed") == 0)
-        return c->n_addrs > 0 && c->started && c->node->may_dial;
+        return c->n_addrs + c->n_learnt > 0 && c->started && c->node->may_dial;
     if (strcmp(name, "rested") == 0)
         return w.now_us - c->tried_us >= 500000;
     return strcmp(name, "pending") == 0 ? handshakes(c) > 0 : -1;
