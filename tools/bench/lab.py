@@ -82,14 +82,14 @@ class Lab:
                 process.wait()
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def start(self, *command, stdin=subprocess.DEVNULL, before=()):
-        """Starts a process that prints one line when it is ready; returns it and the line."""
-        with open(self.path("log"), "ab") as log:
-            process = subprocess.Popen([*before, *self.prefix, *map(str, command)], stdout=subprocess.PIPE, stderr=log,
-                                       text=True, env=self.env, cwd=self.work, stdin=stdin)
+    def start(self, *command, stdin=subprocess.DEVNULL, before=(), wait=True, log=None, level=None):
+        """Starts a process that prints one line when it is ready; returns it and the line (wait=False: None)."""
+        with open(log or self.path("log"), "ab") as file:
+            process = subprocess.Popen([*before, *self.prefix, *map(str, command)], stdout=subprocess.PIPE, stderr=file, text=True,
+                                       env={**self.env, "RUST_LOG": level} if level else self.env, cwd=self.work, stdin=stdin)
         self.running.append(process)
-        line = process.stdout.readline()
-        if not line:
+        line = process.stdout.readline() if wait else None
+        if line == "":
             raise Broken(f"{' '.join(map(str, command))} did not start\n{self.log_tail()}")
         return process, line
 
