@@ -63,7 +63,8 @@ static struct pg_sim_socket **place(struct pg_sim *s, const struct pg_endpoint *
 {
     uint32_t address;
     memcpy(&address, local->ip, sizeof address);
-    return &s->places[(address * 0x9e3779b1u ^ local->port * 0x85ebca6bu) >> 7 & (SIM_PLACES - 1)];
+    uint64_t mixed = ((uint64_t)address << 16 | local->port) * 0x9e3779b97f4a7c15u;
+    return &s->places[mixed >> 40 & (SIM_PLACES - 1)];
 }
 
 static void settle(struct pg_sim_socket *k)
@@ -284,6 +285,10 @@ size_t sim_read(struct pg_sim_socket *k, uint8_t *out, size_t n)
     memcpy(out, k->ring + at, first);
     memcpy(out + first, k->ring, n - first);
     k->taken += n;
+    if (k->taken == k->written) { /* thousands of idle connections hold nothing */
+        free(k->ring);
+        k->ring = NULL;
+    }
     if (k->writer_waits && k->other && !k->severed) {
         k->writer_waits = false;
         pg_sim_at(s, s->now_us + sim_path(s, k)->latency_us, room_again, k->other, 0);

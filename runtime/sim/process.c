@@ -605,6 +605,12 @@ void pg_sim_start(struct pg_sim_process *p)
     sim_process_feed(p, &(struct pg_input){.kind = PG_INPUT_START});
 }
 
+void pg_sim_poke(struct pg_sim_process *p)
+{
+    if (p->running)
+        sim_process_feed(p, &(struct pg_input){.kind = PG_INPUT_TICK});
+}
+
 static void on_signal(void *context, uint64_t argument)
 {
     struct pg_sim_process *p = context;

@@ -77,6 +77,8 @@ struct pg_sim_hooks {
 };
 struct pg_sim_process *pg_sim_join(struct pg_sim *, unsigned host, const struct pg_core *, struct pg_sim_hooks);
 void pg_sim_start(struct pg_sim_process *);
+/* The core was asked to do something from outside: what it has ordered is carried out. */
+void pg_sim_poke(struct pg_sim_process *);
 /* SIGTERM, SIGHUP. */
 void pg_sim_signal(struct pg_sim_process *);
 void pg_sim_reload(struct pg_sim_process *);
