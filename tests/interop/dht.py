@@ -10,10 +10,11 @@ import hashlib
 import json
 import random
 import secrets
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
-from nodes import Failed, Listener, lines, listening, run
+from nodes import Failed, Listener, check_ok, lines, listening, run, tail
 
 KAD = "/punchgate/kad/1.0.0"
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
@@ -24,8 +25,11 @@ K = 20
 # Of the nearest servers, how many must be found. js asks only peers nearer than the one that named them, and so finds the
 # nearest of all and few besides.
 NEAREST = {"js": 1}
+MULTIHASHES_ONLY = {"js"}
 EACH = 5
 WORKERS = 3
+SIZE = 20_000
+CONNECT_SECONDS = 20
 ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
 
@@ -83,7 +87,8 @@ class Ours:
     def serve(self, *arguments: object):
         self.made += 1
         return listening(self.argv("--identity", self.c.options["cwd"] / f"server{self.made}", "--listen", LOOPBACK,
-                                   "--ready-json", "--control", "off", *arguments), "", **self.c.options)
+                                   "--ready-json", "--control", "off", *arguments), "",
+                         **self.c.options | {"env": self.c.options["env"] | {"PUNCHGATE_LOG": "debug"}})
 
     def announce(self, content: Content, through: Listener):
         return listening(self.argv("dht", "provide", content.cid, "--bootstrap", through.addr, "--listen", LOOPBACK, "--json"),
@@ -246,6 +251,45 @@ def no_server(matrix, library: Library, ours: Ours) -> None:
                 f"C says of a {library.name} that serves no DHT that none is known, with status 69", outcome)
 
 
+def by_name(matrix, library: Library, ours: Ours, echo: int) -> None:
+    """Each offers its echo under that name at a server of the other, which finds and uses it. As a server js takes keys of
+    providers only that are a multihash, so its part of the network is C here."""
+    outcome = None
+    try:
+        with contextlib.ExitStack() as stack:
+            to = stack.enter_context(ours.serve())
+            stack.enter_context(library.serve("--bootstrap", to.addr, "--provide", PREFIX + "echo"))
+            consumer = stack.enter_context(ours.serve("--bootstrap", to.addr, "--tunnel-by-name", "echo@127.0.0.1:0"))
+            port = int(consumer.saw(r"tunnel listening .*service_name=echo actual_addr=\S+:(\d+)"))
+            if exchanged(port, sent := secrets.token_bytes(SIZE)) != sent:
+                raise Failed(f"not all of {SIZE} bytes came back; the log of C ends: {tail(consumer.log().encode())}")
+    except (Failed, OSError) as error:
+        outcome = error
+    matrix.note(f"C by DHT to {library.name}", "by name", f"C has a tunnel to the service that {library.name} announces by its name", outcome)
+
+    outcome = None
+    try:
+        with contextlib.ExitStack() as stack:
+            to = stack.enter_context((ours if library.name in MULTIHASHES_ONLY else library).serve())
+            provider = stack.enter_context(ours.serve("--bootstrap", to.addr, "--expose", f"echo=127.0.0.1:{echo}"))
+            provider.saw("(service published) service_name=echo")
+            is_listed(library.ask(to, "providers", PREFIX + "echo")["providers"], provider)
+            check_ok(lines(run(library.peer.argv("echo", provider.addr, "echo", "--bytes", SIZE))), "echo")
+    except (Failed, OSError) as error:
+        outcome = error
+    matrix.note(f"{library.name} by DHT to C", "by name", f"{library.name} finds the service that C exposes by its name, and uses it", outcome)
+
+
+def exchanged(port: int, sent: bytes) -> bytes:
+    received = bytearray()
+    with socket.create_connection(("127.0.0.1", port), CONNECT_SECONDS) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        while data := client.recv(65536):
+            received += data
+    return bytes(received)
+
+
 def mesh(matrix, libraries: list) -> None:
     """The rows of all, each asking a server of another, in a mesh of as many servers of each."""
     names = [library.name for library in libraries]
@@ -277,13 +321,14 @@ def among_themselves(matrix, peers: list, wrong: dict[str, Exception]) -> None:
     mesh(matrix, libraries)
 
 
-def with_ours(matrix, peers: list, wrong: dict[str, Exception], c_dials) -> None:
+def with_ours(matrix, peers: list, wrong: dict[str, Exception], c_dials, echo: int) -> None:
     libraries, ours = present(matrix, peers, wrong), Ours(c_dials)
     around(matrix, libraries, ours, [library.name for library in libraries])
     for library in libraries:
         if library.name == "rust":
             addressless(matrix, library, ours)
         no_server(matrix, library, ours)
+        by_name(matrix, library, ours, echo)
     for i, server in enumerate(libraries):
         # The one besides C that puts and announces for it is another one each time.
         around(matrix, [ours, libraries[i - 1]], server, [ours.name])

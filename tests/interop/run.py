@@ -566,7 +566,7 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
             if peer.hostile:
                 hostile = wrong.get(peer.name) or Hostile(peer, c_dials, echo)
                 matrix.dial(Hostile, f"hostile {peer.name}", hostile, "C", None)
-        dht.with_ours(matrix, peers, wrong, c_dials)
+        dht.with_ours(matrix, peers, wrong, c_dials, echo)
         return matrix
 
 
