@@ -274,7 +274,7 @@ static void contact_init(struct pg_node *n, struct pg_contact *c, const struct p
     c->node = n;
     c->backoff_ms = BACKOFF_FRESH_MS;
     if (peer->len)
-        c->n_learnt = pg_address_book_find(&n->addresses, peer, n->scope.now_us, c->learnt);
+        c->n_learnt = c->n_offered = pg_address_book_find(&n->addresses, peer, n->scope.now_us, c->learnt);
     pg_instance_init(&c->bootstrap.in, &pg_bootstrap_machine, &pg_bootstrap_binding, &c->bootstrap, &n->scope,
                      c->bootstrap.timers, NULL, number);
     pg_instance_init(&c->dial.in, &pg_dial_machine, &pg_dial_binding, &c->dial, &n->scope, c->dial.timers, &c->bootstrap.in, number);
@@ -364,19 +364,45 @@ void pg_contacts_learn(struct pg_node *n, const struct pg_peer_id *peer, const s
         for (uint32_t k = 0; k < n_addrs && c->n_learnt < PG_CONTACT_LEARNT; k++)
             if (!is_said(c, addrs[k]))
                 c->learnt[c->n_learnt++] = addrs[k];
+        c->n_offered = c->n_learnt;
     }
+}
+
+/* The oldest hearsay; what the peer itself has offered keeps half of the places. */
+static void forget_one(struct pg_contact *c)
+{
+    uint32_t first = c->n_offered < PG_CONTACT_LEARNT / 2 ? c->n_offered : PG_CONTACT_LEARNT / 2;
+    memmove(&c->learnt[first], &c->learnt[first + 1], (c->n_learnt - first - 1) * sizeof *c->learnt);
+    c->n_offered = first;
+    c->n_learnt--;
 }
 
 bool pg_contact_hear(struct pg_contact *c, const struct pg_multiaddr *addrs, uint32_t n)
 {
+    uint32_t n_forgotten = 0;
     bool news = false;
-    for (uint32_t i = 0; i < n && c->n_learnt < PG_CONTACT_LEARNT; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         if (is_said(c, addrs[i]) || is_learnt(c, &addrs[i]))
             continue;
+        if (c->n_learnt == PG_CONTACT_LEARNT && n_forgotten++ == PG_CONTACT_LEARNT / 2)
+            break;
+        if (c->n_learnt == PG_CONTACT_LEARNT)
+            forget_one(c);
         c->learnt[c->n_learnt++] = addrs[i];
         news = true;
+        if (c->bootstrap.in.ctl.state == PG_BOOTSTRAP_DIALLING)
+            pg_names_join(c, &addrs[i]);
     }
     return news;
+}
+
+void pg_contacts_hear(struct pg_node *n, const struct pg_peer_id *peer, const struct pg_multiaddr *addrs, uint32_t n_addrs)
+{
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
+        struct pg_contact *c = &n->contacts[i];
+        if (!pg_contact_released(c) && pg_peer_id_equal(&c->peer, peer) && pg_contact_hear(c, addrs, n_addrs))
+            pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_LEARNT);
+    }
 }
 
 void pg_contact_start(struct pg_contact *c, bool bootstrap, bool for_ever)

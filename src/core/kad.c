@@ -169,18 +169,28 @@ static void add(struct pg_kad_contact *c, const struct pg_multiaddr *addr)
         c->addrs[c->n_addrs++] = bare;
 }
 
+/* What we know ourselves: said by the peer, else where it was reached. */
+static void known_of(struct pg_node *n, struct pg_kad_contact *known)
+{
+    known->n_addrs = pg_address_book_find(&n->addresses, &known->id, n->scope.now_us, known->addrs);
+    if (known->n_addrs == 0)
+        (void)pg_kad_table_find(&n->kad.table, &known->id, known);
+    struct pg_session *s = known->n_addrs == 0 ? pg_node_session(n, &known->id) : NULL;
+    if (s && s->conn->dialer)
+        add(known, &s->dialled);
+}
+
 void pg_kad_where(struct pg_node *n, struct pg_kad_contact *peer)
 {
-    struct pg_kad_contact known;
-    struct pg_multiaddr book[PG_ADDRESS_BOOK_ADDRS];
-    uint32_t n_book = pg_address_book_find(&n->addresses, &peer->id, n->scope.now_us, book);
-    for (uint32_t i = 0; i < n_book; i++)
-        add(peer, &book[i]);
-    if (peer->n_addrs == 0 && pg_kad_table_find(&n->kad.table, &peer->id, &known))
-        *peer = known;
-    struct pg_session *s = peer->n_addrs == 0 ? pg_node_session(n, &peer->id) : NULL;
-    if (s && s->conn->dialer)
-        add(peer, &s->dialled);
+    struct pg_kad_contact known = {.id = peer->id}, said = *peer;
+    known_of(n, &known);
+    peer->n_addrs = 0;
+    for (uint32_t i = 0; i < known.n_addrs && i < PG_KAD_ADDRS / 2; i++)
+        add(peer, &known.addrs[i]);
+    for (uint32_t i = 0; i < said.n_addrs; i++)
+        add(peer, &said.addrs[i]);
+    for (uint32_t i = PG_KAD_ADDRS / 2; i < known.n_addrs; i++)
+        add(peer, &known.addrs[i]);
 }
 
 void pg_kad_identified(struct pg_session *s, const struct pg_bytes *protocols, uint32_t n_protocols, const struct pg_multiaddr *addrs,

@@ -41,11 +41,20 @@ static bool is_told(const struct pg_kad_query *q, const struct pg_peer_id *id)
 
 void pg_kad_query_find(struct pg_kad_query *q, const struct pg_kad_contact *peer)
 {
+    if (is_told(q, &peer->id))
+        pg_contacts_hear(q->node, &peer->id, peer->addrs, peer->n_addrs); /* for whoever is about to dial it */
     if (q->forgotten || q->n_found == PG_KAD_FOUND || is_told(q, &peer->id))
         return;
     q->found[q->n_found++] = peer->id;
     if (q->asker && q->asker->found)
         q->asker->found(q->asker, peer);
+}
+
+static void find(struct pg_kad_query *q, const struct pg_kad_request *r, const struct pg_kad_contact *peer)
+{
+    if (q->n_found == 0)
+        q->hops = pg_kad_frontier_walker(&q->frontier, r->walker)->hops;
+    pg_kad_query_find(q, peer);
 }
 
 /* Servers nearer to the key. One without an address that may be dialled is of use only when it is known otherwise. */
@@ -59,7 +68,7 @@ static void take_closer(struct pg_kad_query *q, struct pg_kad_request *r, const 
         if (peer.n_addrs == 0 && !pg_node_session(q->node, &peer.id))
             continue;
         if (q->op == PG_KAD_FIND_PEER && pg_bytes_equal(pg_bytes(peer.id.at, peer.id.len), pg_bytes(q->key, q->key_len)))
-            pg_kad_query_find(q, &peer);
+            find(q, r, &peer);
         pg_kad_frontier_hear(&q->frontier, r->walker, &peer);
     }
 }
@@ -71,9 +80,7 @@ static void take_providers(struct pg_kad_query *q, struct pg_kad_request *r, con
         if (!read_peer(q->node, &r->session->conn->remote, m->provider_peers[i], &peer))
             continue;
         pg_kad_where(q->node, &peer);
-        if (q->n_found == 0)
-            q->hops = pg_kad_frontier_walker(&q->frontier, r->walker)->hops;
-        pg_kad_query_find(q, &peer);
+        find(q, r, &peer);
     }
 }
 

@@ -112,17 +112,39 @@ static void pack(struct pg_kad_walker *w, const struct pg_kad_contact *c)
     w->len = (uint8_t)pg_kad_addrs_pack(c->addrs, c->n_addrs, w->addrs, sizeof w->addrs, &w->n_addrs);
 }
 
-/* What a second teller adds stands behind what the first has said. */
+static bool is_new(const struct pg_kad_walker *w, const struct pg_kad_contact *c)
+{
+    struct pg_kad_contact said;
+    said.n_addrs = pg_kad_addrs_unpack(pg_bytes(w->addrs, w->len), said.addrs);
+    for (uint32_t i = 0; i < c->n_addrs; i++) {
+        uint32_t same = 0;
+        while (same < said.n_addrs && !pg_multiaddr_equal(&said.addrs[same], &c->addrs[i]))
+            same++;
+        if (same == said.n_addrs)
+            return true;
+    }
+    return false;
+}
+
+static void add_addr(struct pg_kad_contact *all, const struct pg_multiaddr *addr)
+{
+    for (uint32_t i = 0; i < all->n_addrs; i++)
+        if (pg_multiaddr_equal(&all->addrs[i], addr))
+            return;
+    if (all->n_addrs < PG_KAD_ADDRS)
+        all->addrs[all->n_addrs++] = *addr;
+}
+
+/* What several tellers say is taken by turns, so that nobody keeps others out by naming many. */
 static void add_addrs(struct pg_kad_walker *w, const struct pg_kad_contact *c)
 {
-    struct pg_kad_contact all;
-    all.n_addrs = pg_kad_addrs_unpack(pg_bytes(w->addrs, w->len), all.addrs);
-    for (uint32_t i = 0; i < c->n_addrs && all.n_addrs < PG_KAD_ADDRS; i++) {
-        uint32_t same = 0;
-        while (same < all.n_addrs && !pg_multiaddr_equal(&all.addrs[same], &c->addrs[i]))
-            same++;
-        if (same == all.n_addrs)
-            all.addrs[all.n_addrs++] = c->addrs[i];
+    struct pg_kad_contact all = {.n_addrs = 0}, said;
+    said.n_addrs = pg_kad_addrs_unpack(pg_bytes(w->addrs, w->len), said.addrs);
+    for (uint32_t i = 0; i < PG_KAD_ADDRS; i++) {
+        if (i < said.n_addrs)
+            add_addr(&all, &said.addrs[i]);
+        if (i < c->n_addrs)
+            add_addr(&all, &c->addrs[i]);
     }
     pack(w, &all);
 }
@@ -134,6 +156,8 @@ static void hear(struct pg_kad_frontier *f, uint32_t teller, uint32_t path, cons
     if (pg_kad_frontier_find(f, &c->id, &number)) {
         struct pg_kad_walker *known = &f->walkers[number];
         known->paths |= (uint8_t)(1u << path);
+        if (known->mark == PG_KAD_FAILED && known->unreached && is_new(known, c))
+            pg_kad_frontier_mark(f, number, PG_KAD_UNASKED);
         if (known->mark == PG_KAD_UNASKED)
             add_addrs(known, c);
         return;
@@ -145,6 +169,7 @@ static void hear(struct pg_kad_frontier *f, uint32_t teller, uint32_t path, cons
     w->key = key;
     w->id = c->id;
     w->mark = PG_KAD_UNASKED;
+    w->unreached = false;
     w->paths = (uint8_t)(1u << path);
     w->path = 0;
     w->hops = (uint16_t)(teller == PG_KAD_NOBODY ? 1 : f->walkers[teller].hops + 1);
@@ -255,6 +280,12 @@ void pg_kad_frontier_mark(struct pg_kad_frontier *f, uint32_t walker, enum pg_ka
     if (after)
         (*after)++;
     w->mark = (uint8_t)mark;
+}
+
+void pg_kad_frontier_unreached(struct pg_kad_frontier *f, uint32_t walker)
+{
+    pg_kad_frontier_mark(f, walker, PG_KAD_FAILED);
+    f->walkers[walker].unreached = true;
 }
 
 bool pg_kad_frontier_pending(const struct pg_kad_frontier *f)

@@ -24,6 +24,7 @@ struct pg_kad_walker {
     uint8_t path;    /* on which it was asked */
     uint8_t n_addrs;
     uint8_t len;     /* of addrs */
+    bool unreached;  /* it has failed, but only the addresses are to blame */
     uint16_t hops;   /* 1: of our own table */
     uint32_t teller; /* who named it first; PG_KAD_NOBODY: our own table */
     uint8_t addrs[192]; /* packed */
@@ -48,6 +49,8 @@ void pg_kad_frontier_hear(struct pg_kad_frontier *, uint32_t teller, const struc
 /* The one to ask next, PG_KAD_NOBODY when none is left or all that are left are too far. */
 uint32_t pg_kad_frontier_next(const struct pg_kad_frontier *);
 void pg_kad_frontier_mark(struct pg_kad_frontier *, uint32_t walker, enum pg_kad_mark);
+/* It has failed at the addresses that are known so far: whoever names another one gives it one more chance. */
+void pg_kad_frontier_unreached(struct pg_kad_frontier *, uint32_t walker);
 /* Somebody has been asked whose answer matters: not slow, unless everybody is; not behind the nearest k. */
 bool pg_kad_frontier_pending(const struct pg_kad_frontier *);
 

@@ -123,7 +123,8 @@ const char *pg_kad_op_name(enum pg_kad_op);
 struct pg_bytes pg_kad_key_text(const struct pg_kad_key *, char out[2 * sizeof(struct pg_kad_key) + 1]);
 /* How many servers the network has, as far as our own neighbourhood shows it; 0: no guess. */
 uint32_t pg_kad_network(const struct pg_node *);
-/* What is known of where a peer can be reached: the table, the book, a connection. */
+/* What is known of where a peer can be reached, the book, the table, a connection, joins what somebody has said of it: half of
+ * the places are for each, so that neither keeps the other out. */
 void pg_kad_where(struct pg_node *, struct pg_kad_contact *);
 
 /* kad_query.c */

@@ -33,11 +33,18 @@ static uint32_t next_walker(const struct pg_kad_query *q)
     return q->frontier.n_asked < pg_node_limit(q->node, PG_LIMIT_KAD_PARALLELISM) ? pg_kad_frontier_next(&q->frontier) : PG_KAD_NOBODY;
 }
 
+/* Whether the peer that is looked for is connected: what others say of its place may be old, or a lie, so one is not enough. */
+static bool is_met(const struct pg_kad_query *q)
+{
+    struct pg_peer_id wanted;
+    return pg_peer_id_read(&wanted, pg_bytes(q->key, q->key_len)) == PG_OK && pg_node_session(q->node, &wanted);
+}
+
 /* What was wanted has come, however far the walk is. */
 static bool enough(const struct pg_kad_query *q)
 {
     switch (q->op) {
-    case PG_KAD_FIND_PEER: return q->n_found > 0;
+    case PG_KAD_FIND_PEER: return q->n_found > 0 && is_met(q);
     case PG_KAD_PROVIDERS: return q->enough > 0 && q->n_found >= q->enough;
     case PG_KAD_GET_VALUE: return q->enough > 0 && q->n_equal >= q->enough;
     case PG_KAD_CLOSEST:

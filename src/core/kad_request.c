@@ -170,8 +170,8 @@ static void leave_query(struct pg_kad_request *r, enum pg_kad_mark mark)
 
 void pg_kad_request_do_success_note(struct pg_kad_request *r)
 {
-    struct pg_kad_contact peer;
-    pg_kad_frontier_contact(frontier(r), r->walker, &peer);
+    struct pg_kad_contact peer = {.id = pg_kad_frontier_walker(frontier(r), r->walker)->id};
+    pg_kad_where(r->node, &peer); /* not what others have said of it, which we would pass on */
     leave_query(r, PG_KAD_ANSWERED);
     r->query->n_took += r->tells;
     pg_kad_heard(r->node, &peer, r->session ? &r->session->conn->remote : NULL);
@@ -185,7 +185,10 @@ void pg_kad_request_do_failure_note(struct pg_kad_request *r)
         leave_query(r, PG_KAD_UNASKED);
         return;
     }
-    leave_query(r, PG_KAD_FAILED);
+    if (!r->tells && !r->session)
+        pg_kad_frontier_unreached(frontier(r), r->walker);
+    else
+        leave_query(r, PG_KAD_FAILED);
     n->metrics.value[PG_METRIC_KAD_REQUESTS_FAILED]++;
     pg_kad_table_failed(&n->kad.table, &pg_kad_frontier_walker(frontier(r), r->walker)->id, n->scope.now_us);
 }

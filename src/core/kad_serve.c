@@ -139,19 +139,29 @@ static void reap(struct pg_kad_serving *k)
     }
 }
 
+/* Who gives way when all are taken: a stream that waits for a request, the one that has for longest; else, of the connection with
+ * most of them, the one that has stood for longest, so that nobody holds all places with requests that never end. */
+static struct pg_kad_serve *giving_way(const struct pg_kad_serving *k)
+{
+    struct pg_kad_serve *found = NULL;
+    for (struct pg_kad_serve *v = k->first; v; v = v->next) {
+        if (v->in.ctl.state == PG_KAD_SERVE_WAITING)
+            return v;
+        if (!found || v->session->kad_seat.streams > found->session->kad_seat.streams)
+            found = v;
+    }
+    return found;
+}
+
 static struct pg_kad_serve *place(struct pg_kad_serving *k)
 {
     reap(k);
-    struct pg_kad_serve *v = pg_pool_take_zero(&k->serves);
-    for (struct pg_kad_serve *at = k->first; !v && at; at = at->next) {
-        if (at->in.ctl.state != PG_KAD_SERVE_WAITING)
-            continue;
-        pg_step(&at->in, PG_KAD_SERVE_ON_PLACE_WANTED);
-        reap(k);
-        v = pg_pool_take_zero(&k->serves);
-        break;
-    }
-    return v;
+    struct pg_kad_serve *v = pg_pool_take_zero(&k->serves), *last = v ? NULL : giving_way(k);
+    if (!last)
+        return v;
+    pg_step(&last->in, PG_KAD_SERVE_ON_PLACE_WANTED);
+    reap(k);
+    return pg_pool_take_zero(&k->serves);
 }
 
 static void serve_opened(struct pg_stream *stream)

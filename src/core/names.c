@@ -129,6 +129,14 @@ void pg_names_begin(struct pg_contact *c)
         (void)add_target(c, &c->learnt[i]);
 }
 
+void pg_names_join(struct pg_contact *c, const struct pg_multiaddr *addr)
+{
+    uint32_t before = c->n_targets;
+    (void)add_target(c, addr);
+    if (c->n_targets > before)
+        pg_step(&c->dial.in, PG_DIAL_ON_NAMES_TOLD);
+}
+
 void pg_names_drop(struct pg_contact *c)
 {
     struct pg_node *n = c->node;

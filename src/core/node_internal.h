@@ -50,8 +50,9 @@ struct pg_contact {
     uint32_t n_targets, next_target, n_asked, asking;
     uint64_t asked[PG_CONTACT_QUESTIONS];
     struct pg_multiaddr targets[PG_CONTACT_TARGETS];
-    /* What the peer itself has offered last, as far as it may be dialled; tried behind what the user has said. */
-    uint32_t n_learnt;
+    /* What may be dialled besides what the user has said, and is tried behind it: what the peer itself has offered last, then
+     * what others say of it. */
+    uint32_t n_learnt, n_offered;
     struct pg_multiaddr learnt[PG_CONTACT_LEARNT];
 };
 /* A question about a name that is open. */
@@ -62,6 +63,7 @@ struct pg_lookup {
     uint8_t depth;              /* records that led to it */
 };
 void pg_names_begin(struct pg_contact *);
+void pg_names_join(struct pg_contact *, const struct pg_multiaddr *); /* one more address for the round that is under way */
 void pg_names_drop(struct pg_contact *); /* no answer of this round is wanted any more */
 void pg_names_answered(struct pg_node *, const struct pg_input *);
 
@@ -73,9 +75,13 @@ bool pg_contact_released(const struct pg_contact *);
 void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);
 void pg_contacts_peer_up(struct pg_session *);
 void pg_contacts_peer_lost(struct pg_node *, const struct pg_peer_id *);
-/* Addresses that the peer offers and that have passed pg_offer_good. */
-/* Somebody else has named these for it; they stand behind what is known already. False: that was all of them. */
+/* Somebody else has named these for it, and they have passed pg_offer_good; a round that is under way tries them as well. Nobody
+ * can keep others from being heard by naming many: of a full list the oldest hearsay gives way, half of the list at most. False:
+ * they were known. */
 bool pg_contact_hear(struct pg_contact *, const struct pg_multiaddr *, uint32_t n);
+/* The same for whoever wants the peer, if anybody does. */
+void pg_contacts_hear(struct pg_node *, const struct pg_peer_id *, const struct pg_multiaddr *, uint32_t n);
+/* Addresses that the peer offers and that have passed pg_offer_good. */
 void pg_contacts_learn(struct pg_node *, const struct pg_peer_id *, const struct pg_multiaddr *, uint32_t n);
 
 struct pg_identify {

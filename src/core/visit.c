@@ -74,12 +74,22 @@ static void go(struct pg_visit *v, bool news)
     }
 }
 
+/* A contact that nobody wants. */
+static void give_back(struct pg_contact *c)
+{
+    if (!c->visits && !c->wanted && !c->node->stopping)
+        pg_contact_release(c);
+}
+
 struct pg_visit *pg_node_visit(struct pg_node *n, struct pg_visitor *visitor, const struct pg_kad_contact *peer)
 {
     struct pg_contact *c = peer->id.len && !n->stopping ? pg_node_contact(n, &peer->id) : NULL;
     struct pg_visit *v = c ? pg_pool_take_zero(&n->kad.visits) : NULL;
-    if (!v)
+    if (!v) {
+        if (c)
+            give_back(c);
         return NULL;
+    }
     v->visitor = visitor;
     v->contact = c;
     v->next = c->visits;
@@ -106,8 +116,7 @@ void pg_visit_end(struct pg_visit *v)
         v->next->previous = v->previous;
     pg_pool_give(&n->kad.visits, v);
     n->kad.n_visits--;
-    if (!c->visits && !c->wanted && !n->stopping)
-        pg_contact_release(c);
+    give_back(c);
 }
 
 bool pg_visits_settle(struct pg_node *n)
