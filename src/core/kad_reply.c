@@ -250,5 +250,7 @@ void pg_kad_hand_take(struct pg_kad_serve *v)
         (void)pg_kad_store_put(k->store, &value, pg_stream_peer(v->stream), now_us);
     } else if (m->type == PG_PB_KAD_MESSAGE_TYPE_ADD_PROVIDER) {
         (void)pg_kad_store_provide(k->store, m->key, &k->hand.provider, 0, now_us);
+        if (node_of(v)->hooks.provided)
+            node_of(v)->hooks.provided(node_of(v)->hooks.context, m->key);
     }
 }

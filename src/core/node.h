@@ -58,6 +58,7 @@ struct pg_node_hooks {
     void (*record)(void *, struct pg_bytes name);
     void (*find)(void *, struct pg_bytes wanted);
     void (*company)(void *);                           /* one more Kademlia server is known */
+    void (*provided)(void *, struct pg_bytes key);     /* a peer has left word with us that it provides the key */
     void (*moved)(void *);                             /* our addresses have changed */
 };
 

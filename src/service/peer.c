@@ -92,6 +92,11 @@ static void on_company(void *context)
     pg_tunnels_company(&((struct pg_peer *)context)->tunnels);
 }
 
+static void on_provided(void *context, struct pg_bytes key)
+{
+    pg_tunnels_provided(&((struct pg_peer *)context)->tunnels, key);
+}
+
 static void on_moved(void *context)
 {
     pg_tunnels_moved(&((struct pg_peer *)context)->tunnels);
@@ -160,7 +165,7 @@ struct pg_peer *pg_peer_new(const struct pg_peer_config *config)
     struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost,
                                   .contact_failed = on_contact_failed, .adopted = on_adopted, .reload = on_reload, .stop = on_stop, .busy = on_busy,
                                   .cut = on_cut, .finished = on_finished, .settled = on_settled, .provide = on_provide, .record = on_record,
-                                  .find = on_find, .company = on_company, .moved = on_moved};
+                                  .find = on_find, .company = on_company, .provided = on_provided, .moved = on_moved};
     p->config = *config;
     p->node = pg_node_new(&p->config.node, &hooks);
     if (!p->node || !compose(p)) {

@@ -4,7 +4,7 @@
 #include "service/resolve.h"
 #include "trace/line.h"
 
-enum { MINUTE_US = 60000000, BREATH_US = 250000, LAST_MS = 60000 };
+enum { MINUTE_US = 60000000, BREATH_US = 100000, LAST_MS = 60000 };
 
 static uint64_t now_us(const struct pg_resolve *r)
 {

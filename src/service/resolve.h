@@ -65,7 +65,7 @@ void pg_resolve_end(struct pg_resolve *);
 struct pg_bytes pg_resolve_wanted(const struct pg_resolve *);
 void pg_resolve_look(struct pg_resolve *);     /* the control plane says so */
 void pg_resolve_hurry(struct pg_resolve *);    /* a local client waits */
-void pg_resolve_company(struct pg_resolve *);  /* one more Kademlia server is known */
+void pg_resolve_company(struct pg_resolve *);  /* one more Kademlia server is known, or has told us that it provides the service */
 void pg_resolve_peer_up(struct pg_resolve *, struct pg_session *);
 void pg_resolve_peer_lost(struct pg_resolve *, const struct pg_peer_id *); /* its last connection */
 void pg_resolve_refused(struct pg_resolve *);  /* the one in use says that it has no such service */
