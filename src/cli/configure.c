@@ -59,6 +59,7 @@ static bool configure_peer(struct pg_configured *r, const struct pg_options *opt
     c->control = pg_text(v->control);
     c->control_needed = options->origin[PG_OPTION_CONTROL].source > PG_FROM_DEFAULT;
     c->node.nat_status = v->nat_status == PG_OPTION_NAT_STATUS_PUBLIC ? 1 : v->nat_status == PG_OPTION_NAT_STATUS_PRIVATE ? -1 : 0;
+    c->node.mdns = !v->no_mdns;
     c->node.kad_protocol = pg_text(v->kad_protocol);
     return true;
 }

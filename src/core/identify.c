@@ -159,7 +159,7 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
     struct pg_node *n = s->node;
     struct pg_peer_record said = {0};
     struct pg_multiaddr own[PG_NODE_ADDRS];
-    struct pg_offer offer = {&s->conn->peer, pg_identity_peer_id(n->config.identity), &s->conn->remote, own, pg_node_addrs(n, own)};
+    struct pg_offer offer = {&s->conn->peer, pg_identity_peer_id(n->config.identity), &s->conn->remote, own, pg_node_addrs(n, own), 0};
     uint32_t n_good = 0, offered;
     if (m->has_agent_version)
         pg_bytes_text(s->agent, sizeof s->agent, m->agent_version);

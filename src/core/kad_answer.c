@@ -20,7 +20,7 @@ static bool read_peer(struct pg_node *n, const struct pg_endpoint *from, struct 
     out->n_addrs = 0;
     if (pg_pb_kad_peer_read(&peer, text) != PG_OK || pg_peer_id_read(&out->id, peer.id) != PG_OK || is_us(n, &out->id))
         return false;
-    struct pg_offer offer = {&out->id, pg_identity_peer_id(n->config.identity), from, own, pg_node_addrs(n, own)};
+    struct pg_offer offer = {&out->id, pg_identity_peer_id(n->config.identity), from, own, pg_node_addrs(n, own), 0};
     for (uint32_t i = 0; i < peer.n_addrs && out->n_addrs < PG_KAD_ADDRS; i++) {
         struct pg_multiaddr *addr = &out->addrs[out->n_addrs];
         if (pg_multiaddr_read(addr, peer.addrs[i]) != PG_OK || !pg_offer_good(&offer, addr))

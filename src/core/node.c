@@ -3,6 +3,7 @@
 #include "core/node_internal.h"
 
 #include <assert.h>
+#include "core/mdns.h"
 #include "machines.gen.h"
 #include "mem/heap.h"
 #include "mem/pages.h"
@@ -168,6 +169,7 @@ static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
         return;
     n->addrs[n->n_addrs++] = addr;
     pg_node_control_listening(n, &n->addrs[n->n_addrs - 1]);
+    pg_mdns_changed(n->mdns);
     if (n->ready)
         pg_identify_push(n);
     if (n->ready && n->hooks.moved)
@@ -266,6 +268,7 @@ void pg_shutdown_do_services_stop(struct pg_shutdown *s)
     for (uint32_t i = 0; i < n->n_listeners; i++)
         pg_listener_stop(&n->listeners[i]);
     pg_contacts_stop(n);
+    pg_mdns_stop(n->mdns);
     pg_kad_refresh_stop(n);
     if (busy(n) > 0)
         pg_log_tunnels_shutting_down(n->log, busy(n));
@@ -320,6 +323,7 @@ static void start(struct pg_node *n)
     if (n->hooks.start)
         n->hooks.start(n->hooks.context);
     n->started = true;
+    pg_mdns_start(n->mdns);
     if (n->n_listeners == 0)
         pg_contacts_go(n);
     n->expected++;
@@ -402,6 +406,9 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
             pg_node_control_stop(n);
     } else if (in->kind == PG_INPUT_RESOLVED) {
         pg_names_answered(n, in);
+    } else if (in->kind == PG_INPUT_BOUND || in->kind == PG_INPUT_BIND_FAILED || in->kind == PG_INPUT_INTERFACES ||
+               in->kind == PG_INPUT_DATAGRAM) {
+        pg_mdns_input(n->mdns, in); /* nobody else has datagram sockets */
     } else if (in->kind == PG_INPUT_RELOAD) {
         if (n->hooks.reload && !n->stopping)
             n->hooks.reload(n->hooks.context, pg_bytes(in->data, in->len));
@@ -499,7 +506,7 @@ static bool init(struct pg_node *n)
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 9 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 4096,
+    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 9 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 4096 + 4 * PG_FIXED_MDNS_PEERS,
                          /* All may end in one turn, and each tells its owner. */ conns * 5 + streams * 2 + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
@@ -522,6 +529,8 @@ struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg
         pg_node_free(n);
         return NULL;
     }
+    if (config->mdns && !config->quiet)
+        n->mdns = pg_mdns_new(n); /* without memory for it a peer is still a peer */
     n->pending_end = &n->pending;
     n->scope.next = next_hearer;
     n->scope.trace = trace;
@@ -541,6 +550,7 @@ void pg_node_free(struct pg_node *n)
 {
     if (!n)
         return;
+    pg_mdns_free(n->mdns);
     pg_kad_end(n);
     while (n->sessions) {
         pg_session_drop(n->sessions, PG_ERR_SHUTTING_DOWN);

@@ -77,6 +77,7 @@ struct pg_node_config {
     uint64_t hash_seed;           /* of tables whose keys peers choose; unlike all from `seed` nobody outside sees a trace of it */
     struct pg_limits limits;
     struct pg_bytes kad_protocol; /* Kademlia's id in this network; /ipfs/kad/1.0.0 is spoken as well */
+    bool mdns;                    /* looks for peers of the local network, and is found there */
     bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */
     bool asks_dht;                /* a command that has to know who serves the DHT, and so asks who others are */
 };

@@ -205,6 +205,11 @@ void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multi
                                            .n_places = n_addrs});
 }
 
+void pg_node_control_neighbour(struct pg_node *n, enum pg_seed_event_kind kind, const struct pg_seed_place *places, uint32_t n_places)
+{
+    input(n, &(struct pg_seed_event){.kind = kind, .peer = &places->peer, .places = places, .n_places = n_places});
+}
+
 void pg_node_control_peer_lost(struct pg_node *n, const struct pg_peer_id *peer, uint32_t remaining)
 {
     input(n, &(struct pg_seed_event){.kind = PG_SEED_CONNECTION_LOST, .peer = peer, .remaining = remaining});

@@ -164,6 +164,7 @@ struct pg_node {
     struct pg_budget budget;
     struct pg_address_book addresses;
     struct pg_kad_serving kad_serving;
+    struct pg_mdns *mdns; /* NULL: nobody looks */
     struct pg_pool chunks, links, session_pool;
     struct pg_command *commands; /* FIFO of this turn */
     uint32_t command_head, n_commands, command_room;
@@ -201,6 +202,7 @@ void pg_node_control_init(struct pg_node *);
 void pg_node_control_listening(struct pg_node *, const struct pg_multiaddr *);
 void pg_node_control_peer_up(struct pg_session *);
 void pg_node_control_peer_identified(struct pg_session *, const struct pg_multiaddr *addrs, uint32_t n);
+void pg_node_control_neighbour(struct pg_node *, enum pg_seed_event_kind, const struct pg_seed_place *, uint32_t n);
 void pg_node_control_peer_lost(struct pg_node *, const struct pg_peer_id *, uint32_t remaining);
 void pg_node_control_settle(struct pg_node *); /* after timers may have moved it */
 void pg_node_control_ready(struct pg_node *); /* all listeners stand */

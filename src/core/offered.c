@@ -1,4 +1,4 @@
-/* Which addresses that other peers offer may be dialled. Called by identify.c; a pure function with a table of cases in
+/* Which addresses that other peers offer may be dialled. Called by identify.c and mdns_peer.c; a pure function with a table of cases in
  * tests/unit/offered_test.c. Ranges are those of RFC 6890, as src/crypto/multiaddr.c knows them. */
 #include "core/offered.h"
 
@@ -29,12 +29,14 @@ static bool is_ours(const struct pg_offer *o, const struct pg_endpoint *e)
 /* Of what kind the network may be that the address is in. */
 static bool in_reach(const struct pg_offer *o, const struct pg_endpoint *e)
 {
-    if (link_local(e) || mapped(e) || pg_endpoint_is_unspecified(e))
+    if (link_local(e))
+        return o->on_link && (e->family == 4 || e->zone);
+    if (e->zone || mapped(e) || pg_endpoint_is_unspecified(e))
         return false;
     if (pg_endpoint_is_loopback(e))
         return pg_endpoint_is_loopback(o->from);
     if (pg_endpoint_is_private(e))
-        return pg_endpoint_is_private(o->from) || pg_endpoint_is_loopback(o->from);
+        return o->on_link || pg_endpoint_is_private(o->from) || pg_endpoint_is_loopback(o->from);
     return pg_endpoint_is_public(e);
 }
 
@@ -42,7 +44,7 @@ bool pg_offer_good(const struct pg_offer *o, const struct pg_multiaddr *offered)
 {
     struct pg_endpoint e;
     struct pg_peer_id named;
-    if (pg_multiaddr_tcp(offered, &e, &named) != PG_OK || e.port == 0 || e.zone)
+    if (pg_multiaddr_tcp(offered, &e, &named) != PG_OK || e.port == 0 || (e.zone && e.zone != o->on_link))
         return false;
     if (named.len && !pg_peer_id_equal(&named, o->peer))
         return false;

@@ -1,5 +1,5 @@
 /* Which addresses that other peers offer may be dialled, kept, and told. Pure rules, for whatever brings them.
- * Called by identify.c and by Kademlia. Answers to libp2p/specs addressing/README.md saying nothing of whom to believe. */
+ * Called by identify.c, by Kademlia and by mdns_peer.c. Answers to libp2p/specs addressing/README.md saying nothing of whom to believe. */
 #pragma once
 #include "crypto/multiaddr.h"
 
@@ -9,11 +9,13 @@ struct pg_offer {
     const struct pg_endpoint *from; /* where the peer itself is seen */
     const struct pg_multiaddr *own; /* where we listen and are told to be */
     uint32_t n_own;
+    uint32_t on_link; /* the interface on whose own network `from` is, when that is known; else 0 */
 };
 
 /* Public addresses may be dialled. Private ones only when the peer itself is at a private or loopback address, loopback
- * ones only when it is at one: who is in that network could reach them without us. Never: names (who answers for them is
- * the peer's to say), mapped IPv4, unspecified, link-local, multicast, documentation and reserved ranges, port 0, our own
+ * ones only when it is at one: who is in that network could reach them without us. Link-local ones of the interface that the
+ * peer was heard by, and private ones, when it is in our own network. Never: names (who answers for them is
+ * the peer's to say), mapped IPv4, unspecified, other link-local, multicast, documentation and reserved ranges, port 0, our own
  * addresses, and addresses of another peer. */
 bool pg_offer_good(const struct pg_offer *, const struct pg_multiaddr *offered);
 

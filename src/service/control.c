@@ -3,7 +3,7 @@
 #include "service/control.h"
 
 #include "core/kad.h"
-
+#include "core/mdns.h"
 #include "metrics.gen.h"
 #include "trace/output.h"
 
@@ -126,6 +126,25 @@ static void put_dht(struct pg_out *out, struct pg_node *n)
     pg_out_close(out);
 }
 
+static void put_neighbours(struct pg_out *out, const struct pg_node *n)
+{
+    struct pg_mdns_view v;
+    char peer[PG_PEER_ID_TEXT];
+    pg_out_array(out, "neighbours");
+    for (uint32_t i = 0; pg_mdns_view(n, i, &v); i++) {
+        pg_out_object(out, NULL);
+        pg_out_text(out, "peer", pg_bytes(peer, pg_peer_id_text(&v.peer, peer)));
+        pg_out_array(out, "addrs");
+        for (uint32_t k = 0; k < v.n_addrs; k++)
+            put_addr(out, NULL, &v.addrs[k]);
+        pg_out_close(out);
+        pg_out_u64(out, "expires_s", v.left_us / 1000000);
+        pg_out_bool(out, "connected", v.connected);
+        pg_out_close(out);
+    }
+    pg_out_close(out);
+}
+
 static void answer_json(struct pg_control_client *c, char *room)
 {
     struct pg_control_socket *k = c->control;
@@ -146,6 +165,7 @@ static void answer_json(struct pg_control_client *c, char *room)
     pg_out_close(&out);
     put_dht(&out, k->node);
     put_connections(&out, k->node);
+    put_neighbours(&out, k->node);
     put_tunnels(&out, k->tunnels);
     pg_out_object(&out, "counters");
     for (unsigned i = 0; i < PG_METRICS; i++)
@@ -203,6 +223,14 @@ static void put_people(struct pg_line *out, struct pg_control_socket *k)
     }
     if (left_out > 0)
         put(out, "connections %u more\n", left_out);
+    struct pg_mdns_view v;
+    for (uint32_t i = 0; pg_mdns_view(k->node, i, &v); i++) {
+        char peer[PG_PEER_ID_TEXT];
+        pg_peer_id_text(&v.peer, peer);
+        pg_multiaddr_text(&v.addrs[0], text, sizeof text);
+        put(out, "neighbour   %s at %s, expires in %llu s%s\n", peer, text, (unsigned long long)(v.left_us / 1000000),
+            v.connected ? "" : ", not connected");
+    }
     put_forwards(out, k);
     struct pg_exposed_view e;
     char target[PG_TARGET_TEXT];

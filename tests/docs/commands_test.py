@@ -81,7 +81,7 @@ class Page:
         for name, target in (("build", BUILD), ("tools", ROOT / "tools")):
             (self.folder / name).symlink_to(target)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PUNCHGATE", "RUST_LOG", "XDG_"))}
-        self.environment = kept | {"HOME": str(self.folder), "PYTHONUNBUFFERED": "1"}
+        self.environment = kept | {"HOME": str(self.folder), "PYTHONUNBUFFERED": "1", "PUNCHGATE_NO_MDNS": "1"}
 
     def script(self, text):
         return "set -e\n" + PORT.sub(lambda m: str(self.ports.setdefault(m[1], free_port())), text)

@@ -120,13 +120,13 @@ class Entry:
 class Peer:
     """A running `punchgate`."""
 
-    def __init__(self, bed, name, arguments, environment, ready, user=None):
+    def __init__(self, bed, name, arguments, environment, ready, user=None, inside=()):
         self.name, self.bed = name, bed
         self.key = bed.path / f"{name}.key"
         self.log_path = bed.path / f"{name}-{len(bed.peers)}.log"
         self.ended = None
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen([PUNCHGATE, *map(str, arguments)], cwd=bed.path, env=environment, user=user,
+            self.process = subprocess.Popen([*inside, PUNCHGATE, *map(str, arguments)], cwd=bed.path, env=environment, user=user,
                                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
         bed.peers.append(self)
         self.id, self.addrs = None, []
@@ -209,13 +209,15 @@ class Bed:
     def environment(self, **more):
         kept = {k: v for k, v in os.environ.items()
                 if not k.startswith(("PUNCHGATE", "RUST_LOG", "XDG_")) and k not in ("NO_COLOR", "CLICOLOR_FORCE")}
-        return kept | {"HOME": str(self.path), "RUST_LOG": "debug,machine=off"} | {k: str(v) for k, v in more.items()}
+        # Peers of several tests share this machine's networks and must not find each other.
+        return kept | {"HOME": str(self.path), "RUST_LOG": "debug,machine=off", "PUNCHGATE_NO_MDNS": "1"} | {k: str(v) for k, v in more.items()}
 
-    def peer(self, name, *arguments, listen="/ip4/127.0.0.1/tcp/0", ready=True, key=None, **environment):
-        """Starts one with an identity file, a listener on loopback and --ready-json, and waits for its ready line."""
+    def peer(self, name, *arguments, listen="/ip4/127.0.0.1/tcp/0", ready=True, key=None, inside=(), **environment):
+        """Starts one with an identity file, a listener on loopback and --ready-json, and waits for its ready line. inside: words
+        before the command that put it elsewhere and exec it."""
         fixed = ["--identity", self.path / f"{key or name}.key"]
         fixed += ["--listen", listen] if listen else []
-        return Peer(self, name, [*fixed, "--ready-json", *arguments], self.environment(**environment), ready)
+        return Peer(self, name, [*fixed, "--ready-json", *arguments], self.environment(**environment), ready, inside=inside)
 
     def bare(self, name, *arguments, ready=False, **environment):
         """Starts one with these arguments and no other."""
@@ -287,14 +289,14 @@ class Bed:
 class Service:
     """A service at a TCP port or a unix socket, in threads of this process; handler(connection) for each client, or None: nobody accepts."""
 
-    def __init__(self, handler, port=0, path=None, backlog=1024):
+    def __init__(self, handler, port=0, path=None, backlog=1024, host="127.0.0.1"):
         self.handler = handler
         if path:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(str(path))
             self.listener.listen(backlog)
         else:
-            self.listener = socket.create_server(("127.0.0.1", port), backlog=backlog)
+            self.listener = socket.create_server((host, port), backlog=backlog)
             self.port = self.listener.getsockname()[1]
         self.clients = 0
         self.open = set()

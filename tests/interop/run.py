@@ -274,7 +274,8 @@ class PunchgateDials:
         self.punchgate = punchgate
         # A node's own files, and the user's settings, have no place in a test.
         self.options = {"cwd": home, "env": os.environ | {"HOME": str(home), "XDG_STATE_HOME": str(home / "state"),
-                                                          "XDG_CONFIG_HOME": str(home / "config")}}
+                                                          "XDG_CONFIG_HOME": str(home / "config"),
+                                                          "PUNCHGATE_NO_MDNS": "1"}}
 
     @contextlib.contextmanager
     def tunnels(self, to: Listener, services: tuple[str, ...] = ("echo", "sink")):

@@ -64,6 +64,7 @@ class Lab:
         # Of the caller's settings nothing may leak into what is measured.
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PUNCHGATE_")}
         self.env["RUST_LOG"] = "warn"
+        self.env["PUNCHGATE_NO_MDNS"] = "1"  # what else is on the local network has no part in it
 
     def tool(self, name):
         return os.path.join(self.build, "bench_" + name)

@@ -131,7 +131,7 @@ class Peer:
 
 
 def clean_environment():
-    return {k: v for k, v in os.environ.items() if not k.startswith(("PUNCHGATE", "RUST_LOG"))}
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PUNCHGATE", "RUST_LOG"))} | {"PUNCHGATE_NO_MDNS": "1"}
 
 
 # ---- what is shown ----------------------------------------------------------------------------------------------
