@@ -159,6 +159,16 @@ struct held peer_held(const struct peer *p)
                          .retired = (t->retired ? 1u : 0) + (t->retired_forwards ? 1u : 0)};
 }
 
+bool peer_wants(const struct peer *p, unsigned other)
+{
+    const struct pg_node *n = pg_peer_node(p->peer);
+    const struct pg_peer_id *id = pg_identity_peer_id(p->scene->peers[other].identity);
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
+        if (n->contacts[i].wanted && !pg_contact_released(&n->contacts[i]) && pg_peer_id_equal(&n->contacts[i].peer, id))
+            return true;
+    return false;
+}
+
 unsigned peer_visits(const struct peer *p, unsigned other)
 {
     unsigned n = 0;

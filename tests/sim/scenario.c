@@ -111,6 +111,15 @@ static bool is_joined(const struct peer *p, char why[200])
             snprintf(why, 200, "peer %u has no connection to peer %u though nothing keeps them apart", p->number, p->forwards[i].to);
             return false;
         }
+    for (unsigned other = 0; other < p->scene->n_peers; other++) {
+        bool listed = false;
+        for (unsigned i = 0; i < FORWARDS_MOST; i++)
+            listed |= p->forwards[i].on && p->forwards[i].to == other;
+        if (listed != peer_wants(p, other)) {
+            snprintf(why, 200, "peer %u %s peer %u, and its lists say otherwise", p->number, listed ? "does not want" : "wants", other);
+            return false;
+        }
+    }
     return true;
 }
 

@@ -143,6 +143,7 @@ void peer_start(struct peer *);
 void peer_free(struct peer *); /* the core only: the same identity may start anew */
 void peers_end(struct scene *);
 struct held peer_held(const struct peer *);
+bool peer_wants(const struct peer *, unsigned other);      /* it keeps up a connection to it, whatever the DHT does */
 unsigned peer_visits(const struct peer *, unsigned other); /* connections that it has made to ask about the DHT */
 bool peer_has_session(const struct peer *, unsigned other);
 

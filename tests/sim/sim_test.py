@@ -7,7 +7,7 @@ import sys
 
 SIM = os.path.join(os.environ["PG_BUILD"], "sim")
 SCENARIOS, PATIENCE_S = 250, 1500
-ENOUGH = 200  # seeds within which a planted fault has to show; forget-wish is late, for peers meet by the DHT as well
+ENOUGH = 200  # seeds within which a planted fault has to show; the DHT makes connections of its own, and hides a lost one for a while
 
 
 def run(*arguments):
