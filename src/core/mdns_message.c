@@ -190,8 +190,10 @@ void pg_mdns_read_answer(struct pg_bytes message, const char *own, void (*each)(
     pg_dns_name_of(&service, SERVICE);
     while (peers < PG_MDNS_PEERS_MAX && pg_dns_next(&r, &record)) {
         if (record.section == PG_DNS_IN_QUESTION || record.type != PG_DNS_PTR || record.class != PG_DNS_IN ||
-            !pg_dns_name_equal(&record.name, &service) || !pg_dns_target(&r, &record, 0, &target) ||
-            !pg_dns_name_is_below(&target, &service, &label) || pg_bytes_equal(label, pg_text(own)))
+            !pg_dns_name_equal(&record.name, &service) || !pg_dns_target(&r, &record, 0, &target))
+            continue;
+        /* rust-libp2p names its instances by one label, with no service behind it. */
+        if (pg_dns_name_is_below(&target, &service, &label) && pg_bytes_equal(label, pg_text(own)))
             continue;
         peers++;
         heard = (struct pg_mdns_heard){.ttl_s = record.ttl_s};

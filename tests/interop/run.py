@@ -30,6 +30,7 @@ from pathlib import Path
 
 import dht
 import keys
+import mdns
 from hostile import Hostile
 from nodes import PINGS, Failed, Listener, Unavailable, check_identity, check_ok, check_pings, lines, listening, run, tail
 
@@ -568,6 +569,7 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
                 hostile = wrong.get(peer.name) or Hostile(peer, c_dials, echo)
                 matrix.dial(Hostile, f"hostile {peer.name}", hostile, "C", None)
         dht.with_ours(matrix, peers, wrong, c_dials, echo)
+        mdns.rows(matrix, peers, wrong, c_dials)
         return matrix
 
 
