@@ -6,6 +6,7 @@ FUZZ_SECONDS ?= 20
 SEED ?= 1
 COUNT ?= 10000
 MESH ?= 1000
+CHURN ?= 100
 
 all: build/build.ninja
 	cmake --build build --target punchgate tables
@@ -15,7 +16,7 @@ demo: all
 
 # Tests: the two groups under sanitizers, then the model checks and what they would notice, simulated worlds, then the other implementations.
 test: unit e2e verify sample
-	$(MAKE) sim COUNT=1000 MESH=150
+	$(MAKE) sim COUNT=1000 MESH=67 CHURN=500
 	$(MAKE) interop
 
 unit: dev
@@ -39,11 +40,12 @@ interop: all
 	$(PYTHON) tests/interop/run.py --punchgate build/punchgate
 
 # Seeded scenarios over a simulated network; a failure prints its seed. SEED and COUNT choose which. Then MESH peers in one
-# process that look for each other's services; build/experiments has every look-up and a picture.
+# process that look for each other's services, while CHURN of a thousand die in a minute; build/experiments has every look-up
+# and a picture.
 sim: build/build.ninja
 	cmake --build build --target sim mesh
 	build/sim --seed $(SEED) --count $(COUNT) --jobs 2
-	$(PYTHON) tools/experiment/experiment.py --out build/experiments build mesh --peers $(MESH) --services $$(($(MESH) / 5)) --lookups $(MESH) --minutes 5 --seed $(SEED)
+	$(PYTHON) tools/experiment/experiment.py --out build/experiments build mesh --peers $(MESH) --services $$(($(MESH) / 5)) --lookups $(MESH) --minutes 5 --churn $(CHURN) --seed $(SEED)
 
 golden:
 	$(PYTHON) -m gen golden

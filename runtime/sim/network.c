@@ -7,7 +7,8 @@
 
 #include <assert.h>
 
-enum { MOST_PIECES = 3, SIM_SENT_AGAIN_US = 2000000 };
+/* SIM_LOST_US: what Linux waits at least before it sends anew. */
+enum { MOST_PIECES = 3, SIM_LOST_US = 200000, SIM_SENT_AGAIN_US = 2000000 };
 
 struct pg_sim_path *sim_path(struct pg_sim *s, const struct pg_sim_socket *k)
 {
@@ -208,6 +209,8 @@ static uint64_t arrival(struct pg_sim_socket *to, size_t n)
         at += n * 1000000 / path->bytes_per_s;
     to->wire_free_us = at;
     at += path->latency_us + pg_sim_below(s, (uint32_t)path->jitter_us);
+    if (pg_sim_chance(s, path->lost))
+        at += SIM_LOST_US + 2 * path->latency_us;
     if (at < to->last_arrival_us)
         at = to->last_arrival_us;
     return to->last_arrival_us = at;

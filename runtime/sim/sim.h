@@ -43,6 +43,7 @@ void pg_sim_record(struct pg_sim *, const char *name, const char *text);
 
 struct pg_sim_path {            /* between two hosts, both ways; a host with itself is its loopback */
     uint64_t latency_us, jitter_us;
+    uint32_t lost;              /* of a thousand pieces: arrive only when they were sent again, and all behind them wait */
     uint64_t bytes_per_s;       /* 0: no limit */
     uint64_t stalled_until_us;  /* nothing arrives before */
     enum { PG_SIM_OPEN, PG_SIM_REFUSES, PG_SIM_UNREACHABLE, PG_SIM_SILENT } dials; /* what becomes of new connections */

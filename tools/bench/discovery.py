@@ -80,7 +80,7 @@ class Mesh:
         return self.ids[name]
 
     def command(self, name, port, *arguments):
-        return (self.lab.punchgate, "--identity", self.key(name), "--control", "off", "--no-mdns",
+        return (self.lab.punchgate, "--identity", self.key(name), "--control", "off",
                 "--listen", f"/ip4/127.0.0.1/tcp/{port}", "--ready-json", *arguments)
 
     def address(self, name, port):
@@ -175,10 +175,13 @@ def next_provider(bench):
             service.serve = lambda client, name=name, serve=serve: (used.append(name), serve(client))
         consumer = mesh.start("consumer", 0, *bootstrap, "--tunnel-by-name", f"echo@127.0.0.1:{local}")
         answers(local, time.monotonic() + PATIENCE_S)
-        victim = providers.pop(used[-1])
+        first = used[-1]
+        victim = providers.pop(first)
         victim.kill()
         begun = time.monotonic()
         rows.append(seconds_until_answer(local, begun))
+        if used[-1] == first:
+            raise Broken("the service behind a killed provider has answered")
         mesh.end([*running, *providers.values(), consumer, victim])
         for service in services.values():
             service.close()
@@ -192,11 +195,11 @@ def missing(bench):
     bootstrap = mesh.start("bootstrap", port)
     seconds, log = bench.options.missing, bench.lab.path("missing.log")
     consumer, _ = bench.lab.start(*mesh.command("consumer", 0, "--bootstrap", mesh.address("bootstrap", port),
-                                                "--tunnel-by-name", f"nowhere@127.0.0.1:{free_port()}"), log=log, level="info")
+                                                "--tunnel-by-name", f"nowhere@127.0.0.1:{free_port()}"), log=log, level="info,cli::node=debug")
     time.sleep(seconds)
     cpu = cpu_seconds(consumer.pid)
     with open(log, errors="replace") as f:
-        lookups = sum("starting DHT provider lookup" in line for line in f)
+        lookups = sum("starting DHT provider lookup" in line or "looking again" in line for line in f)
     mesh.end([bootstrap, consumer])
     mesh.echo.close()
     return {"seconds": seconds, "lookups": lookups, "cpu": cpu}
