@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-enum { CROWD_FREE = 4, CROWD_FACTOR = 3 };
+enum { CROWD_FREE = 4, CROWD_FACTOR = 3, FALSE_MOST = 8 };
 
 void pg_kad_frontier_init(struct pg_kad_frontier *f, const struct pg_kad_key *target, uint32_t k, uint32_t network)
 {
@@ -172,6 +172,7 @@ static void hear(struct pg_kad_frontier *f, uint32_t teller, uint32_t path, cons
     w->unreached = false;
     w->paths = (uint8_t)(1u << path);
     w->path = 0;
+    w->n_false = w->n_true = 0;
     w->hops = (uint16_t)(teller == PG_KAD_NOBODY ? 1 : f->walkers[teller].hops + 1);
     w->teller = teller;
     pack(w, c);
@@ -189,6 +190,12 @@ void pg_kad_frontier_hear(struct pg_kad_frontier *f, uint32_t teller, const stru
     hear(f, teller, f->walkers[teller].path, c);
 }
 
+/* So many of those that it has named could not be reached, and nobody could: what it says would only have us dial others. */
+static bool is_false(const struct pg_kad_frontier *f, uint32_t teller)
+{
+    return teller != PG_KAD_NOBODY && f->walkers[teller].n_true == 0 && f->walkers[teller].n_false >= FALSE_MOST;
+}
+
 /* One path's nearest k, those that failed or are slow apart, in order of distance. */
 struct window {
     const struct pg_kad_frontier *f;
@@ -200,6 +207,8 @@ static const struct pg_kad_walker *window_next(struct window *v)
     while (v->place < v->f->n && v->counted < v->f->k) {
         const struct pg_kad_walker *w = &v->f->walkers[v->f->order[v->place++]];
         if (!(w->paths >> v->path & 1) || w->mark == PG_KAD_FAILED || w->mark == PG_KAD_SLOW)
+            continue;
+        if (w->mark == PG_KAD_UNASKED && is_false(v->f, w->teller))
             continue;
         if (!crowds(v->f, w, v->counted)) {
             v->counted++;
@@ -280,6 +289,13 @@ void pg_kad_frontier_mark(struct pg_kad_frontier *f, uint32_t walker, enum pg_ka
     if (after)
         (*after)++;
     w->mark = (uint8_t)mark;
+    if (w->teller == PG_KAD_NOBODY)
+        return;
+    struct pg_kad_walker *teller = &f->walkers[w->teller];
+    if (mark == PG_KAD_ANSWERED && teller->n_true < UINT8_MAX)
+        teller->n_true++;
+    if (mark == PG_KAD_FAILED && teller->n_false < UINT8_MAX)
+        teller->n_false++;
 }
 
 void pg_kad_frontier_unreached(struct pg_kad_frontier *f, uint32_t walker)

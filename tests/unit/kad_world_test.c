@@ -1,5 +1,5 @@
 /* Kademlia between real cores on a simulated network: who asks, who serves, and what passes between. Everything follows from a
- * seed and takes no real time. Hostile rows 27 and 86. */
+ * seed and takes no real time. Hostile rows 24, 25, 27 and 86. */
 #include "kad_world.h"
 
 /* Everybody bootstraps from the first, one after the other. */
@@ -358,6 +358,49 @@ static void the_table_is_refreshed_when_it_has_rested(void)
     world_close();
 }
 
+static void what_is_announced_among_sixty_is_found_within_a_second(void)
+{
+    mesh(60);
+    uint64_t begun = pg_sim_now(sim);
+    CU_ASSERT(provides(&hosts[17]));
+    CU_ASSERT(hosts[17].n_peers >= PG_KAD_K);
+    CU_ASSERT(answered(&hosts[42], (struct pg_kad_question){.op = PG_KAD_PROVIDERS, .key = WEB, .enough = 1}));
+    CU_ASSERT(is(&hosts[42].found[0].id, &hosts[17]));
+    CU_ASSERT(hosts[42].done_us - begun < SECONDS);
+    world_close();
+}
+
+static uint32_t most_at_once(struct host *h)
+{
+    uint32_t most = 0;
+    ask(h, (struct pg_kad_question){.op = PG_KAD_CLOSEST, .key = WEB});
+    for (unsigned i = 0; i < 100000 && !h->done; i++) {
+        uint32_t out = h->query->frontier.n_asked;
+        most = out > most ? out : most;
+        pass(200);
+    }
+    CU_ASSERT(h->done);
+    return most;
+}
+
+static void as_many_are_asked_at_once_as_the_option_says(void)
+{
+    world_open(30);
+    hosts[28].config.limits.value[PG_LIMIT_KAD_PARALLELISM] = 1;
+    hosts[29].config.limits.value[PG_LIMIT_KAD_PARALLELISM] = 7;
+    for (unsigned i = 0; i < 30; i++) {
+        if (i > 0)
+            bootstrap(&hosts[i], 0);
+        start(&hosts[i]);
+        pass(SECONDS / 20);
+    }
+    pass(3 * SECONDS);
+    CU_ASSERT_EQUAL(most_at_once(&hosts[28]), 1);
+    CU_ASSERT_EQUAL(most_at_once(&hosts[27]), 3);
+    CU_ASSERT_EQUAL(most_at_once(&hosts[29]), 7);
+    world_close();
+}
+
 /* A peer that serves Kademlia and lies. */
 
 static struct {
@@ -472,6 +515,51 @@ static void a_lie_about_providers_makes_nobody_dial_where_it_should_not(void)
     world_close();
 }
 
+static unsigned arrivals;
+
+static void note_arrival(void *context, struct pg_sim_socket *fresh)
+{
+    (void)context;
+    arrivals++;
+    pg_sim_close(fresh);
+}
+
+/* Row 25: all of them at the address of somebody who has nothing to do with it. */
+static void a_liar_who_names_a_victim_many_times_has_it_dialled_a_few_times(void)
+{
+    static const struct pg_sim_user victim = {.accepted = note_arrival};
+    static uint8_t texts[32][512];
+    struct pg_pb_kad_message m = {.has_type = true, .type = PG_PB_KAD_MESSAGE_TYPE_FIND_NODE};
+    memset(&lie, 0, sizeof lie);
+    lie_message(&m);
+    open_with_a_liar();
+    for (unsigned i = 0; i < 32; i++) {
+        struct pg_peer_id invented = *pg_identity_peer_id(hosts[1].identity);
+        struct pg_pb_kad_peer p = {.has_id = true};
+        struct pg_multiaddr addrs[4];
+        struct pg_writer w = pg_writer(texts[i], sizeof texts[i]);
+        invented.at[invented.len - 1] ^= (uint8_t)(i + 1);
+        p.id = pg_bytes(invented.at, invented.len);
+        for (unsigned k = 0; k < 4; k++) {
+            struct pg_endpoint at = pg_sim_endpoint(5, (uint16_t)(2000 + k));
+            pg_multiaddr_from_tcp(&addrs[k], &at);
+            p.addrs[p.n_addrs++] = pg_bytes(addrs[k].at, addrs[k].len);
+        }
+        pg_pb_kad_peer_write(&p, &w);
+        m.closer_peers[m.n_closer_peers++] = pg_bytes(texts[i], w.len);
+    }
+    lie_message(&m);
+    lie.n_asked = arrivals = 0;
+    for (unsigned k = 0; k < 4; k++)
+        CU_ASSERT_PTR_NOT_NULL(pg_sim_listen(sim, 5, pg_sim_endpoint(5, (uint16_t)(2000 + k)), &victim, NULL));
+    CU_ASSERT(answered(&hosts[2], (struct pg_kad_question){.op = PG_KAD_CLOSEST, .key = WEB}));
+    CU_ASSERT(lie.n_asked > 0);
+    CU_ASSERT(arrivals > 0);
+    CU_ASSERT(arrivals <= 4 * 12); /* of 128 that were offered */
+    CU_ASSERT_EQUAL(hosts[2].n_closest, 3);
+    world_close();
+}
+
 static void answers_that_are_none_cost_the_liar_its_place_only(void)
 {
     static const char *const texts[] = {"\x05hello", "\xff\xff\xff\xff\x7f", "\x02\x08\x63", ""};
@@ -513,8 +601,11 @@ int main(int argc, char **argv)
         {"whoever forgets a question while it is answered hears no more", whoever_forgets_a_question_while_it_is_answered_hears_no_more},
         {"connections of visits are few after a rest", connections_of_visits_are_few_after_a_rest},
         {"the table is refreshed when it has rested", the_table_is_refreshed_when_it_has_rested},
+        {"what is announced among sixty is found within a second", what_is_announced_among_sixty_is_found_within_a_second},
+        {"as many are asked at once as the option says", as_many_are_asked_at_once_as_the_option_says},
         {"our own id and the same peer many times are passed over", our_own_id_and_the_same_peer_many_times_are_passed_over},
         {"a lie about providers makes nobody dial where it should not", a_lie_about_providers_makes_nobody_dial_where_it_should_not},
+        {"a liar who names a victim many times has it dialled a few times", a_liar_who_names_a_victim_many_times_has_it_dialled_a_few_times},
         {"answers that are none cost the liar its place only", answers_that_are_none_cost_the_liar_its_place_only},
     };
     tell_fd = argc > 1 && strcmp(argv[1], "--tell") == 0 ? 2 : -1;
