@@ -74,8 +74,10 @@ bool pg_offer_keepable(const struct pg_offer *o, const struct pg_multiaddr *offe
 bool pg_offer_tellable(const struct pg_endpoint *asker, const struct pg_multiaddr *addr)
 {
     struct pg_endpoint e;
-    if (!pg_offer_ip(addr, &e))
-        return true; /* of others no such address is kept: what the user has said of ourselves by a name */
+    struct pg_ma_part part;
+    size_t offset = 0;
+    if (!pg_offer_ip(addr, &e)) /* a name is what the user has said of ourselves: of others none is kept */
+        return pg_multiaddr_next(addr, &offset, &part) && part.code >= PG_MA_DNS && part.code <= PG_MA_DNSADDR;
     if (link_local(&e) || pg_endpoint_is_unspecified(&e))
         return false;
     if (pg_endpoint_is_loopback(&e))

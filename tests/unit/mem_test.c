@@ -3,6 +3,7 @@
  * Serves docs/ARCHITECTURE.md, "Memory": every structure here has a limit and keeps it. */
 #include "crypto_suite.h"
 #include "mem/arena.h"
+#include "mem/blob.h"
 #include "mem/map.h"
 #include "mem/queue.h"
 #include "mem/rate.h"
@@ -327,6 +328,44 @@ static void a_rate_lets_a_burst_pass_and_then_its_number_in_each_second(void)
     CU_ASSERT_EQUAL(passed, 100);
 }
 
+/* Blobs. */
+
+static void texts_of_any_length_come_back_and_leave_their_room(void)
+{
+    enum { TEXTS = 200, LONGEST = 700 };
+    static uint8_t text[TEXTS][LONGEST], out[LONGEST];
+    uint32_t number[TEXTS] = {0}, cells = 0;
+    size_t len[TEXTS] = {0};
+    struct pg_blobs b;
+    CU_ASSERT_FATAL(pg_blobs_init(&b, 64 * PG_BLOB_CELL * 10));
+    random_state = 21;
+    for (unsigned round = 0; round < 20000; round++) {
+        unsigned i = (unsigned)pick(TEXTS);
+        cells -= pg_blob_cells(len[i]);
+        pg_blob_drop(&b, number[i]);
+        len[i] = pick(LONGEST);
+        for (size_t n = 0; n < len[i]; n++)
+            text[i][n] = (uint8_t)pick(256);
+        size_t head = len[i] ? pick((unsigned)len[i]) : 0;
+        bool fits = pg_blobs_left(&b) >= pg_blob_cells(len[i]);
+        number[i] = pg_blob_keep(&b, pg_bytes(text[i], head), pg_bytes(text[i] + head, len[i] - head));
+        CU_ASSERT_EQUAL_FATAL(number[i] != 0, fits && len[i] > 0);
+        len[i] = number[i] ? len[i] : 0;
+        cells += pg_blob_cells(len[i]);
+        CU_ASSERT_EQUAL_FATAL(b.cells.used, cells);
+        unsigned k = (unsigned)pick(TEXTS);
+        pg_blob_copy(&b, number[k], out, len[k]);
+        CU_ASSERT_EQUAL_FATAL(memcmp(out, text[k], len[k]), 0);
+        CU_ASSERT_FATAL(pg_blob_is(&b, number[k], pg_bytes(text[k], len[k])));
+        if (len[k] > 0) {
+            text[k][len[k] - 1] ^= 1;
+            CU_ASSERT_FALSE(pg_blob_is(&b, number[k], pg_bytes(text[k], len[k])));
+            text[k][len[k] - 1] ^= 1;
+        }
+    }
+    pg_blobs_free(&b);
+}
+
 /* Arena. */
 
 static void an_arena_gives_aligned_pieces_until_it_is_full(void)
@@ -370,6 +409,7 @@ int main(void)
         {"a map's runs stay short for keys that a peer chooses", a_maps_runs_stay_short_for_keys_that_a_peer_chooses},
         {"keys chosen to meet under one seed do not meet under another", keys_chosen_to_meet_under_one_seed_do_not_meet_under_another},
         {"a rate lets a burst pass and then its number in each second", a_rate_lets_a_burst_pass_and_then_its_number_in_each_second},
+        {"texts of any length come back and leave their room", texts_of_any_length_come_back_and_leave_their_room},
         {"an arena gives aligned pieces until it is full", an_arena_gives_aligned_pieces_until_it_is_full},
     };
     return RUN_SUITE("memory", all);
