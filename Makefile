@@ -17,6 +17,7 @@ demo: all
 # Tests: the two groups under sanitizers, then the model checks and what they would notice, simulated worlds, then the other implementations.
 test: unit e2e verify sample
 	$(MAKE) sim COUNT=1000 MESH=67 CHURN=500
+	$(MAKE) nat QUICK=--quick
 	$(MAKE) interop
 
 unit: dev
@@ -38,6 +39,10 @@ sample: build/build.ninja
 	$(MAKE) mutants SAMPLE=1000 SEED=$$(date +%Y%m%d)
 interop: all
 	$(PYTHON) tests/interop/run.py --punchgate build/punchgate
+# Peers behind NATs, in network namespaces; needs root. Part of `make test` with QUICK=--quick.
+nat: all
+	cmake --build build --target wan
+	PG_BUILD=build $(PYTHON) tests/nat/nat.py $(QUICK)
 
 # Seeded scenarios over a simulated network; a failure prints its seed. SEED and COUNT choose which. Then MESH peers in one
 # process that look for each other's services, while CHURN of a thousand die in a minute; build/experiments has every look-up
@@ -84,4 +89,4 @@ build/build.ninja:
 build-%/build.ninja:
 	cmake --preset $*
 
-.PHONY: all demo test unit e2e dev verify mutants sample interop sim golden bench fuzz valgrind tsan lint docs format install clean
+.PHONY: all demo test unit e2e dev verify mutants sample interop nat sim golden bench fuzz valgrind tsan lint docs format install clean

@@ -58,6 +58,7 @@ class Lab:
     def __init__(self, build, punchgate):
         self.build = os.path.abspath(build)
         self.punchgate = os.path.abspath(punchgate)
+        self.switch = os.path.join(self.build, "wan")
         self.prefix = realtime_prefix()
         self.work = tempfile.mkdtemp(prefix="punchgate-bench-")
         self.running = []

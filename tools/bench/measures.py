@@ -130,20 +130,21 @@ class Bench:
     def wan(self):
         """One stream over a long line, beside plain TCP over the same line. None when there may be no namespaces."""
         try:
-            switch, line = self.lab.start(self.lab.tool("wan"), *WAN.values(), stdin=subprocess.PIPE)
+            switch, line = self.lab.start(self.lab.switch, "--rate", WAN["rate_mbit"], "--delay", WAN["delay_ms"], "--queue",
+                                          WAN["queue_ms"], "left=10.87.1.1/24", "right=10.87.2.1/24", stdin=subprocess.PIPE)
         except Broken as error:
             print(f"bench: no line between namespaces: {error}")
             return None
         ends = json.loads(line)
         left, right = (["nsenter", "--net=" + ends[side]] for side in ("left", "right"))
         port, outer = 4100, 4101
-        self.lab.start(self.lab.tool("load"), "server", f"10.87.0.2:{port}", before=right)
-        _, address, peer = self.lab.provider("far.key", f"10.87.0.2:{port}", "/ip4/10.87.0.2/tcp/4102", before=right)
+        self.lab.start(self.lab.tool("load"), "server", f"10.87.2.1:{port}", before=right)
+        _, address, peer = self.lab.provider("far.key", f"10.87.2.1:{port}", "/ip4/10.87.2.1/tcp/4102", before=right)
         self.lab.consumer("near.key", address, peer, outer, before=left)
         time.sleep(1)
         rows = {"plain TCP": [], "punchgate": []}
         for _ in range(self.options.runs):
-            for name, at in (("plain TCP", f"10.87.0.2:{port}"), ("punchgate", outer)):
+            for name, at in (("plain TCP", f"10.87.2.1:{port}"), ("punchgate", outer)):
                 got = self.load("up", at, self.options.wan_bytes, 1, before=left)
                 rows[name].append(got["bytes"] * 8 / got["seconds"] / 1e6)
         switch.stdin.close()
