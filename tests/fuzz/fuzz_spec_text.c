@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct pg_bytes text = pg_bytes(data, size);
     struct pg_expose_text x;
     struct pg_tunnel_text t;
+    struct pg_named_text n;
     struct pg_pipe_text p;
     if (pg_expose_parse(text, &x) == PG_OK) {
         FUZZ_WANT(x.name.at == data && !memchr(x.name.at, '=', x.name.len) && (x.port > 0) == (x.path.len == 0));
@@ -52,6 +53,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         else
             host(text, t.service, '@', t.host);
     }
+    if (pg_named_parse(text, &n) == PG_OK) {
+        FUZZ_WANT(n.service.at == data && n.service.len > 0);
+        if (n.path.len)
+            path(text, n.path);
+        else
+            host(text, n.service, '@', n.host);
+    }
     if (pg_pipe_parse(text, &p) == PG_OK) {
         FUZZ_WANT(p.addr.at == data && p.service.at + p.service.len == data + size);
         joined(text, p.addr, ':', p.service);
@@ -62,5 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_WANT(exposed.n_allowed <= PG_EXPOSE_ALLOWED && exposed.name.at == data);
     if (pg_peer_forward_read(&forward, text))
         FUZZ_WANT(forward.peer.len > 0 && forward.service.len > 0);
+    if (pg_peer_named_read(&forward, text))
+        FUZZ_WANT(forward.peer.len == 0 && forward.service.at == data);
     return 0;
 }

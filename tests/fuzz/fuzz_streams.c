@@ -1,7 +1,7 @@
 /* Fuzz target: any bytes on a stream of each protocol that a peer serves, in a world that lives on: no stream harms its
  * connection, and nothing is held once it has ended. Run by libFuzzer or by standalone.c. The first byte chooses the protocol,
  * the service's temper and how the stream ends; the second how the rest falls in pieces. Serves libp2p/specs identify/README.md,
- * ping/ping.md, perf/perf.md and the tunnel's header (spec/wire/tunnel.wire). */
+ * ping/ping.md, perf/perf.md, kad-dht/README.md and the tunnel's header (spec/wire/tunnel.wire). */
 #include "../unit/world.h"
 #include "protocols.gen.h"
 #include "scene.h"
@@ -39,7 +39,7 @@ static void closed(struct pg_stream *s, enum pg_err why)
     }
 static const struct pg_handler probes[PROTOCOLS] = {
     PROBE(PG_PROTOCOL_TUNNEL), PROBE(PG_PROTOCOL_IDENTIFY_PUSH), PROBE(PG_PROTOCOL_IDENTIFY), PROBE(PG_PROTOCOL_PING),
-    PROBE(PG_PROTOCOL_PERF),   PROBE(PG_PROTOCOL_TUNNEL),        PROBE(PG_PROTOCOL_TUNNEL),   PROBE(PG_PROTOCOL_TUNNEL)};
+    PROBE(PG_PROTOCOL_PERF),   PROBE(PG_PROTOCOL_KAD),           PROBE(PG_PROTOCOL_KAD_PUBLIC), PROBE(PG_PROTOCOL_TUNNEL)};
 
 static struct world *w;
 

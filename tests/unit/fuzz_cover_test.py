@@ -17,6 +17,7 @@ READERS = re.compile(r"^[a-z][\w\s*]*?[\s*](pg_\w+_(?:read|parse|feed|received|l
 INSIDE = {
     "pg_conn_received": "fuzz_handshake",
     "pg_key_file_read": "fuzz_identity_file",
+    "pg_kad_hand_read": "fuzz_streams",
     "pg_noise_read": "fuzz_handshake",
     "pg_secp256k1_read": "fuzz_keys",
     "pg_yamux_received": "fuzz_session",
