@@ -230,7 +230,7 @@ static void find_here(struct pg_kad_query *q)
         return;
     pg_kad_where(q->node, &peer);
     if (peer.n_addrs > 0 || pg_node_session(q->node, &peer.id))
-        pg_kad_query_find(q, &peer);
+        (void)pg_kad_query_find(q, &peer);
 }
 
 static void providers_here(struct pg_kad_query *q)
@@ -241,10 +241,10 @@ static void providers_here(struct pg_kad_query *q)
     uint32_t count = all ? pg_kad_store_providers(&n->kad.store, pg_bytes(q->key, q->key_len), n->scope.now_us, PG_KAD_FOUND, records) : 0;
     for (uint32_t i = 0; i < count; i++)
         pg_kad_store_contact(&n->kad.store, records[i], &all[i]);
-    for (uint32_t i = 0; i < count; i++) { /* who is told may change the store */
+    for (uint32_t i = 0, found = 0; i < count && (q->each == 0 || found < q->each); i++) { /* who is told may change the store */
         peer = all[i];
         pg_kad_where(n, &peer);
-        pg_kad_query_find(q, &peer);
+        found += pg_kad_query_find(q, &peer);
     }
     pg_heap_give(all);
 }

@@ -19,6 +19,9 @@ struct pg_kad_question {
     struct pg_bytes key;   /* raw, copied; a peer id's bytes for FIND_PEER */
     struct pg_bytes value; /* PUT_VALUE; copied */
     uint32_t enough;       /* PROVIDERS: stop after so many; GET_VALUE: after so many equal answers; 0: the walk's own end */
+    uint32_t each;         /* PROVIDERS: so many that one peer names, ourselves among them, so that none fills all places; 0: any number */
+    const struct pg_peer_id *only; /* PROVIDERS: these; others are passed over. Borrowed until `done`; NULL: all */
+    uint32_t n_only;
     uint64_t timeout_ms;   /* 0: limit kad_query */
 };
 

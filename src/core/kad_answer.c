@@ -39,22 +39,31 @@ static bool is_told(const struct pg_kad_query *q, const struct pg_peer_id *id)
     return false;
 }
 
-void pg_kad_query_find(struct pg_kad_query *q, const struct pg_kad_contact *peer)
+static bool is_wanted(const struct pg_kad_query *q, const struct pg_peer_id *id)
+{
+    bool wanted = !q->only;
+    for (uint32_t i = 0; i < q->n_only && !wanted; i++)
+        wanted = pg_peer_id_equal(&q->only[i], id);
+    return wanted;
+}
+
+bool pg_kad_query_find(struct pg_kad_query *q, const struct pg_kad_contact *peer)
 {
     if (is_told(q, &peer->id))
         pg_contacts_hear(q->node, &peer->id, peer->addrs, peer->n_addrs); /* for whoever is about to dial it */
-    if (q->forgotten || q->n_found == PG_KAD_FOUND || is_told(q, &peer->id))
-        return;
+    if (q->forgotten || q->n_found == PG_KAD_FOUND || is_told(q, &peer->id) || !is_wanted(q, &peer->id))
+        return false;
     q->found[q->n_found++] = peer->id;
     if (q->asker && q->asker->found)
         q->asker->found(q->asker, peer);
+    return true;
 }
 
-static void find(struct pg_kad_query *q, const struct pg_kad_request *r, const struct pg_kad_contact *peer)
+static bool find(struct pg_kad_query *q, const struct pg_kad_request *r, const struct pg_kad_contact *peer)
 {
     if (q->n_found == 0)
         q->hops = pg_kad_frontier_walker(&q->frontier, r->walker)->hops;
-    pg_kad_query_find(q, peer);
+    return pg_kad_query_find(q, peer);
 }
 
 /* Servers nearer to the key. One without an address that may be dialled is of use only when it is known otherwise. */
@@ -68,7 +77,7 @@ static void take_closer(struct pg_kad_query *q, struct pg_kad_request *r, const 
         if (peer.n_addrs == 0 && !pg_node_session(q->node, &peer.id))
             continue;
         if (q->op == PG_KAD_FIND_PEER && pg_bytes_equal(pg_bytes(peer.id.at, peer.id.len), pg_bytes(q->key, q->key_len)))
-            find(q, r, &peer);
+            (void)find(q, r, &peer);
         pg_kad_frontier_hear(&q->frontier, r->walker, &peer);
     }
 }
@@ -76,11 +85,13 @@ static void take_closer(struct pg_kad_query *q, struct pg_kad_request *r, const 
 static void take_providers(struct pg_kad_query *q, struct pg_kad_request *r, const struct pg_pb_kad_message *m)
 {
     struct pg_kad_contact peer;
+    uint32_t n = 0;
     for (uint32_t i = 0; i < m->n_provider_peers; i++) {
         if (!read_peer(q->node, &r->session->conn->remote, m->provider_peers[i], &peer))
             continue;
         pg_kad_where(q->node, &peer);
-        find(q, r, &peer);
+        if (q->each == 0 || n < q->each || is_told(q, &peer.id))
+            n += find(q, r, &peer);
     }
 }
 

@@ -52,7 +52,8 @@ struct pg_kad_query {
     struct pg_kad_query *next;
     struct pg_kad_request *requests;
     enum pg_kad_op op;
-    uint32_t enough;
+    uint32_t enough, each, n_only;
+    const struct pg_peer_id *only;
     uint64_t timeout_ms, pause_until_us;
     uint32_t n_out, messages, n_took, n_found, hops, n_equal;
     uint32_t n_recipients, next_recipient;
@@ -136,8 +137,8 @@ void pg_kad_query_settle(struct pg_kad_query *); /* calls `done` */
 bool pg_kad_query_take(struct pg_kad_query *, struct pg_kad_request *, struct pg_bytes message);
 /* The value that we have ourselves. */
 void pg_kad_query_value_here(struct pg_kad_query *);
-/* A provider, or the peer that was looked for: told once. */
-void pg_kad_query_find(struct pg_kad_query *, const struct pg_kad_contact *);
+/* A provider, or the peer that was looked for: told once. False: it was not new, or is not wanted. */
+bool pg_kad_query_find(struct pg_kad_query *, const struct pg_kad_contact *);
 /* The message of a request, with its length before it; empty when it does not fit. */
 struct pg_bytes pg_kad_question_write(const struct pg_kad_query *, const struct pg_kad_request *, uint8_t *room, size_t size);
 

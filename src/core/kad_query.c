@@ -221,6 +221,9 @@ struct pg_kad_query *pg_kad_query_new(struct pg_node *n, struct pg_kad_asker *as
     q->node = n;
     q->op = question->op;
     q->enough = question->enough;
+    q->each = question->each;
+    q->only = question->only;
+    q->n_only = question->n_only;
     q->timeout_ms = question->timeout_ms;
     q->own = own;
     q->key_len = (uint16_t)question->key.len;

@@ -235,6 +235,9 @@ void pg_resolve_do_lookup_begin(struct pg_resolve *r)
         (void)pg_kad_service_key(r->name, key, &question.key.len);
         question.key.at = key;
         question.enough = PG_RESOLVE_CANDIDATES;
+        question.each = PG_RESOLVE_CANDIDATES / 4;
+        question.only = r->n_allowed > 0 ? r->allowed : NULL;
+        question.n_only = r->n_allowed;
     }
     r->asker = (struct pg_kad_asker){.found = found, .done = done};
     r->query = pg_kad_ask(r->node, &r->asker, &question);

@@ -128,6 +128,56 @@ static void what_a_second_server_says_of_a_provider_is_tried_as_well(void)
     }
 }
 
+/* Whoever names many providers of a key. */
+static void spam(struct host *h, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct pg_kad_contact c = falsely(h);
+        c.id.at[c.id.len - 1] ^= (uint8_t)(i + 1);
+        c.id.at[c.id.len - 2] ^= 0x55;
+        CU_ASSERT_EQUAL(pg_kad_store_provide(&h->node->kad.store, PG_LIT("/punchgate/svc/web"), &c, 0, pg_sim_now(sim)), PG_OK);
+    }
+}
+
+static bool told_of(const struct host *h, const struct host *of)
+{
+    for (uint32_t i = 0; i < h->n_found && i < 8; i++)
+        if (is(&h->found[i].id, of))
+            return true;
+    return false;
+}
+
+static void many_false_providers_leave_room_for_a_true_one(void)
+{
+    struct pg_kad_question question = {.op = PG_KAD_PROVIDERS, .key = PG_LIT("/punchgate/svc/web"), .enough = 16, .each = 3};
+    for (unsigned liar = 0; liar <= 2; liar++) { /* the second: in our own store */
+        quartet();
+        struct pg_kad_contact truth = truly(&hosts[3]);
+        struct host *honest = &hosts[liar == 2 ? 0 : 2];
+        spam(&hosts[liar], 60);
+        CU_ASSERT_EQUAL(pg_kad_store_provide(&honest->node->kad.store, question.key, &truth, 0, pg_sim_now(sim)), PG_OK);
+        CU_ASSERT(answered(&hosts[1], question));
+        CU_ASSERT(told_of(&hosts[1], &hosts[3]));
+        CU_ASSERT_EQUAL(hosts[1].n_found, 4);
+        world_close();
+    }
+}
+
+static void who_wants_one_provider_hears_of_no_other(void)
+{
+    for (unsigned liar = 0; liar <= 2; liar++) {
+        quartet();
+        struct pg_kad_contact truth = truly(&hosts[3]);
+        struct host *honest = &hosts[liar == 2 ? 0 : 2];
+        struct pg_kad_question question = {.op = PG_KAD_PROVIDERS, .key = PG_LIT("/punchgate/svc/web"), .enough = 16, .only = &truth.id, .n_only = 1};
+        spam(&hosts[liar], 64);
+        CU_ASSERT_EQUAL(pg_kad_store_provide(&honest->node->kad.store, question.key, &truth, 0, pg_sim_now(sim)), PG_OK);
+        CU_ASSERT(answered(&hosts[1], question));
+        CU_ASSERT(hosts[1].n_found == 1 && is(&hosts[1].found[0].id, &hosts[3]));
+        world_close();
+    }
+}
+
 static void what_others_say_of_a_server_does_not_become_what_we_say_of_it(void)
 {
     for (unsigned liar = 0; liar <= 2; liar += 2) {
@@ -230,6 +280,8 @@ int main(int argc, char **argv)
         {"a peer that has moved is asked for though an old address is remembered",
          a_peer_that_has_moved_is_asked_for_though_an_old_address_is_remembered},
         {"what a second server says of a provider is tried as well", what_a_second_server_says_of_a_provider_is_tried_as_well},
+        {"many false providers leave room for a true one", many_false_providers_leave_room_for_a_true_one},
+        {"who wants one provider hears of no other", who_wants_one_provider_hears_of_no_other},
         {"what others say of a server does not become what we say of it", what_others_say_of_a_server_does_not_become_what_we_say_of_it},
         {"whoever names many addresses of a wanted peer keeps no other out", whoever_names_many_addresses_of_a_wanted_peer_keeps_no_other_out},
         {"a visit that finds no place leaves no contact behind", a_visit_that_finds_no_place_leaves_no_contact_behind},
