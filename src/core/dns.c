@@ -58,15 +58,6 @@ bool pg_dns_name_equal(const struct pg_dns_name *a, const struct pg_dns_name *b)
     return a->len == b->len && same(a->at, b->at, a->len);
 }
 
-bool pg_dns_name_is_below(const struct pg_dns_name *n, const struct pg_dns_name *name, struct pg_bytes *label)
-{
-    size_t first = n->len ? 1u + n->at[0] : 0;
-    if (first <= 1 || n->len != first + name->len || !same(n->at + first, name->at, name->len))
-        return false;
-    *label = pg_bytes(n->at + 1, first - 1);
-    return true;
-}
-
 /* The name at an offset; *end: where what follows it begins. False when it is none. */
 static bool read_name(struct pg_bytes message, size_t offset, size_t *end, struct pg_dns_name *out)
 {

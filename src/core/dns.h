@@ -23,8 +23,6 @@ void pg_dns_name_of(struct pg_dns_name *, const char *text);
 bool pg_dns_name_below(struct pg_dns_name *out, struct pg_bytes label, const struct pg_dns_name *name);
 /* Letters of either case are the same, RFC 1035 section 2.3.3. */
 bool pg_dns_name_equal(const struct pg_dns_name *, const struct pg_dns_name *);
-/* Whether it is one label and then `name`; label: what it is. */
-bool pg_dns_name_is_below(const struct pg_dns_name *, const struct pg_dns_name *name, struct pg_bytes *label);
 
 /* A question or a record. Data is borrowed from the message. */
 struct pg_dns_record {

@@ -177,23 +177,22 @@ static void take_texts(struct pg_bytes message, const struct pg_dns_name *instan
     }
 }
 
+/* rust-libp2p's instances have names of one label, which stand in no service. */
 void pg_mdns_read_answer(struct pg_bytes message, const char *own, void (*each)(void *, const struct pg_mdns_heard *), void *context)
 {
-    struct pg_dns_name service, target;
-    struct pg_bytes label;
+    struct pg_dns_name target;
+    struct names n;
     struct pg_dns_reader r;
     struct pg_dns_record record;
     struct pg_mdns_heard heard;
     unsigned peers = 0;
     if (!pg_dns_open(&r, message) || !(r.header.flags & PG_DNS_RESPONSE))
         return;
-    pg_dns_name_of(&service, SERVICE);
+    make_names(own, &n);
     while (peers < PG_MDNS_PEERS_MAX && pg_dns_next(&r, &record)) {
         if (record.section == PG_DNS_IN_QUESTION || record.type != PG_DNS_PTR || record.class != PG_DNS_IN ||
-            !pg_dns_name_equal(&record.name, &service) || !pg_dns_target(&r, &record, 0, &target))
-            continue;
-        /* rust-libp2p names its instances by one label, with no service behind it. */
-        if (pg_dns_name_is_below(&target, &service, &label) && pg_bytes_equal(label, pg_text(own)))
+            !pg_dns_name_equal(&record.name, &n.service) || !pg_dns_target(&r, &record, 0, &target) ||
+            pg_dns_name_equal(&target, &n.instance))
             continue;
         peers++;
         heard = (struct pg_mdns_heard){.ttl_s = record.ttl_s};

@@ -8,8 +8,8 @@
 
 #include <stddef.h>
 
-/* DIALS: in a second. HEAD_START: how long who has the greater id waits for the other's dial. */
-enum { SAME_SOURCE_MOST = 16, CALLS_MOST = 8, DIALS = 8, HEAD_MS = 20, HEAD_JITTER_MS = 80, HEAD_START_MS = 600 };
+/* DIALS: in a second. HEAD: behind our own next answer, so that whoever is dialled has heard where to find us. HEAD_START: how long who has the greater id waits for the other's dial. */
+enum { SAME_SOURCE_MOST = 16, CALLS_MOST = 8, DIALS = 8, HEAD_MS = 50, HEAD_JITTER_MS = 80, HEAD_START_MS = 600 };
 
 static struct pg_node *node(const struct pg_mdns_peer *p)
 {
@@ -196,7 +196,8 @@ static struct pg_mdns_peer *begin(struct pg_mdns *m, const struct pg_peer_id *id
     }
     size_t shorter = own->len < id->len ? own->len : id->len;
     *p = (struct pg_mdns_peer){.mdns = m, .id = *id, .from = *from};
-    p->head_ms = HEAD_MS + pg_node_random(m->node) % HEAD_JITTER_MS + (memcmp(own->at, id->at, shorter) > 0 ? HEAD_START_MS : 0);
+    p->head_ms = HEAD_MS + pg_node_random(m->node) % HEAD_JITTER_MS + pg_mdns_answer_pause_ms(m) +
+                 (memcmp(own->at, id->at, shorter) > 0 ? HEAD_START_MS : 0);
     pg_instance_init(&p->in, &pg_mdns_peer_machine, &pg_mdns_peer_binding, p, &m->node->scope, p->timers, NULL, (uint32_t)(p - m->peers));
     m->node->metrics.value[PG_METRIC_MDNS_PEERS]++;
     return p;
