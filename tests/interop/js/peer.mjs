@@ -6,12 +6,12 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPair, generateKeyPairFromSeed } from '@libp2p/crypto/keys'
 import { identify } from '@libp2p/identify'
-import { mdns } from '@libp2p/mdns'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { askDHT, kad, serveDHT } from './kad.mjs'
+import { lookingAround } from './mdns.mjs'
 import { PERF, perf, servePerf } from './perf.mjs'
 import { PROTOCOL, openTunnel, serveTunnel } from './tunnel.mjs'
 
@@ -59,7 +59,8 @@ async function newKey (name, seed) {
 }
 
 async function listen (key, options) {
-    const node = await newNode(key, [options.addr], true, options.kad && { dht: kad(options.kad, false) }, options.mdns && [mdns()])
+    const around = lookingAround()
+    const node = await newNode(key, [options.addr], true, options.kad && { dht: kad(options.kad, false) }, options.mdns && [around.discovery])
     node.addEventListener('peer:connect', event => console.error(`connected to ${event.detail}`))
     await node.handle(PROTOCOL, serveTunnel, { maxInboundStreams: 10_000 })
     await node.handle(PERF, servePerf)
@@ -67,11 +68,7 @@ async function listen (key, options) {
         await serveDHT(node, options)
     }
     report({ event: 'ready', peer: node.peerId.toString(), key: key.type, addrs: node.getMultiaddrs() })
-    node.addEventListener('peer:discovery', ({ detail: { id, multiaddrs } }) => {
-        if (options.mdns) {
-            report({ event: 'mdns', peer: id, addrs: multiaddrs })
-        }
-    })
+    around.report(report)
     process.stdin.resume()
     process.stdin.on('end', () => process.exit(0))
 }
