@@ -80,7 +80,7 @@ class Mesh:
         return self.ids[name]
 
     def command(self, name, port, *arguments):
-        return (self.lab.punchgate, "--identity", self.key(name), "--control", "off",
+        return (self.lab.punchgate, "--identity", self.key(name), "--control", "off", "--no-mdns",
                 "--listen", f"/ip4/127.0.0.1/tcp/{port}", "--ready-json", *arguments)
 
     def address(self, name, port):
