@@ -61,6 +61,18 @@ def two_peers_find_each_other_and_a_tunnel_by_peer_id_needs_no_address(bed):
 
 
 @test
+def a_service_is_found_by_its_name_where_nothing_was_configured(bed):
+    with Network(bed, 2) as net:
+        service = bed.service(echo, host=net.bridges[0].own)
+        here = net.hosts[1].at(net.bridges[0])
+        consumer = peer_at(bed, "consumer", net.hosts[1], "--tunnel-by-name", f"echo@{here}:0")
+        peer_at(bed, "provider", net.hosts[0], "--expose", f"echo={net.bridges[0].own}:{service.port}")
+        port = until(lambda: [e for e in consumer.entries() if e.message == "tunnel listening"], "the tunnel listens")[0]
+        port = int(port.fields["actual_addr"].rsplit(":", 1)[1])
+        want(speaks(bed.connect(port, host=here)))
+
+
+@test
 def peers_that_want_nothing_of_each_other_are_connected_all_the_same_and_once(bed):
     with Network(bed, 3) as net:
         peers = [peer_at(bed, f"peer{n}", host) for n, host in enumerate(net.hosts)]
