@@ -111,6 +111,8 @@ struct pg_transport *pg_node_transport(struct pg_node *);
 bool pg_node_stopping(const struct pg_node *);
 bool pg_node_participates(const struct pg_node *); /* the phase is Participating */
 const struct pg_peer_id *pg_node_own(const struct pg_node *);
+/* A look-up of a service has ended: ServiceProvidersFound, or ServiceLookupFailed when it has found nobody. Between steps only. */
+void pg_node_looked(struct pg_node *, struct pg_bytes name, uint32_t n_found, enum pg_err why);
 /* What the control plane gives its orders for: services that are exposed, and what is looked for (a service's name, or a peer's id as
  * text). The lists are borrowed until the next call. */
 void pg_node_names(struct pg_node *, const struct pg_bytes *exposed, uint32_t n_exposed, const struct pg_bytes *wanted, uint32_t n_wanted);

@@ -220,6 +220,15 @@ void pg_node_control_kad(struct pg_node *n, bool ok, struct pg_bytes reason)
     input(n, &(struct pg_seed_event){.kind = ok ? PG_SEED_KADEMLIA_BOOTSTRAP_OK : PG_SEED_KADEMLIA_BOOTSTRAP_FAILED, .reason = reason});
 }
 
+void pg_node_looked(struct pg_node *n, struct pg_bytes name, uint32_t n_found, enum pg_err why)
+{
+    if (n_found > 0)
+        input(n, &(struct pg_seed_event){.kind = PG_SEED_SERVICE_PROVIDERS_FOUND, .name = name, .n_places = n_found});
+    else
+        input(n, &(struct pg_seed_event){.kind = PG_SEED_SERVICE_LOOKUP_FAILED, .name = name,
+                                         .reason = pg_text(pg_err_text(why ? why : PG_ERR_NOT_FOUND))});
+}
+
 void pg_node_control_stop(struct pg_node *n)
 {
     input(n, &(struct pg_seed_event){.kind = PG_SEED_SHUTDOWN_REQUESTED});

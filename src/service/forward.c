@@ -14,7 +14,7 @@ struct pg_forward {
     struct pg_peer_forward is;
     struct pg_resolve resolve; /* when somebody has to be looked for: seeks */
     struct pg_candidate *candidates;
-    bool seeks, retired;
+    bool seeks, retired, looked;
     uint32_t id, clients;
     uint64_t to_remote, from_remote; /* bytes of tunnels that have ended */
     char peer_text[PG_PEER_ID_TEXT], bind[300];
@@ -181,10 +181,27 @@ static void somebody_connected(void *forward, struct pg_session *s)
     pg_tunnels_wake(((struct pg_forward *)forward)->tunnels, s);
 }
 
+static void somebody_looked(void *forward)
+{
+    struct pg_forward *f = forward;
+    f->looked = f->tunnels->looked = true;
+}
+
+/* ServiceProvidersFound or ServiceLookupFailed, when the turn is over: the plane may be the one that has ordered the look-up. */
+void pg_forwards_tell(struct pg_tunnels *t)
+{
+    t->looked = false;
+    for (struct pg_forward *f = t->forwards; f; f = f->next) {
+        if (f->looked && is_by_name(f))
+            pg_node_looked(t->node, f->is.service, f->resolve.n, f->resolve.looked);
+        f->looked = false;
+    }
+}
+
 /* Whose address is said is dialled there, and looked for nowhere else. */
 static void seek(struct pg_forward *f)
 {
-    static const struct pg_resolve_user seeker = {.connected = somebody_connected};
+    static const struct pg_resolve_user seeker = {.connected = somebody_connected, .looked = somebody_looked};
     struct pg_resolve_config c = {.peer = f->is.peer, .allowed = f->is.allowed, .n_allowed = f->is.n_allowed, .room = 1};
     if (f->is.peer.len) {
         c.peer_text = pg_text(f->peer_text);

@@ -184,6 +184,7 @@ static void found(struct pg_kad_asker *asker, const struct pg_kad_contact *peer)
     if (!c)
         return;
     c->known = c->heard = true;
+    c->refused = false;
     if (peer->n_addrs > 0 || c->peer.n_addrs == 0)
         c->peer = *peer;
     r->came = c;
@@ -288,6 +289,8 @@ void pg_resolve_do_lookup_tell(struct pg_resolve *r)
     if (r->why == PG_OK || r->why == PG_ERR_NOT_FOUND)
         drop_unheard(r);
     warn_of_claimants(r);
+    r->looked = r->why;
+    r->user->looked(r->context);
     if ((r->why == PG_OK && !none) || r->used)
         return;
     if (!r->failing && is_named(r))
@@ -392,6 +395,7 @@ void pg_resolve_do_provider_leave(struct pg_resolve *r)
 {
     end_visit(r->used);
     r->used->failed = true;
+    r->used->refused = pg_node_session(r->node, &r->used->peer.id) != NULL;
     r->used = NULL;
 }
 
@@ -463,7 +467,7 @@ void pg_resolve_company(struct pg_resolve *r)
 void pg_resolve_peer_up(struct pg_resolve *r, struct pg_session *s)
 {
     struct pg_candidate *c = find(r, pg_session_peer(s));
-    if (!c || c == r->used)
+    if (!c || c == r->used || c->refused) /* whoever has room again is told of here, too */
         return;
     r->came = c;
     pg_step(&r->in, PG_RESOLVE_ON_PROVIDER_UP);

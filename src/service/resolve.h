@@ -20,11 +20,14 @@ struct pg_candidate {
     bool heard;   /* by the look-up that is out, or by the last */
     bool dialled; /* in this round */
     bool failed;  /* the last time: others come first */
+    bool refused; /* it is connected and has said that it has no such service; until a look-up names it again */
 };
 
 struct pg_resolve_user {
     /* Somebody has the service now, and is connected: whoever waits may go on. */
     void (*connected)(void *context, struct pg_session *);
+    /* A look-up has ended; from inside a step, so that this may only be noted. */
+    void (*looked)(void *context);
 };
 
 /* Part of a forward. */
@@ -46,7 +49,7 @@ struct pg_resolve {
     uint32_t n_looked, tries;
     uint64_t claimed;          /* what the last warning said, as a hash */
     bool told, failing;        /* since the last connection: that it is looked for, that it cannot be had */
-    enum pg_err why;
+    enum pg_err why, looked;   /* looked: what came of the last look-up */
     char reason[96];
 };
 

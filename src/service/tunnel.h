@@ -39,7 +39,7 @@ struct pg_tunnels {
     uint32_t n_exposed, n_forwards, n_running;
     uint64_t wait_ms;
     uint32_t next_key, next_id;
-    bool started;
+    bool started, looked; /* looked: some look-up has ended in this turn */
     struct pg_bytes exposed_names[PG_MAX_EXPOSED], wanted_names[PG_MAX_FORWARDS]; /* for the control plane */
 };
 
@@ -162,6 +162,7 @@ struct pg_forward *pg_forward_next(const struct pg_forward *);
 void pg_forward_use(struct pg_forward *); /* one more client, and one less */
 void pg_forward_leave(struct pg_forward *);
 void pg_forward_count(struct pg_forward *, uint64_t to_remote, uint64_t from_remote); /* bytes of a tunnel that ends */
+void pg_forwards_tell(struct pg_tunnels *); /* tells the control plane what came of look-ups */
 void pg_forwards_stop(struct pg_tunnels *);
 void pg_forward_free_all(struct pg_tunnels *);
 /* Where the strings of a message of `text` bytes go: small when they fit, else the turn's arena (base NULL: used up). */

@@ -112,6 +112,8 @@ void pg_tunnels_reap(struct pg_tunnels *t)
             free_provider(t, (struct pg_tunnel_provider *)pipe);
     }
     pg_forwards_reap(t);
+    if (t->looked)
+        pg_forwards_tell(t);
     if (any)
         pg_node_idle(t->node);
 }

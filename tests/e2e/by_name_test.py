@@ -84,6 +84,8 @@ def what_a_search_says_in_the_log_is_what_the_original_says(bed):
     same((started.level, started.target), ("INFO", "cli::node"))
     nobody = consumer.saw("DHT lookup finished with no providers", service_name="nobody-has-it")
     same((nobody.level, nobody.target), ("WARN", "cli::node"))
+    for event in ("ServiceProvidersFound", "ServiceLookupFailed"):
+        consumer.saw("event processed", event=event)
     used = consumer.saw("service provider in use", service_name="who")
     same(used.fields["provider"], provider.id)
     # The peer is in the table of the consumer by now, be it by the bootstrap peer's answer or by a look-up: it is dialled or connected.

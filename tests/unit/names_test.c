@@ -182,7 +182,13 @@ static void someone_connected(void *context, struct pg_session *s)
     CU_ASSERT_TRUE(s->up);
 }
 
-static const struct pg_resolve_user user = {.connected = someone_connected};
+static void someone_looked(void *context)
+{
+    (void)context;
+    w.looked++;
+}
+
+static const struct pg_resolve_user user = {.connected = someone_connected, .looked = someone_looked};
 static struct pg_candidate room[PG_RESOLVE_CANDIDATES];
 static struct pg_peer_id pins[2];
 
@@ -235,6 +241,7 @@ static uint32_t looked_in(uint64_t seconds, bool reasons, uint64_t at_us[], uint
         }
         pass(10000);
     }
+    CU_ASSERT_EQUAL(w.looked + last()->open, w.n_queries); /* each is told of */
     CU_ASSERT_EQUAL(said("DHT lookup finished with no providers"), 1);
     CU_ASSERT_EQUAL(said("starting DHT provider lookup"), 1);
     pg_resolve_end(&r);
@@ -394,6 +401,12 @@ static void a_provider_without_the_service_gives_way_to_the_next(void)
     CU_ASSERT_TRUE(uses(&r, 2));
     pg_resolve_refused(&r);
     visit_up(1); /* both refuse: who knows */
+    pg_resolve_refused(&r);
+    visit_up(2);
+    struct pg_peer_id one = peer_of(1);
+    lose(&r, 2);
+    pg_resolve_peer_up(&r, pg_node_session(NODE, &one)); /* it stands, and has room for streams: no news */
+    CU_ASSERT_FALSE(uses(&r, 1));
     pg_resolve_end(&r);
     CU_ASSERT_EQUAL(visits_open(), 0);
 }

@@ -45,7 +45,7 @@ static struct world {
     uint64_t random;
     bool participates, full;
     char said[8192];
-    uint32_t woken;
+    uint32_t woken, looked;
     struct pg_control_plane *plane; /* of the test that has one */
 } w;
 

@@ -5,7 +5,7 @@
 #include "service/peer.h"
 #include "sim/sim.h"
 
-enum { PEERS = 4, PROVIDER = 1, PORT = 4001 };
+enum { PEERS = 3, PROVIDER = 1, PORT = 4001 };
 #define SECONDS ((uint64_t)1000000)
 #define HOURS (3600 * SECONDS)
 
