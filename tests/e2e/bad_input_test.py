@@ -36,7 +36,8 @@ class Place:
         if file is not None:
             self.config.write_bytes(file if isinstance(file, bytes) else file.encode())
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PUNCHGATE_") and k not in ("RUST_LOG", "NO_COLOR")}
-        clean.update({"XDG_CONFIG_HOME": str(self.folder / "xdg"), "HOME": str(self.folder), **(env or {})})
+        clean.update({"XDG_CONFIG_HOME": str(self.folder / "xdg"), "HOME": str(self.folder), "PUNCHGATE_NO_MDNS": "1",
+                      **(env or {})})
         return subprocess.run([PROGRAM, *args], cwd=self.folder, env=clean, stdin=subprocess.DEVNULL, capture_output=True,
                               timeout=timeout)
 
@@ -257,7 +258,7 @@ def test_remotes():
 def test_a_running_peer():
     """A wrong peer id, an unknown service and a second peer on the same files, against a peer that works."""
     with place() as p:
-        clean = {**os.environ, "XDG_CONFIG_HOME": str(p.folder / "xdg"), "HOME": str(p.folder)}
+        clean = {**os.environ, "XDG_CONFIG_HOME": str(p.folder / "xdg"), "HOME": str(p.folder), "PUNCHGATE_NO_MDNS": "1"}
         peer = subprocess.Popen([PROGRAM, "--ready-json", "--listen", "/ip4/127.0.0.1/tcp/0"], cwd=p.folder, env=clean,
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:

@@ -73,6 +73,28 @@ def a_service_is_found_by_its_name_where_nothing_was_configured(bed):
 
 
 @test
+def an_answer_that_names_anothers_address_leads_nobody_there(bed):
+    with Network(bed, 3) as net:
+        bridge = net.bridges[0]
+        false, true = bed.service(echo, host=bridge.own), bed.service(echo, host=bridge.own)
+        s = lan.speaker(bridge.own)
+        bed.sockets.append(s)
+        provider = peer_at(bed, "provider", net.hosts[0])
+        provider.stop()
+        liar = peer_at(bed, "liar", net.hosts[2], "--expose", f"echo={bridge.own}:{false.port}")
+        here = net.hosts[1].at(bridge)
+        consumer = peer_at(bed, "consumer", net.hosts[1], "--tunnel", f"{provider.id}:echo@{here}:0")
+        lie = lan.told("them", [f"/ip4/{net.hosts[2].at(bridge)}/tcp/{liar.port}/p2p/{provider.id}"], 3000)
+        until(lambda: (lan.say(s, lie), consumer.find("dial of an offered address failed", error="another peer answers"))[1], "the lie is tried")
+        peer_at(bed, "again", net.hosts[0], "--expose", f"echo={bridge.own}:{true.port}", key="provider")
+        port = consumer.tunnel_port("echo")
+        client = bed.connect(port, host=here)
+        want(speaks(client))
+        same((false.clients, true.clients), (0, 1), "clients of the false and of the true service")
+        client.close()
+
+
+@test
 def peers_that_want_nothing_of_each_other_are_connected_all_the_same_and_once(bed):
     with Network(bed, 3) as net:
         peers = [peer_at(bed, f"peer{n}", host) for n, host in enumerate(net.hosts)]
