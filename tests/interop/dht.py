@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from nodes import Failed, Listener, check_ok, lines, listening, run, tail
 
 KAD = "/punchgate/kad/1.0.0"
+PUBLIC = "/ipfs/kad/1.0.0"
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 OPS = ("put", "get", "provide", "providers", "find", "closest")
 # What may be put under a key with this: as JSON, what follows it.
@@ -57,17 +58,17 @@ class Content:
 class Library:
     """go, rust or js as a server, and as one who asks."""
 
-    def __init__(self, peer):
-        self.peer, self.name = peer, peer.name
+    def __init__(self, peer, kad: str = KAD):
+        self.peer, self.name, self.kad = peer, peer.name, kad
 
     def serve(self, *arguments: object):
-        return listening(self.peer.argv("listen", "--kad", KAD, *arguments), "")
+        return listening(self.peer.argv("listen", "--kad", self.kad, *arguments), "")
 
     def announce(self, content: Content, through: Listener):
         return self.serve("--bootstrap", through.addr, "--provide", content.hex)
 
     def ask(self, through: Listener, *operands: str) -> dict:
-        return answered(run(self.peer.argv("dht", *operands, "--bootstrap", through.addr, "--kad", KAD)), operands[0])
+        return answered(run(self.peer.argv("dht", *operands, "--bootstrap", through.addr, "--kad", self.kad)), operands[0])
 
     def providers(self, through: Listener, content: Content) -> list[dict]:
         return self.ask(through, "providers", content.hex)["providers"]
@@ -251,6 +252,22 @@ def no_server(matrix, library: Library, ours: Ours) -> None:
                 f"C says of a {library.name} that serves no DHT that none is known, with status 69", outcome)
 
 
+def public_id(matrix, library: Library, ours: Ours) -> None:
+    """C has its own id of Kademlia, and speaks that of the public network besides."""
+    outcomes: list[Exception | None] = [None, None]
+    for i, (server, asker) in enumerate(((library, ours), (ours, library))):
+        try:
+            with contextlib.ExitStack() as stack:
+                to, content = stack.enter_context(server.serve()), Content()
+                provider = stack.enter_context(library.announce(content, to))
+                is_listed(asker.providers(to, content), provider)
+                is_listed(asker.ask(to, "find", provider.peer)["peers"], provider)
+        except (Failed, OSError) as error:
+            outcomes[i] = error
+    for outcome, one, other in zip(outcomes, ("C", library.name), (library.name, "C")):
+        matrix.note(f"{one} by DHT to {other}", "public id", f"{one} asks {other} under {PUBLIC}, where C has another id first", outcome)
+
+
 def by_name(matrix, library: Library, ours: Ours, echo: int) -> None:
     """Each offers its echo under that name at a server of the other, which finds and uses it. As a server js takes keys of
     providers only that are a multihash, so its part of the network is C here."""
@@ -329,6 +346,7 @@ def with_ours(matrix, peers: list, wrong: dict[str, Exception], c_dials, echo: i
             addressless(matrix, library, ours)
         no_server(matrix, library, ours)
         by_name(matrix, library, ours, echo)
+        public_id(matrix, Library(library.peer, PUBLIC), ours)
     for i, server in enumerate(libraries):
         # The one besides C that puts and announces for it is another one each time.
         around(matrix, [ours, libraries[i - 1]], server, [ours.name])
