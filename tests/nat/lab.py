@@ -117,7 +117,7 @@ class Router(Node):
     def move(self, address):
         """The provider gives the router another address, and it forgets what it had under the old one."""
         bits = PREFIX_BITS
-        self.ip(f"addr add {address}/{bits} dev line", f"addr del {self.address}/{bits} dev line", *self.ways_out)
+        self.ip(f"addr del {self.address}/{bits} dev line", f"addr add {address}/{bits} dev line", *self.ways_out)
         self.address = address
         self.load()
         self.forget_connections()

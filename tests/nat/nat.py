@@ -64,6 +64,7 @@ def main():
     import peers
     import lab_test  # noqa: F401
     import dials_test  # noqa: F401
+    import routers_test  # noqa: F401
     from enclosure import Unavailable, enclose
     chosen = [t for t in peers.TESTS if not (options.quick and t in SLOW)]
     chosen = [t for t in chosen if not options.words or any(w in t.__name__ for w in options.words)]

@@ -1,0 +1,74 @@
+"""What happens to a peer's tunnels when its router does something to it, and when the way is bad. Run by nat.py."""
+from lab import Lab
+from nat import SWITCH, slow
+from peers import echo, exchange, pattern, speaks, test, until, want
+from router import Nat
+
+PORT = 4001
+# A peer learns of a way that is gone by its pings, which are rare.
+NOTICED_S = 120
+
+
+def at_home(bed, lab):
+    """A provider in public and a consumer behind the router; returns what connects a local client of the tunnel."""
+    provider_host, home = lab["provider"].host, lab["home"].host
+    with provider_host.inside():
+        service = bed.service(echo)
+        provider = bed.peer("provider", "--expose", f"echo=127.0.0.1:{service.port}", listen=f"/ip4/0.0.0.0/tcp/{PORT}")
+    with home.inside():
+        consumer = bed.peer("consumer", "--bootstrap", f"/ip4/{lab['provider'].address}/tcp/{PORT}/p2p/{provider.id}",
+                            "--tunnel", f"{provider.id}:echo@127.0.0.1:0", listen=f"/ip4/0.0.0.0/tcp/{PORT}")
+    consumer.connected(provider)
+    port = consumer.tunnel_port("echo")
+    def client():  # noqa: E306
+        with home.inside():
+            return bed.connect(port)
+    return consumer, client
+
+
+def served(client):
+    """Whether a new client is served, now or a little later."""
+    try:
+        with client() as connection:
+            connection.settimeout(15)
+            return speaks(connection)
+    except (OSError, AssertionError):
+        return False
+
+
+def laboratory(**router):
+    return Lab(SWITCH, {"provider": None, "home": Nat("symmetric", **router)})
+
+
+@slow
+@test
+def a_tunnel_is_there_again_after_the_router_has_rebooted(bed):
+    with laboratory() as lab:
+        _, client = at_home(bed, lab)
+        want(served(client))
+        with lab["home"].router.rebooting():
+            pass
+        until(lambda: served(client), "the tunnel serves again", NOTICED_S)
+
+
+@slow
+@test
+def a_tunnel_is_there_again_after_the_router_has_another_address(bed):
+    with laboratory() as lab:
+        _, client = at_home(bed, lab)
+        want(served(client))
+        lab["home"].move(lab["home"].address.rsplit(".", 1)[0] + ".2")
+        until(lambda: served(client), "the tunnel serves again", NOTICED_S)
+
+
+@test
+def a_tunnel_through_a_router_keeps_its_bytes_over_a_way_that_loses_and_reorders(bed):
+    with laboratory() as lab:
+        _, client = at_home(bed, lab)
+        lab.way(delay_ms=5, loss_percent=2, reorder_percent=5, late_ms=5)
+        sent = pattern(1_000_000)
+        with client() as connection:
+            want(exchange(connection, sent) == sent, "the echo differs")
+        counts = lab.counts()
+        want(all(counts[name][what] > 0 for name in lab.sites for what in ("lost", "overtaken")), f"the way was good: {counts}")
+        lab.way()
