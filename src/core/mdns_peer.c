@@ -112,7 +112,9 @@ void pg_mdns_peer_do_discovery_tell(struct pg_mdns_peer *p)
     uint32_t n_less = 0, n_more = 0;
     char id[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
     p->until_us = n->scope.now_us + p->life_s * 1000000ull;
-    pg_address_book_learn(&n->addresses, &p->id, p->addrs, p->n_addrs, p->until_us);
+    /* Anybody on the network can speak for it: what the peer itself has said does not give way to that. */
+    if (pg_address_book_find(&n->addresses, &p->id, n->scope.now_us, less) == 0)
+        pg_address_book_learn(&n->addresses, &p->id, p->addrs, p->n_addrs, p->until_us);
     for (uint32_t i = 0; i < p->n_told; i++)
         if (!has(p->addrs, p->n_addrs, &p->told[i]))
             less[n_less++] = p->told[i];

@@ -1,6 +1,7 @@
 /* Multicast DNS of a whole node, driven by hand through runtime/port.h with a clock of the test's own: when it asks and answers, whom
  * it believes, when it dials, when it forgets. Hostile row 49. Run by ctest. Serves src/core/mdns.c and mdns_peer.c. */
 #include "core/mdns.h"
+#include "core/node_internal.h"
 #include "core/mdns_message.h"
 #include "crypto_suite.h"
 
@@ -277,6 +278,22 @@ static void a_peer_that_is_heard_of_again_and_again_is_dialled_once(void)
     end();
 }
 
+static void what_a_peer_has_said_itself_does_not_give_way_to_who_speaks_for_it(void)
+{
+    struct pg_multiaddr said[PG_ADDRESS_BOOK_ADDRS], left[PG_ADDRESS_BOOK_ADDRS];
+    struct pg_peer_id id = peer_id(1);
+    start(false);
+    for (uint8_t i = 0; i < PG_ADDRESS_BOOK_ADDRS; i++)
+        pg_multiaddr_from_tcp(&said[i], &(struct pg_endpoint){.family = 4, .ip = {192, 168, 1, 9}, .port = (uint16_t)(5000 + i)});
+    pg_address_book_learn(&node->addresses, &id, said, PG_ADDRESS_BOOK_ADDRS, now + 60ull * SECOND);
+    hear(1, 66, 3600);
+    CU_ASSERT_TRUE(knows(1));
+    CU_ASSERT_EQUAL_FATAL(pg_address_book_find(&node->addresses, &id, now, left), PG_ADDRESS_BOOK_ADDRS);
+    for (unsigned i = 0; i < PG_ADDRESS_BOOK_ADDRS; i++)
+        CU_ASSERT_NOT_EQUAL(left[i].at[4], 66); /* /ip4, then the address */
+    end();
+}
+
 static void one_source_tells_of_sixteen_peers_and_all_of_them_of_so_many_as_there_is_room_for(void)
 {
     start(false);
@@ -351,6 +368,7 @@ int main(void)
         {"what does not come from our network is dropped", what_does_not_come_from_our_network_is_dropped},
         {"a peer is known until its time is over, and asked for before", a_peer_is_known_until_its_time_is_over_and_asked_for_before},
         {"a peer that is heard of again and again is dialled once", a_peer_that_is_heard_of_again_and_again_is_dialled_once},
+        {"what a peer has said itself does not give way to who speaks for it", what_a_peer_has_said_itself_does_not_give_way_to_who_speaks_for_it},
         {"one source tells of sixteen peers, and all of them of as many as there is room for",
          one_source_tells_of_sixteen_peers_and_all_of_them_of_so_many_as_there_is_room_for},
         {"a flood of messages is looked at a hundred times a second", a_flood_of_messages_is_looked_at_a_hundred_times_a_second},
