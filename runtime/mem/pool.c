@@ -4,30 +4,30 @@
 #include "mem/pages.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+/* Slots, and behind them the stack of those that are free: pages of the stack, too, are touched on use only. */
+static size_t range_of(const struct pg_pool *p)
+{
+    return (p->slot + sizeof *p->free) * p->count;
+}
 
 bool pg_pool_init(struct pg_pool *p, size_t slot, uint32_t count, uint32_t keep)
 {
     *p = (struct pg_pool){.slot = (slot + 15) & ~(size_t)15, .count = count, .keep = keep};
-    p->free = calloc(count, sizeof *p->free);
-    if (!p->free)
-        return false;
-    void *range = pg_pages_reserve(p->slot * count);
-    if (!range) {
-        free(p->free);
+    p->base = pg_pages_reserve(range_of(p));
+    if (!p->base) {
         *p = (struct pg_pool){0};
         return false;
     }
-    p->base = range;
+    p->free = (uint32_t *)(void *)(p->base + p->slot * count);
     return true;
 }
 
 void pg_pool_free(struct pg_pool *p)
 {
-    pg_pages_release(p->base, p->slot * p->count);
-    free(p->free);
+    pg_pages_release(p->base, range_of(p));
     *p = (struct pg_pool){0};
 }
 

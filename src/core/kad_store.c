@@ -2,7 +2,7 @@
  * Serves libp2p/specs kad-dht/README.md, "Content provider advertisement and discovery". */
 #include "core/kad_store.h"
 
-#include "mem/heap.h"
+#include "mem/pages.h"
 
 #include <assert.h>
 
@@ -409,11 +409,11 @@ bool pg_kad_store_init(struct pg_kad_store *s, const struct pg_peer_id *own, con
     pg_keyed_init(&s->hash, hash_seed);
     while (s->n_buckets < records)
         s->n_buckets *= 2;
-    s->by_key = pg_heap_take(s->n_buckets * sizeof(struct pg_kad_entry *));
-    s->by_peer = pg_heap_take(s->n_buckets * sizeof(struct pg_kad_holder *));
-    s->heap = pg_heap_take((records + 1u) * sizeof(struct pg_kad_record *));
+    s->by_key = pg_pages_reserve(s->n_buckets * sizeof(struct pg_kad_entry *));
+    s->by_peer = pg_pages_reserve(s->n_buckets * sizeof(struct pg_kad_holder *));
+    s->heap = pg_pages_reserve((records + 1u) * sizeof(struct pg_kad_record *));
     for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
-        s->heaviest[m] = pg_heap_take((records + 1u) * sizeof(struct pg_kad_holder *));
+        s->heaviest[m] = pg_pages_reserve((records + 1u) * sizeof(struct pg_kad_holder *));
     return s->by_key && s->by_peer && s->heap && s->heaviest[0] && s->heaviest[1] &&
            pg_pool_init(&s->records, sizeof(struct pg_kad_record), records, 0) &&
            pg_pool_init(&s->entries, sizeof(struct pg_kad_entry), records, 0) &&
@@ -422,11 +422,12 @@ bool pg_kad_store_init(struct pg_kad_store *s, const struct pg_peer_id *own, con
 
 void pg_kad_store_free(struct pg_kad_store *s)
 {
-    pg_heap_give(s->by_key);
-    pg_heap_give(s->by_peer);
-    pg_heap_give(s->heap);
+    size_t records = s->most + PG_KAD_OWN_RECORDS + 1u;
+    pg_pages_release(s->by_key, s->n_buckets * sizeof *s->by_key);
+    pg_pages_release(s->by_peer, s->n_buckets * sizeof *s->by_peer);
+    pg_pages_release(s->heap, records * sizeof *s->heap);
     for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
-        pg_heap_give(s->heaviest[m]);
+        pg_pages_release(s->heaviest[m], records * sizeof *s->heaviest[m]);
     pg_pool_free(&s->records);
     pg_pool_free(&s->entries);
     pg_pool_free(&s->holders);
