@@ -31,5 +31,10 @@ static inline bool pg_pool_crowded(const struct pg_pool *p)
 {
     return p->count - p->used < p->count / 8;
 }
+/* Bytes of memory that it has touched. */
+static inline size_t pg_pool_touched(const struct pg_pool *p)
+{
+    return p->fresh * (p->slot + sizeof *p->free);
+}
 /* Number of a slot in its pool, from 0: what handles are made of. */
 uint32_t pg_pool_number(const struct pg_pool *, const void *slot);

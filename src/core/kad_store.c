@@ -434,13 +434,9 @@ void pg_kad_store_free(struct pg_kad_store *s)
     pg_blobs_free(&s->texts);
 }
 
-static size_t touched(const struct pg_pool *p)
-{
-    return p->fresh * (p->slot + sizeof *p->free);
-}
-
 size_t pg_kad_store_bytes(const struct pg_kad_store *s)
 {
-    return sizeof *s + touched(&s->records) + touched(&s->entries) + touched(&s->holders) + touched(&s->texts.cells) +
+    return sizeof *s + pg_pool_touched(&s->records) + pg_pool_touched(&s->entries) + pg_pool_touched(&s->holders) +
+           pg_pool_touched(&s->texts.cells) +
            2 * s->n_buckets * sizeof(void *) + (s->records.fresh + PG_KAD_MEASURES * s->holders.fresh) * sizeof(void *);
 }

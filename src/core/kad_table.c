@@ -361,6 +361,5 @@ void pg_kad_table_free(struct pg_kad_table *t)
 
 size_t pg_kad_table_bytes(const struct pg_kad_table *t)
 {
-    return sizeof *t + t->servers.fresh * (t->servers.slot + sizeof *t->servers.free) +
-           t->texts.cells.fresh * (t->texts.cells.slot + sizeof *t->texts.cells.free);
+    return sizeof *t + pg_pool_touched(&t->servers) + pg_pool_touched(&t->texts.cells);
 }

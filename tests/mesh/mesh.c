@@ -47,7 +47,6 @@ struct mesh {
 struct lookup {
     struct pg_kad_asker asker; /* first */
     struct mesh *mesh;
-    const char *part;
     struct pg_kad_query *query;
     unsigned from, service;
     uint64_t begun_us, found_us;
@@ -173,7 +172,6 @@ static void ask(struct mesh *m, struct lookup *l, const char *part)
     }
     l->asker = (struct pg_kad_asker){on_found, on_done};
     l->mesh = m;
-    l->part = part;
     l->begun_us = pg_sim_now(m->sim);
     snprintf(name, sizeof name, "service-%u", l->service);
     (void)pg_kad_service_key(pg_text(name), key, &len);
