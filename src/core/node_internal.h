@@ -16,7 +16,7 @@
 #include "spare.gen.h"
 #include "transport/conn.h"
 
-#define PG_MAX_HANDLERS 16u
+#define PG_MAX_HANDLERS 32u
 #define PG_MAX_LOOKUPS 256u       /* questions about names, of all contacts */
 #define PG_CONTACT_QUESTIONS 32u  /* that one round may ask */
 #define PG_CONTACT_TARGETS 32u    /* addresses that one round may dial */

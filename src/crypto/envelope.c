@@ -1,4 +1,4 @@
-/* Makes and opens signed envelopes. Called by src/core/peer_record.c.
+/* Makes and opens signed envelopes. Called by src/core/peer_record.c and voucher.c.
  * Serves libp2p/specs RFC/0002-signed-envelopes.md, "Signature Production / Verification". */
 #include "crypto/envelope.h"
 

@@ -1,4 +1,4 @@
-/* Signed envelopes: a statement with its author's key and signature. Called by src/core/peer_record.c.
+/* Signed envelopes: a statement with its author's key and signature. Called by src/core/peer_record.c and voucher.c.
  * Serves libp2p/specs RFC/0002-signed-envelopes.md. */
 #pragma once
 #include "crypto/keys.h"

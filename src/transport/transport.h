@@ -14,11 +14,15 @@
 struct pg_conn;
 struct pg_stream;
 
+/* On which connections a protocol is spoken: on all, only on those that run over a circuit, or never on these. */
+enum pg_relayed { PG_RELAYED_ALSO, PG_RELAYED_ONLY, PG_RELAYED_NEVER };
+
 /* A protocol as its streams see it. After `closed`, or after the user's own pg_stream_reset, the stream is gone and
  * nothing more is called for it. */
 struct pg_handler {
     struct pg_bytes protocol;
     bool housekeeping;                                   /* its streams do not keep a connection */
+    enum pg_relayed relayed;
     void (*opened)(struct pg_stream *);                  /* agreed on; inbound streams get their user here */
     void (*data)(struct pg_stream *, struct pg_bytes);   /* give window back with pg_stream_consumed */
     void (*ended)(struct pg_stream *);                   /* the remote writes no more */
