@@ -634,17 +634,24 @@ uint64_t pg_node_random(struct pg_node *n)
     return z ^ (z >> 31);
 }
 
+static void add_once(struct pg_multiaddr *out, uint32_t *count, const struct pg_multiaddr *addrs, uint32_t n)
+{
+    for (uint32_t i = 0; i < n && *count < PG_NODE_ADDRS; i++) {
+        uint32_t same = 0;
+        while (same < *count && !pg_multiaddr_equal(&out[same], &addrs[i]))
+            same++;
+        if (same == *count)
+            out[(*count)++] = addrs[i];
+    }
+}
+
 uint32_t pg_node_addrs(const struct pg_node *n, struct pg_multiaddr out[PG_NODE_ADDRS])
 {
+    struct pg_multiaddr circuits[PG_MAX_RELAYS * PG_RESERVATION_ADDRS];
     uint32_t count = 0;
-    for (uint32_t i = 0; i < n->config.n_externals + n->n_addrs && count < PG_NODE_ADDRS; i++) {
-        const struct pg_multiaddr *addr = i < n->config.n_externals ? &n->config.externals[i] : &n->addrs[i - n->config.n_externals];
-        uint32_t same = 0;
-        while (same < count && !pg_multiaddr_equal(&out[same], addr))
-            same++;
-        if (same == count)
-            out[count++] = *addr;
-    }
+    add_once(out, &count, n->config.externals, n->config.n_externals);
+    add_once(out, &count, n->addrs, n->n_addrs);
+    add_once(out, &count, circuits, pg_reservations_addrs(n, circuits, PG_MAX_RELAYS * PG_RESERVATION_ADDRS));
     return count;
 }
 

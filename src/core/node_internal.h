@@ -8,6 +8,7 @@
 #include "core/listener.h"
 #include "core/node.h"
 #include "core/ping.h"
+#include "core/reserve.h"
 #include "bootstrap.gen.h"
 #include "dial.gen.h"
 #include "identify.gen.h"
@@ -175,6 +176,7 @@ struct pg_node {
     struct pg_multiaddr addrs[64]; /* where we can be dialled */
     uint32_t n_addrs;
     struct pg_own_record record;
+    struct pg_reservation reservations[PG_MAX_RELAYS];
     struct pg_contact contacts[PG_MAX_CONTACTS];
     struct pg_lookup lookups[PG_MAX_LOOKUPS];
     struct pg_session *sessions, *last_session, *doomed_sessions, *pending, **pending_end;
