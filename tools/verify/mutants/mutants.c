@@ -21,6 +21,7 @@ enum { STATUS_EQUIVALENT = 40, STATUS_ALIVE, STATUS_KILLED };
 
 struct result {
     unsigned char verdict;
+    float seconds; /* of CPU */
     char how[80];
 };
 
@@ -112,6 +113,11 @@ static enum verdict verdict_of(int status)
     return WIFEXITED(status) && WEXITSTATUS(status) == STATUS_ALIVE ? ALIVE : KILLED;
 }
 
+static float seconds_of(const struct rusage *r)
+{
+    return (float)(r->ru_utime.tv_sec + r->ru_stime.tv_sec) + (float)(r->ru_utime.tv_usec + r->ru_stime.tv_usec) / 1e6f;
+}
+
 static _Noreturn void work(void)
 {
     for (;;) {
@@ -129,9 +135,11 @@ static _Noreturn void work(void)
         if (child == 0)
             try_one(number);
         int status = 0;
-        if (child < 0 || waitpid(child, &status, 0) < 0)
+        struct rusage used;
+        if (child < 0 || wait4(child, &status, 0, &used) < 0)
             give_up("cannot start a process");
         shared->results[number].verdict = (unsigned char)verdict_of(status);
+        shared->results[number].seconds = seconds_of(&used);
     }
 }
 
@@ -180,21 +188,25 @@ static void print_one(const struct mutant *x, const struct result *r)
     static const char *const words[] = {"untried", "killed", "equivalent", "alive", "undecided"};
     char text[300];
     mutant_text(x, text, sizeof text);
-    printf("  %s  %s%s%s\n", words[r->verdict], text, r->verdict == KILLED ? "  by  " : "", r->verdict == KILLED ? r->how : "");
+    printf("  %s  %s%s%s  %.1f s\n", words[r->verdict], text, r->verdict == KILLED ? "  by  " : "", r->verdict == KILLED ? r->how : "",
+           (double)r->seconds);
 }
 
 /* The line of one machine; whether it is good enough. */
 static bool report(const struct pg_machine *m, unsigned totals[5])
 {
     unsigned counts[5] = {0}, transitions = 0, tried = 0;
+    float seconds = 0;
     for (unsigned n = 0; n < n_mutants; n++)
-        if (mutants[n].machine == m && shared->results[n].verdict != UNTRIED)
+        if (mutants[n].machine == m && shared->results[n].verdict != UNTRIED) {
             counts[shared->results[n].verdict]++, tried++;
+            seconds += shared->results[n].seconds;
+        }
     for (unsigned n = 0; n < m->first[m->n_states * m->n_events]; n++)
         transitions += m->rows[n].verdict == PG_ON || m->rows[n].verdict == PG_REJECT;
     unsigned alive = counts[ALIVE] + counts[UNDECIDED];
-    printf("%s: %u transitions, %u mutants, %u killed, %u equivalent, %u alive\n", m->name, transitions, tried, counts[KILLED],
-           counts[EQUIVALENT], alive);
+    printf("%s: %u transitions, %u mutants, %u killed, %u equivalent, %u alive; %.0f s\n", m->name, transitions, tried, counts[KILLED],
+           counts[EQUIVALENT], alive, (double)seconds);
     for (unsigned n = 0; n < n_mutants; n++) {
         enum verdict verdict = (enum verdict)shared->results[n].verdict;
         if (mutants[n].machine == m && (verdict == ALIVE || verdict == UNDECIDED || (options.each && verdict != UNTRIED)))
