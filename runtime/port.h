@@ -30,7 +30,7 @@ enum pg_resolve_kind { PG_RESOLVE_ADDRESSES, PG_RESOLVE_IP4, PG_RESOLVE_IP6, PG_
 
 enum pg_command_kind {
     PG_COMMAND_LISTEN,  /* link, listen, endpoint or host and endpoint.port (names are resolved), or path */
-    PG_COMMAND_DIAL,    /* link, dial, endpoint or host or path; from: endpoint.port of a peer listener to dial from */
+    PG_COMMAND_DIAL,    /* link, dial, endpoint or host or path; from: endpoint.port of a peer listener to dial from; meets */
     PG_COMMAND_WRITE,   /* link: its tx holds bytes */
     PG_COMMAND_READ,    /* link: its credit was 0 and is no more */
     PG_COMMAND_END,     /* link: no more will be written; half-close after tx is empty */
@@ -51,6 +51,7 @@ struct pg_command {
     enum pg_command_kind kind;
     struct pg_link *link;
     uint8_t mode; /* enum pg_listen_kind, pg_dial_kind or pg_resolve_kind */
+    bool meets;   /* a dial that the other side's may meet: from the port of `from`, or not at all */
     int status;
     uint32_t number; /* of a question about a name, or of a datagram socket */
     struct pg_endpoint endpoint, from;

@@ -77,7 +77,7 @@ static void run_dial(const struct pg_command *c)
     struct os_link *o = c->link->os;
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%.*s", (int)c->path.len, (const char *)c->path.at);
-    int fd = c->path.len ? pg_socket_dial_unix(path) : pg_socket_dial(&o->remote, &c->from, c->mode, o->loop->congestion);
+    int fd = c->path.len ? pg_socket_dial_unix(path) : pg_socket_dial(&o->remote, &c->from, c->mode, c->meets, o->loop->congestion);
     o->connecting = fd >= 0;
     if (watch(o, fd, c->path.len ? "its queue of connections is full" : NULL))
         pg_os_arm(o, true);

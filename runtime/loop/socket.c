@@ -202,11 +202,12 @@ failed:;
     return -1;
 }
 
-int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind, const char *usual)
+int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind, bool meets, const char *usual)
 {
     int fd = try_dial(remote, from, dial_kind, usual);
-    /* The pair of addresses may be in use already (an earlier connection): any other port will do then. */
-    if (fd < 0 && from->family && (errno == EADDRNOTAVAIL || errno == EADDRINUSE || errno == EINVAL))
+    /* The pair of addresses may be in use already (an earlier connection): any other port will do then, unless it was this one that
+     * mattered; for such a dial it means that the other side's has come in already. */
+    if (fd < 0 && !meets && from->family && (errno == EADDRNOTAVAIL || errno == EADDRINUSE || errno == EINVAL))
         fd = try_dial(remote, &(struct pg_endpoint){0}, dial_kind, usual);
     return fd;
 }

@@ -102,6 +102,7 @@ struct pg_session {
     struct pg_node *node;
     struct pg_conn *conn;
     struct pg_contact *contact; /* that dials or dialled it */
+    struct pg_hole *hole;       /* or that does, while it is not up */
     struct pg_session *next, *previous, *next_doomed;
     struct pg_session *next_pending, **previous_pending; /* of those that others have opened and that are being set up */
     struct pg_session *next_same;                        /* of the same peer, younger */
@@ -126,6 +127,10 @@ struct pg_session *pg_session_accept(struct pg_node *, struct pg_link *, const s
                                      const struct pg_endpoint *local);
 /* Starts a dial; NULL when the address cannot be dialled, memory is short, or a limit forbids it (*limit, else PG_LIMITS). */
 struct pg_session *pg_session_dial(struct pg_node *, struct pg_contact *, const struct pg_multiaddr *, enum pg_limit *limit);
+/* The same for a dial that may meet the other side's and become one connection with it, hence from the listening port or not at
+ * all. client: our role in the handshakes, whoever will have opened the socket. `beside` dials to the same peer are under way. */
+struct pg_session *pg_session_punch(struct pg_node *, struct pg_hole *, const struct pg_peer_id *, const struct pg_multiaddr *,
+                                    bool client, uint32_t beside, enum pg_limit *limit);
 void pg_session_drop(struct pg_session *, enum pg_err);
 /* Ends connections that hold memory and do not go on, while it is short. */
 void pg_sessions_relieve(struct pg_node *);

@@ -270,35 +270,58 @@ static void choose_port(struct pg_node *n, const struct pg_endpoint *to, struct 
     }
 }
 
-struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, const struct pg_multiaddr *addr, enum pg_limit *limit)
+/* `beside` dials to the same peer are under way. NULL and *limit as pg_session_dial has them. */
+static struct pg_session *dial_new(struct pg_node *n, const struct pg_multiaddr *addr, const struct pg_peer_id *expected,
+                                   uint32_t beside, struct pg_command *dial, enum pg_limit *limit)
 {
-    *limit = PG_LIMITS;
-    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER};
     struct pg_peer_id named;
     char text[PG_MULTIADDR_TEXT];
-    if (pg_multiaddr_tcp(addr, &dial.endpoint, &named) != PG_OK)
+    *limit = PG_LIMITS;
+    if (pg_multiaddr_tcp(addr, &dial->endpoint, &named) != PG_OK)
         return NULL;
-    *limit = pg_budget_dial(&n->budget, c->pending - 1, n->scope.now_us);
+    *limit = pg_budget_dial(&n->budget, beside, n->scope.now_us);
     if (*limit != PG_LIMITS) {
         pg_node_refuse(n, *limit, "dial", pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)));
         return NULL;
     }
-    dial.link = pg_node_link(n, NULL);
-    struct pg_session *s = dial.link ? session_new(n, dial.link, true, named.len ? &named : &c->peer) : NULL;
+    dial->link = pg_node_link(n, NULL);
+    struct pg_session *s = dial->link ? session_new(n, dial->link, true, named.len ? &named : expected) : NULL;
     if (!s) {
-        if (dial.link)
-            pg_pool_give(&n->links, dial.link);
+        if (dial->link)
+            pg_pool_give(&n->links, dial->link);
         n->budget.conns--;
         n->budget.dials--;
         return NULL;
     }
     s->dialing = true;
+    s->dialled = *addr;
+    choose_port(n, &dial->endpoint, &dial->from);
+    pg_log_dialing(n->log, pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)));
+    return s;
+}
+
+struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, const struct pg_multiaddr *addr, enum pg_limit *limit)
+{
+    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER};
+    struct pg_session *s = dial_new(n, addr, &c->peer, c->pending - 1, &dial, limit);
+    if (!s)
+        return NULL;
     s->widens = c->bootstrap.in.ctl.state == PG_BOOTSTRAP_WIDENING;
     s->visits = !c->wanted;
     s->contact = c;
-    s->dialled = *addr;
-    choose_port(n, &dial.endpoint, &dial.from);
-    pg_log_dialing(n->log, pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)));
+    pg_node_command(n, &dial);
+    return s;
+}
+
+struct pg_session *pg_session_punch(struct pg_node *n, struct pg_hole *hole, const struct pg_peer_id *peer, const struct pg_multiaddr *addr,
+                                    bool client, uint32_t beside, enum pg_limit *limit)
+{
+    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER, .meets = true};
+    struct pg_session *s = dial_new(n, addr, peer, beside, &dial, limit);
+    if (!s)
+        return NULL;
+    s->hole = hole;
+    s->conn->client = client;
     pg_node_command(n, &dial);
     return s;
 }
@@ -321,7 +344,7 @@ static struct pg_bytes endpoint_text(const struct pg_session *s, char *out, size
         pg_multiaddr_text(s->dialled.len ? &s->dialled : &remote, a, sizeof a);
         pg_line_put(&line, "Dialer { address: ");
         pg_line_put(&line, a);
-        pg_line_put(&line, ", role_override: Dialer, port_use: Reuse }");
+        pg_line_put(&line, s->conn->client ? ", role_override: Dialer, port_use: Reuse }" : ", role_override: Listener, port_use: Reuse }");
     } else {
         pg_multiaddr_text(&local, a, sizeof a);
         pg_multiaddr_text(&remote, b, sizeof b);

@@ -124,7 +124,7 @@ static void negotiate(struct pg_conn *c, struct pg_bytes protocol, void (*send)(
         pg_post(&c->upgrade.in, PG_UPGRADE_ON_NEGOTIATE_FAILED);
         return;
     }
-    if (c->dialer)
+    if (c->client)
         pg_negotiation_dial(c->negotiation, c->transport->scope, &c->upgrade.in, protocol);
     else
         pg_negotiation_listen(c->negotiation, c->transport->scope, &c->upgrade.in);
@@ -244,7 +244,7 @@ struct pg_conn *pg_conn_new(struct pg_transport *t, struct pg_link *link, bool d
         return NULL;
     c->transport = t;
     c->link = link;
-    c->dialer = dialer;
+    c->dialer = c->client = dialer;
     c->number = link->number;
     if (expected)
         c->expected = *expected;

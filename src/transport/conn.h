@@ -37,11 +37,13 @@ struct pg_conn {
     void *above;        /* the core's */
     uint32_t number;
     enum pg_err why;    /* of its end */
-    bool dialer, early_muxer, has_handshake;
+    bool dialer; /* we have opened the link */
+    bool client; /* our role in negotiation, Noise and Yamux; another one only where two dials may meet and be one connection */
+    bool early_muxer, has_handshake;
 };
 
 /* A connection over a link that is up (accepted) or will be (dialled: call pg_conn_linked then). `expected` may be
- * empty. NULL when there are too many. */
+ * empty. Whoever dials is the client, unless the caller says otherwise before the link is up. NULL when there are too many. */
 struct pg_conn *pg_conn_new(struct pg_transport *, struct pg_link *, bool dialer, const struct pg_peer_id *expected);
 void pg_conn_linked(struct pg_conn *, const struct pg_endpoint *remote, const struct pg_endpoint *local);
 /* The data is decrypted in place; PG_READ_HEADROOM bytes before it are writable. */

@@ -35,7 +35,7 @@ static void write_message(struct pg_conn *c)
 {
     uint8_t message[512];
     /* The first message is not encrypted and carries nothing. */
-    bool bare = c->dialer && c->handshake.message == 0;
+    bool bare = c->client && c->handshake.message == 0;
     struct pg_transport *t = c->transport;
     size_t n = pg_noise_write(&c->handshake, bare ? PG_NONE : pg_bytes(t->noise_payload, t->noise_payload_len), message + 2,
                               sizeof message - 2);
@@ -74,15 +74,15 @@ void pg_noise_listen_do_keys_split(struct pg_noise_listen *self)
 
 void pg_conn_noise_begin(struct pg_conn *c)
 {
-    if (!pg_noise_handshake_init(&c->handshake, c->dialer, &c->transport->noise)) {
+    if (!pg_noise_handshake_init(&c->handshake, c->client, &c->transport->noise)) {
         pg_conn_close(c, PG_ERR_NO_MEMORY);
         return;
     }
     c->has_handshake = true;
-    pg_instance_init(&c->noise, c->dialer ? &pg_noise_dial_machine : &pg_noise_listen_machine,
-                     c->dialer ? &pg_noise_dial_binding : &pg_noise_listen_binding, c, c->transport->scope, NULL, &c->upgrade.in,
+    pg_instance_init(&c->noise, c->client ? &pg_noise_dial_machine : &pg_noise_listen_machine,
+                     c->client ? &pg_noise_dial_binding : &pg_noise_listen_binding, c, c->transport->scope, NULL, &c->upgrade.in,
                      c->number);
-    if (c->dialer)
+    if (c->client)
         pg_step(&c->noise, PG_NOISE_DIAL_ON_START);
 }
 
@@ -138,12 +138,12 @@ void pg_conn_noise_message(struct pg_conn *c, struct pg_bytes message)
     uint8_t payload[4096]; /* an RSA key of 8192 bits with its signature fits */
     size_t n = 0;
     enum verdict v = GOOD;
-    bool has_payload = c->dialer || c->handshake.message > 0;
+    bool has_payload = c->client || c->handshake.message > 0;
     if (pg_noise_read(&c->handshake, message, payload, sizeof payload, &n) != PG_OK) {
         c->why = PG_ERR_NOISE_BAD_MESSAGE;
         v = BAD;
     } else if (has_payload) {
         v = take_payload(c, pg_bytes(payload, n));
     }
-    pg_step(&c->noise, c->dialer ? dial_event[v] : listen_event[v]);
+    pg_step(&c->noise, c->client ? dial_event[v] : listen_event[v]);
 }

@@ -38,7 +38,7 @@ void pg_reset_pace_do_resets_release(struct pg_reset_pace *p)
 bool pg_reset_pace_hold(struct pg_stream *s)
 {
     struct pg_yamux_session *y = &s->conn->yamux;
-    bool ours = (s->id & 1) == (s->conn->dialer ? 1 : 0);
+    bool ours = (s->id & 1) == (s->conn->client ? 1 : 0);
     if (s->held)
         return true;
     if (!ours || !s->said || !pg_conn_is_up(s->conn) || (!y->held && take(y)))

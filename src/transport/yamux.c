@@ -26,8 +26,8 @@ bool pg_yamux_frame(struct pg_yamux_session *y, uint8_t type, uint16_t flags, ui
 
 bool pg_yamux_session_is_fresh(const struct pg_yamux_session *y)
 {
-    /* Dialers number odd, listeners even; numbers only grow. */
-    return (y->fresh_id & 1) == (y->conn->dialer ? 0 : 1) && y->fresh_id > y->highest_remote;
+    /* Clients number odd, servers even; numbers only grow. */
+    return (y->fresh_id & 1) == (y->conn->client ? 0 : 1) && y->fresh_id > y->highest_remote;
 }
 
 bool pg_yamux_session_is_room(const struct pg_yamux_session *y)
@@ -222,7 +222,7 @@ static void take_header(struct pg_yamux_session *y)
         bad_frame(y, PG_ERR_YAMUX_BAD_FRAME);
         return;
     }
-    if (h.flags & PG_YAMUX_RST && h.type <= PG_YAMUX_WINDOW && (h.stream & 1) == (y->conn->dialer ? 0 : 1))
+    if (h.flags & PG_YAMUX_RST && h.type <= PG_YAMUX_WINDOW && (h.stream & 1) == (y->conn->client ? 0 : 1))
         count_waste(y);
     if (!is_open(y))
         return;
@@ -271,7 +271,7 @@ void pg_yamux_received(struct pg_yamux_session *y, struct pg_bytes in)
 
 void pg_yamux_begin(struct pg_yamux_session *y, struct pg_conn *c)
 {
-    *y = (struct pg_yamux_session){.conn = c, .next_id = c->dialer ? 1 : 2, .begun = true};
+    *y = (struct pg_yamux_session){.conn = c, .next_id = c->client ? 1 : 2, .begun = true};
     pg_map_init(&y->streams, c->transport->map_seed);
     y->waiting_end = &y->waiting;
     y->held_end = &y->held;

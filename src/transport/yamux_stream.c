@@ -68,7 +68,7 @@ static void forget(struct pg_stream *s)
     if (y->body_of == s)
         y->body_of = NULL;
     bool relieved = false;
-    if ((s->id & 1) == (s->conn->dialer ? 1 : 0))
+    if ((s->id & 1) == (s->conn->client ? 1 : 0))
         relieved = y->outbound-- == t->limits->value[PG_LIMIT_STREAMS_OUTBOUND];
     else
         y->inbound--;

@@ -39,9 +39,8 @@ static void check_up_and_talking(struct pair *p)
     }
 }
 
-static void every_cut(bool early_muxer_off)
+static void every_cut(struct pair_options o)
 {
-    struct pair_options o = {.early_muxer_off = early_muxer_off};
     uint64_t sent[2];
     sent_in_handshake(&o, sent);
     CU_ASSERT(sent[0] > 200 && sent[1] > 200);
@@ -66,12 +65,12 @@ static void every_cut(bool early_muxer_off)
 
 static void the_handshake_holds_at_every_split_and_byte_by_byte(void)
 {
-    every_cut(false);
+    every_cut((struct pair_options){.early_muxer_off = false});
 }
 
 static void without_the_early_muxer_it_holds_too(void)
 {
-    every_cut(true);
+    every_cut((struct pair_options){.early_muxer_off = true});
 }
 
 /* Runs a handshake that must fail: `knows` hears the right reason, the other end no more than an end. */
@@ -520,11 +519,27 @@ static void the_less_memory_is_left_the_less_may_be_unsent(void)
     pair_free(p);
 }
 
+static void who_has_dialled_may_be_the_server(void)
+{
+    struct pair_options o = {.swapped = true};
+    every_cut(o);
+    struct pair *p = pair_up(&o);
+    CU_ASSERT(p->ends[0].conn->dialer && !p->ends[0].conn->client);
+    CU_ASSERT(!p->ends[1].conn->dialer && p->ends[1].conn->client);
+    struct pair_stream a = {0}, b = {0};
+    CU_ASSERT_FATAL(pair_open(&p->ends[0], &a));
+    CU_ASSERT_FATAL(pair_open(&p->ends[1], &b));
+    CU_ASSERT_EQUAL(a.stream->id & 1, 0); /* servers number even: libp2p/specs yamux/README.md, "Stream ID" */
+    CU_ASSERT_EQUAL(b.stream->id & 1, 1);
+    pair_free(p);
+}
+
 int main(void)
 {
     static const struct sentence all[] = {
         {"the handshake holds at every split and byte by byte", the_handshake_holds_at_every_split_and_byte_by_byte},
         {"without the early muxer it holds too", without_the_early_muxer_it_holds_too},
+        {"who has dialled may be the server", who_has_dialled_may_be_the_server},
         {"another peer than the dialled one is refused", another_peer_than_the_dialled_one_is_refused},
         {"the dialled peer is accepted", the_dialled_peer_is_accepted},
         {"ourselves are refused", ourselves_are_refused},

@@ -218,6 +218,8 @@ static void end_init(struct pair *p, struct pair_end *e, const struct pair_optio
     if (!e->conn)
         abort();
     e->conn->above = e;
+    if (o->swapped)
+        e->conn->client = !e->conn->client;
 }
 
 struct pair *pair_new(const struct pair_options *options)

@@ -74,6 +74,7 @@ struct pair_options {
     const struct pg_peer_id *expected; /* of the dialling end */
     bool early_muxer_off;              /* our payloads name no muxer */
     bool same_identity;
+    bool swapped;                      /* the end that is dialled is the client, as where two dials have met */
     enum pair_cut cut;
 };
 
