@@ -163,8 +163,10 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
     uint32_t n_good = 0, offered;
     if (m->has_agent_version)
         pg_bytes_text(s->agent, sizeof s->agent, m->agent_version);
-    if (m->has_observed_addr && pg_multiaddr_read(&s->observed, m->observed_addr) == PG_OK)
+    if (m->has_observed_addr && pg_multiaddr_read(&s->observed, m->observed_addr) == PG_OK) {
         pg_multiaddr_strip_p2p(&s->observed);
+        pg_observed_note(s, &s->observed);
+    }
     if (m->has_signed_peer_record && read_record(s, m->signed_peer_record, &said)) {
         offered = said.n_addrs;
     } else {

@@ -145,6 +145,40 @@ static size_t want(void *self, struct pg_link *link)
     return o && o->user->want ? o->user->want(o) : link->credit;
 }
 
+/* Our addresses. */
+
+void pg_node_addrs_changed(struct pg_node *n)
+{
+    n->addrs_stale = true;
+}
+
+/* Tells of our addresses once a turn, and only when they are others than before. */
+static void tell_addrs(struct pg_node *n)
+{
+    struct pg_multiaddr addrs[PG_NODE_ADDRS];
+    uint8_t all[PG_NODE_ADDRS * sizeof(uint64_t)];
+    uint32_t count;
+    if (!n->addrs_stale || !n->ready || n->stopping)
+        return;
+    n->addrs_stale = false;
+    count = pg_node_addrs(n, addrs);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t one = pg_keyed_hash(&n->budget.hash, addrs[i].at, addrs[i].len);
+        memcpy(all + i * sizeof one, &one, sizeof one);
+    }
+    uint64_t now = pg_keyed_hash(&n->budget.hash, all, count * sizeof(uint64_t));
+    if (now == n->addrs_told)
+        return;
+    bool first = n->addrs_told == 0;
+    n->addrs_told = now;
+    if (first)
+        return; /* the ready line says them, and nobody has heard of others before */
+    pg_identify_push(n);
+    if (n->hooks.moved)
+        n->hooks.moved(n->hooks.context);
+    pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_READY});
+}
+
 /* Listening. */
 
 /* Dials leave from a listening port, so they wait until it is known which ports there are. */
@@ -170,10 +204,7 @@ static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
     n->addrs[n->n_addrs++] = addr;
     pg_node_control_listening(n, &n->addrs[n->n_addrs - 1]);
     pg_mdns_changed(n->mdns);
-    if (n->ready)
-        pg_identify_push(n);
-    if (n->ready && n->hooks.moved)
-        n->hooks.moved(n->hooks.context);
+    pg_node_addrs_changed(n);
 }
 
 static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)
@@ -238,6 +269,7 @@ void pg_node_stands(struct pg_node *n)
     }
     n->failure = PG_OK;
     pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_READY});
+    n->addrs_stale = true;
     pg_node_control_ready(n);
 }
 
@@ -421,6 +453,7 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     pg_kad_settle(n);
     pg_node_control_settle(n);
     pg_kad_settle(n);
+    tell_addrs(n);
     if (settle(n) && n->transport.starved) {
         wake_the_starved(n);
         (void)settle(n);
@@ -647,9 +680,10 @@ static void add_once(struct pg_multiaddr *out, uint32_t *count, const struct pg_
 
 uint32_t pg_node_addrs(const struct pg_node *n, struct pg_multiaddr out[PG_NODE_ADDRS])
 {
-    struct pg_multiaddr circuits[PG_MAX_RELAYS * PG_RESERVATION_ADDRS];
+    struct pg_multiaddr seen[PG_OBSERVED_CONFIRMED], circuits[PG_MAX_RELAYS * PG_RESERVATION_ADDRS];
     uint32_t count = 0;
     add_once(out, &count, n->config.externals, n->config.n_externals);
+    add_once(out, &count, seen, pg_observed_confirmed(n, seen, PG_OBSERVED_CONFIRMED));
     add_once(out, &count, n->addrs, n->n_addrs);
     add_once(out, &count, circuits, pg_reservations_addrs(n, circuits, PG_MAX_RELAYS * PG_RESERVATION_ADDRS));
     return count;

@@ -7,6 +7,7 @@
 #include "core/kad_serve.h"
 #include "core/listener.h"
 #include "core/node.h"
+#include "core/observed.h"
 #include "core/ping.h"
 #include "core/reserve.h"
 #include "bootstrap.gen.h"
@@ -180,6 +181,8 @@ struct pg_node {
     struct pg_listener listeners[PG_MAX_LISTENS];
     struct pg_multiaddr addrs[64]; /* where we can be dialled */
     uint32_t n_addrs;
+    uint64_t addrs_told; /* a hash of what others know as our addresses; 0: nothing */
+    struct pg_observed observed;
     struct pg_own_record record;
     struct pg_reservation reservations[PG_MAX_RELAYS];
     struct pg_contact contacts[PG_MAX_CONTACTS];
@@ -194,13 +197,15 @@ struct pg_node {
     const char *nat_before; /* this turn */
     enum pg_err failure;
     char failure_text[256];
-    bool started, may_dial, ready, stopping, stopped;
+    bool started, may_dial, ready, stopping, stopped, addrs_stale;
 };
 
 /* Whether the protocol is spoken on this connection. */
 bool pg_node_offers(const struct pg_session *, const struct pg_handler *);
 /* Everything that is told to others, what the user has named first. */
 uint32_t pg_node_addrs(const struct pg_node *, struct pg_multiaddr out[PG_NODE_ADDRS]);
+/* They may be others now: when they are, identify pushes them, services hear `moved`, and READY comes again, at the end of the turn. */
+void pg_node_addrs_changed(struct pg_node *);
 /* Starts a listener for peers, as the seed's Listen says. */
 void pg_node_listen(struct pg_node *, const struct pg_multiaddr *);
 

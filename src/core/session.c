@@ -546,6 +546,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
         pg_log_connection_broken(n->log, pg_text(s->peer_text), pg_text(pg_err_text(why)));
     s->up = false;
     end_spare(s);
+    pg_observed_leave(s);
     pg_identify_end(s);
     pg_ping_end(&s->ping);
     uint32_t remaining = part_from_peer(s);
