@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,6 +58,7 @@ func run(args []string) error {
 	wanted := map[string]int{
 		"listen": 0, "ping": 1, "identify": 1, "echo": 2, "halfclose": 2, "reset": 2, "expect-reset": 2,
 		"perf": 1, "streams": 2, "faults": 0, "misbehave": 2, "dht": 2,
+		"relay": 0, "reserve": 1, "path": 1, "autonat-server": 0, "autonat": 1,
 	}
 	count, known := wanted[command]
 	if !known {
@@ -84,6 +86,12 @@ func run(args []string) error {
 	bootstrap := flags.String("bootstrap", "", "whom to ask first")
 	provide := flags.String("provide", "", "key to announce")
 	findable := flags.Bool("mdns", false, "find and be found by mDNS")
+	limits := limitFlags(flags)
+	dcutr := flags.Bool("dcutr", false, "punch holes")
+	waitDirect := flags.Bool("wait-direct", false, "a relayed connection is not enough")
+	timeout := flags.Int("timeout", 20, "seconds that a path is waited for")
+	version := flags.Int("version", 2, "of AutoNAT")
+	ask := flags.String("ask", "", "address to be tried, instead of that which the server sees")
 	if err := flags.Parse(args[count:]); err != nil {
 		return err
 	}
@@ -100,6 +108,16 @@ func run(args []string) error {
 	if command == "listen" {
 		return listen(*addr, key, *fault, neighbours{*kad, *bootstrap, *provide, *findable})
 	}
+	switch command {
+	case "relay":
+		return relay(*addr, key, *limits)
+	case "reserve":
+		return reserve(operands[0], *addr, key, *dcutr)
+	case "path":
+		return path(operands[0], *addr, key, *waitDirect, time.Duration(*timeout)*time.Second)
+	case "autonat-server":
+		return autonatServer(*addr, key)
+	}
 
 	patience := deadline
 	if command == "perf" || command == "streams" {
@@ -114,6 +132,8 @@ func run(args []string) error {
 		return misbehave(operands[0], key, operands[1])
 	case "dht":
 		return askDHT(operands, *addr, *kad, *bootstrap, key)
+	case "autonat":
+		return askAutonat(operands[0], *addr, key, *version, *ask)
 	}
 	d, err := dial(operands[0], key)
 	if err != nil {
@@ -139,8 +159,8 @@ func run(args []string) error {
 	}
 }
 
-func newHost(private crypto.PrivKey, listenOn libp2p.Option, fault string) (host.Host, error) {
-	return libp2p.New(
+func newHost(private crypto.PrivKey, listenOn libp2p.Option, fault string, more ...libp2p.Option) (host.Host, error) {
+	return libp2p.New(append([]libp2p.Option{
 		libp2p.Identity(private),
 		listenOn,
 		libp2p.Transport(tcp.NewTCPTransport),
@@ -152,7 +172,7 @@ func newHost(private crypto.PrivKey, listenOn libp2p.Option, fault string) (host
 		libp2p.DisableMetrics(),
 		// All test peers share one address, which the default limits take for an attack.
 		libp2p.ResourceManager(&network.NullResourceManager{}),
-	)
+	}, more...)...)
 }
 
 func listen(addr string, key crypto.PrivKey, fault string, others neighbours) error {
@@ -160,11 +180,7 @@ func listen(addr string, key crypto.PrivKey, fault string, others neighbours) er
 	if err != nil {
 		return err
 	}
-	h.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
-		fmt.Fprintln(os.Stderr, "connected to", c.RemotePeer())
-	}})
-	h.SetStreamHandler(tunnelProtocol, serveTunnel)
-	h.SetStreamHandler(perfProtocol, servePerf)
+	serve(h)
 	identifyWith(h, fault)
 	addrs, err := peer.AddrInfoToP2pAddrs(host.InfoFromHost(h))
 	if err != nil {
@@ -179,6 +195,15 @@ func listen(addr string, key crypto.PrivKey, fault string, others neighbours) er
 	}
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
+}
+
+// serve offers what every listener has.
+func serve(h host.Host) {
+	h.Network().Notify(&network.NotifyBundle{ConnectedF: func(_ network.Network, c network.Conn) {
+		fmt.Fprintln(os.Stderr, "connected to", c.RemotePeer())
+	}})
+	h.SetStreamHandler(tunnelProtocol, serveTunnel)
+	h.SetStreamHandler(perfProtocol, servePerf)
 }
 
 type dialer struct {
@@ -196,7 +221,7 @@ func dialWith(addr string, key crypto.PrivKey, fault string) (*dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(key, libp2p.NoListenAddrs, fault)
+	h, err := newHost(key, libp2p.NoListenAddrs, fault, overRelays(addr)...)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +231,7 @@ func dialWith(addr string, key crypto.PrivKey, fault string) (*dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.Connect(context.Background(), *info); err != nil {
+	if err := h.Connect(limited, *info); err != nil {
 		return nil, err
 	}
 	conns := h.Network().ConnsToPeer(info.ID)
@@ -216,8 +241,13 @@ func dialWith(addr string, key crypto.PrivKey, fault string) (*dialer, error) {
 	return &dialer{h, conns[0], events.Out()}, nil
 }
 
+// relayed tells whether all that there is to the peer goes through relays.
+func (d *dialer) relayed() bool {
+	return !slices.ContainsFunc(d.host.Network().ConnsToPeer(d.conn.RemotePeer()), func(c network.Conn) bool { return !isRelayed(c) })
+}
+
 func (d *dialer) ping(count int, show func(object)) error {
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(limited)
 	defer stop()
 	results := ping.Ping(ctx, d.host, d.conn.RemotePeer())
 	for seq := range count {
@@ -227,16 +257,20 @@ func (d *dialer) ping(count int, show func(object)) error {
 		}
 		show(object{"event": "ping", "seq": seq, "rtt_us": result.RTT.Microseconds()})
 	}
-	show(object{"event": "summary", "sent": count, "received": count})
+	show(object{"event": "summary", "sent": count, "received": count, "relayed": d.relayed()})
 	return nil
 }
 
 func (d *dialer) identify() error {
-	result := <-d.identified
-	if e, failed := result.(event.EvtPeerIdentificationFailed); failed {
-		return fmt.Errorf("identify failed: %w", e.Reason)
+	var e event.EvtPeerIdentificationCompleted
+	// A relay on the way is identified as well.
+	for e.Peer != d.conn.RemotePeer() {
+		result := <-d.identified
+		if failed, is := result.(event.EvtPeerIdentificationFailed); is && failed.Peer == d.conn.RemotePeer() {
+			return fmt.Errorf("identify failed: %w", failed.Reason)
+		}
+		e, _ = result.(event.EvtPeerIdentificationCompleted)
 	}
-	e := result.(event.EvtPeerIdentificationCompleted)
 	var observed any
 	if e.ObservedAddr != nil {
 		observed = e.ObservedAddr.String()
@@ -263,7 +297,7 @@ func (d *dialer) echo(service string, size int) error {
 	if err := d.exchange(service, size, false); err != nil {
 		return err
 	}
-	report(object{"event": "echo", "ok": true, "bytes": size})
+	report(object{"event": "echo", "ok": true, "bytes": size, "relayed": d.relayed()})
 	return nil
 }
 

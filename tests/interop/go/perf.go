@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -31,7 +30,7 @@ func servePerf(s network.Stream) {
 }
 
 func (d *dialer) perf(up, down uint64) error {
-	s, err := d.host.NewStream(context.Background(), d.conn.RemotePeer(), perfProtocol)
+	s, err := d.host.NewStream(limited, d.conn.RemotePeer(), perfProtocol)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -54,7 +53,7 @@ func readFrame(r io.Reader, value any) error {
 }
 
 func (d *dialer) openTunnel(service string) (network.Stream, error) {
-	s, err := d.host.NewStream(context.Background(), d.conn.RemotePeer(), tunnelProtocol)
+	s, err := d.host.NewStream(limited, d.conn.RemotePeer(), tunnelProtocol)
 	if err != nil {
 		return nil, err
 	}

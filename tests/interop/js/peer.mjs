@@ -13,6 +13,7 @@ import { createLibp2p } from 'libp2p'
 import { askDHT, kad, serveDHT } from './kad.mjs'
 import { lookingAround } from './mdns.mjs'
 import { PERF, perf, servePerf } from './perf.mjs'
+import { RELAY_OPTIONS, autonatServer, isRelayed, path, pingOn, relayClient, relayServer, reserved, watch } from './relay.mjs'
 import { PROTOCOL, openTunnel, serveTunnel } from './tunnel.mjs'
 
 const DEADLINE_MS = 30_000
@@ -28,11 +29,11 @@ function fail (code, reason) {
     process.exit(code)
 }
 
-async function newNode (privateKey, listen, runOnConnectionOpen, services = {}, peerDiscovery = []) {
+async function newNode (privateKey, listen, runOnConnectionOpen, services = {}, peerDiscovery = [], transports = []) {
     return createLibp2p({
         privateKey,
         addresses: { listen },
-        transports: [tcp()],
+        transports: [tcp(), ...transports],
         connectionEncrypters: [noise()],
         streamMuxers: [yamux({ maxInboundStreams: 10_000, maxOutboundStreams: 10_000 })],
         services: { identify: identify({ runOnConnectionOpen }), ping: ping({ maxInboundStreams: 16, maxOutboundStreams: 16 }), ...services },
@@ -62,22 +63,67 @@ async function listen (key, options) {
     const around = lookingAround()
     const node = await newNode(key, [options.addr], true, options.kad && { dht: kad(options.kad, false) }, options.mdns && [around.discovery])
     node.addEventListener('peer:connect', event => console.error(`connected to ${event.detail}`))
-    await node.handle(PROTOCOL, serveTunnel, { maxInboundStreams: 10_000 })
-    await node.handle(PERF, servePerf)
+    await serve(node)
     if (options.kad !== undefined) {
         await serveDHT(node, options)
     }
-    report({ event: 'ready', peer: node.peerId.toString(), key: key.type, addrs: node.getMultiaddrs() })
+    ready(node, key, node.getMultiaddrs())
     around.report(report)
+}
+
+async function serve (node) {
+    await node.handle(PROTOCOL, serveTunnel, { maxInboundStreams: 10_000, runOnLimitedConnection: true })
+    await node.handle(PERF, servePerf, { runOnLimitedConnection: true })
+}
+
+function ready (node, key, addrs) {
+    report({ event: 'ready', peer: node.peerId.toString(), key: key.type, addrs })
     process.stdin.resume()
     process.stdin.on('end', () => process.exit(0))
+}
+
+// A relay, or a server of AutoNAT.
+async function offer (key, options, { services }) {
+    const node = await newNode(key, [options.addr], true, services)
+    node.addEventListener('peer:connect', event => console.error(`connected to ${event.detail}`))
+    await serve(node)
+    ready(node, key, node.getMultiaddrs())
+}
+
+async function reserve (key, relay, options) {
+    const { services, transports } = relayClient(options)
+    const node = await newNode(key, [options.addr, `${relay}/p2p-circuit`], true, services, [], transports)
+    node.addEventListener('peer:connect', event => console.error(`connected to ${event.detail}`))
+    await serve(node)
+    const addrs = await reserved(node)
+    ready(node, key, addrs)
+    watch(node, report)
+    node.addEventListener('self:peer:update', () => {
+        report({ event: 'reservation', ok: node.getMultiaddrs().some(isRelayed) })
+    })
+}
+
+async function findPath (key, addr, options) {
+    const { services, transports } = relayClient({ dcutr: true })
+    const node = await newNode(key, [options.addr], true, services, [], transports)
+    await serve(node)
+    if (isRelayed(addr)) {
+        await node.dial(multiaddr(addr.split('/p2p-circuit')[0]))
+    }
+    setTimeout(() => {
+        report({ event: 'path', direct: false })
+        fail(EXIT_DEADLINE, `no direct connection within ${options.timeout} s`)
+    }, Number(options.timeout) * 1000)
+    await path(node, addr, options['wait-direct'], report)
+    process.exit(0)
 }
 
 class Dialer {
     static async connect (addr, key, runOnConnectionOpen) {
         const dialer = new Dialer()
         dialer.key = key
-        dialer.node = await newNode(key, [], runOnConnectionOpen)
+        const { transports } = isRelayed(addr) ? relayClient({}) : {}
+        dialer.node = await newNode(key, [], runOnConnectionOpen, {}, [], transports)
         dialer.connection = await dialer.node.dial(multiaddr(addr))
         return dialer
     }
@@ -85,10 +131,10 @@ class Dialer {
     async ping (count, show) {
         for (let seq = 0; seq < count; seq++) {
             const start = performance.now()
-            await this.node.services.ping.ping(this.connection.remotePeer)
+            await (isRelayed(this.connection.remoteAddr) ? pingOn(this.connection) : this.node.services.ping.ping(this.connection.remotePeer))
             show({ event: 'ping', seq, rtt_us: Math.round((performance.now() - start) * 1000) })
         }
-        show({ event: 'summary', sent: count, received: count })
+        show({ event: 'summary', sent: count, received: count, relayed: isRelayed(this.connection.remoteAddr) })
     }
 
     async identify () {
@@ -130,7 +176,7 @@ class Dialer {
 
     async echo (service, size) {
         await this.exchange(service, size, false)
-        report({ event: 'echo', ok: true, bytes: size })
+        report({ event: 'echo', ok: true, bytes: size, relayed: isRelayed(this.connection.remoteAddr) })
     }
 
     async halfClose (service, size) {
@@ -205,16 +251,26 @@ async function main () {
             kad: { type: 'string' },
             bootstrap: { type: 'string' },
             provide: { type: 'string' },
-            mdns: { type: 'boolean' }
+            mdns: { type: 'boolean' },
+            ...RELAY_OPTIONS
         }
     })
-    const wanted = { listen: 0, ping: 1, identify: 1, echo: 2, halfclose: 2, reset: 2, 'expect-reset': 2, perf: 1, streams: 2 }
+    const wanted = { listen: 0, ping: 1, identify: 1, echo: 2, halfclose: 2, reset: 2, 'expect-reset': 2, perf: 1, streams: 2, relay: 0, reserve: 1, path: 1, 'autonat-server': 0 }
     if (wanted[command] !== operands.length && command !== 'dht') {
         throw new Error(`cannot do: ${command} ${operands.join(' ')}`)
     }
     const key = await newKey(values.key, values.seed)
     if (command === 'listen') {
         return listen(key, values)
+    }
+    const staying = {
+        relay: () => offer(key, values, relayServer(values)),
+        'autonat-server': () => offer(key, values, autonatServer()),
+        reserve: () => reserve(key, operands[0], values),
+        path: () => findPath(key, operands[0], values)
+    }[command]
+    if (staying !== undefined) {
+        return staying()
     }
 
     const patience = command === 'perf' || command === 'streams' ? LONG_DEADLINE_MS : DEADLINE_MS

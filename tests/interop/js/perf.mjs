@@ -32,7 +32,7 @@ export async function servePerf (stream) {
 }
 
 export async function perf (connection, up, down) {
-    const tunnel = new Tunnel(await connection.newStream(PERF))
+    const tunnel = new Tunnel(await connection.newStream(PERF, { runOnLimitedConnection: true }))
     const request = Buffer.alloc(8)
     request.writeBigUInt64BE(BigInt(down))
     await tunnel.write(request)

@@ -103,7 +103,7 @@ export class Tunnel {
 }
 
 export async function openTunnel (connection, service) {
-    const tunnel = new Tunnel(await connection.newStream(PROTOCOL, { maxOutboundStreams: 10_000 }))
+    const tunnel = new Tunnel(await connection.newStream(PROTOCOL, { maxOutboundStreams: 10_000, runOnLimitedConnection: true }))
     await tunnel.writeFrame({ service_name: service })
     const answer = await tunnel.readFrame().catch(error => {
         throw new Error(`service not reachable: ${error.message}`)

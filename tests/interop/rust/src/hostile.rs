@@ -9,8 +9,8 @@ use std::{
 };
 
 use futures::{
-    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt,
-    future::{self, Ready},
+    AsyncRead, AsyncWrite, AsyncWriteExt, StreamExt,
+    future::Ready,
 };
 use libp2p::{
     PeerId, StreamProtocol, Transport,

@@ -1,10 +1,12 @@
 //! The rust-libp2p side of the interop tests; ../README.md holds its command line contract.
 
+mod autonat;
 mod hostile;
 mod kad;
 mod keys;
 mod noise_faults;
 mod perf;
+mod relay;
 mod tunnel;
 
 use std::{
@@ -14,7 +16,7 @@ use std::{
 
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt, try_join};
 use libp2p::{
-    Multiaddr, PeerId, Swarm, SwarmBuilder, identify,
+    Multiaddr, PeerId, Swarm, SwarmBuilder, dcutr, identify,
     identity::{KeyType, Keypair},
     kad::{Mode, store::MemoryStore},
     mdns,
@@ -40,6 +42,24 @@ struct Behaviour {
     stream: libp2p_stream::Behaviour,
     kad: Toggle<libp2p::kad::Behaviour<MemoryStore>>,
     mdns: Toggle<mdns::tokio::Behaviour>,
+    relay: Toggle<libp2p::relay::Behaviour>,
+    client: Toggle<libp2p::relay::client::Behaviour>,
+    dcutr: Toggle<dcutr::Behaviour>,
+    autonat: Toggle<libp2p::autonat::v1::Behaviour>,
+    autonat_client: Toggle<libp2p::autonat::v2::client::Behaviour>,
+    autonat_server: Toggle<libp2p::autonat::v2::server::Behaviour>,
+}
+
+/// What a swarm has besides what all have.
+#[derive(Default)]
+struct Extras {
+    relay: Option<libp2p::relay::Config>,
+    /// Reserves at relays, and dials through them.
+    client: bool,
+    dcutr: bool,
+    autonat: Option<libp2p::autonat::v1::Config>,
+    autonat_client: bool,
+    autonat_server: bool,
 }
 
 fn report(line: Value) {
@@ -58,6 +78,9 @@ async fn main() {
     let others = kad::Neighbours::take(&mut arguments).unwrap_or_else(|error| fail(1, error.to_string()));
     let result = match arguments.split_first() {
         Some((command, rest)) if command == "listen" => listen(key, rest, others).await,
+        Some((command, rest)) if matches!(command.as_str(), "relay" | "reserve" | "path" | "autonat-server") => {
+            stay(key, command, rest).await
+        }
         Some((command, rest)) => {
             let patience = match command.as_str() {
                 "perf" | "streams" => LONG_DEADLINE,
@@ -90,9 +113,22 @@ fn number(arguments: &[String], name: &str, otherwise: usize) -> Result<usize> {
     Ok(option(arguments, name)?.map_or(Ok(otherwise), str::parse)?)
 }
 
+/// Commands that have no deadline, or one of their own.
+async fn stay(key: Keypair, command: &str, arguments: &[String]) -> Result<()> {
+    let options = |rest: &[String]| relay::Options::parse(rest);
+    match (command, arguments) {
+        ("relay", rest) => relay::relay(key, options(rest)?).await,
+        ("reserve", [addr, rest @ ..]) => relay::reserve(key, addr, options(rest)?).await,
+        ("path", [addr, rest @ ..]) => relay::path(key, addr, options(rest)?).await,
+        ("autonat-server", rest) => autonat::server(key, options(rest)?).await,
+        _ => Err(format!("{command} wants an address").into()),
+    }
+}
+
 async fn query(key: Keypair, command: &str, arguments: &[String], others: kad::Neighbours) -> Result<()> {
     match (command, arguments) {
         ("dht", rest) => kad::ask(key, &others, rest).await,
+        ("autonat", [addr, rest @ ..]) => autonat::ask(key, addr, relay::Options::parse(rest)?).await,
         ("ping", [addr, rest @ ..]) => {
             let count = number(rest, "--count", 5)?;
             Dialer::new(addr, key).await?.pings(count).await
@@ -101,11 +137,9 @@ async fn query(key: Keypair, command: &str, arguments: &[String], others: kad::N
         ("echo" | "halfclose", [addr, service, rest @ ..]) => {
             let size = number(rest, "--bytes", 1000)?;
             let to_end = command == "halfclose";
-            Dialer::new(addr, key)
-                .await?
-                .exchange(service, size, to_end)
-                .await?;
-            report(json!({"event": command, "ok": true, "bytes": size}));
+            let mut dialer = Dialer::new(addr, key).await?;
+            dialer.exchange(service, size, to_end).await?;
+            report(json!({"event": command, "ok": true, "bytes": size, "relayed": dialer.relayed}));
             Ok(())
         }
         ("perf", [addr, up_name, up, down_name, down])
@@ -128,8 +162,17 @@ async fn query(key: Keypair, command: &str, arguments: &[String], others: kad::N
     }
 }
 
+fn new_swarm_with(key: Keypair, extras: Extras) -> Result<Swarm<Behaviour>> {
+    swarm_of(key, false, Duration::from_secs(15), "", extras)
+}
+
 /// Without a fault this is what rust-libp2p's own builder makes.
 fn new_swarm(key: Keypair, signed: bool, ping_interval: Duration, fault: &'static str) -> Result<Swarm<Behaviour>> {
+    swarm_of(key, signed, ping_interval, fault, Extras::default())
+}
+
+fn swarm_of(key: Keypair, signed: bool, ping_interval: Duration, fault: &'static str, extras: Extras) -> Result<Swarm<Behaviour>> {
+    let own = key.public().to_peer_id();
     let version = "/punchgate/id/1.0.0".to_string();
     let identify = if signed {
         identify::Config::new_with_signed_peer_record(version, &key)
@@ -137,17 +180,31 @@ fn new_swarm(key: Keypair, signed: bool, ping_interval: Duration, fault: &'stati
         identify::Config::new(version, key.public())
     };
     let identify = (!hostile::answers_identify(fault)).then(|| identify::Behaviour::new(identify));
-    let behaviour = Behaviour {
+    let mut behaviour = Behaviour {
         identify: identify.into(),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_interval)),
         stream: libp2p_stream::Behaviour::new(),
         kad: None.into(),
         mdns: None.into(),
+        relay: extras.relay.map(|config| libp2p::relay::Behaviour::new(own, config)).into(),
+        client: None.into(),
+        dcutr: extras.dcutr.then(|| dcutr::Behaviour::new(own)).into(),
+        autonat: extras.autonat.map(|config| libp2p::autonat::v1::Behaviour::new(own, config)).into(),
+        autonat_client: extras.autonat_client.then(Default::default).into(),
+        autonat_server: extras.autonat_server.then(Default::default).into(),
     };
     // The default closes a connection as soon as no stream is open.
     let keep = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(Duration::from_secs(3600));
     let builder = SwarmBuilder::with_existing_identity(key).with_tokio();
-    let mut swarm = if fault.is_empty() {
+    let mut swarm = if extras.client {
+        let builder = builder.with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?;
+        let builder = builder.with_relay_client(noise::Config::new, yamux::Config::default)?;
+        let made = builder.with_behaviour(|_, client| {
+            behaviour.client = Some(client).into();
+            behaviour
+        })?;
+        made.with_swarm_config(keep).build()
+    } else if fault.is_empty() {
         let builder = builder.with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?;
         builder.with_behaviour(|_| behaviour)?.with_swarm_config(keep).build()
     } else {
@@ -156,6 +213,32 @@ fn new_swarm(key: Keypair, signed: bool, ping_interval: Duration, fault: &'stati
     };
     hostile::answer_identify(&mut swarm.behaviour_mut().stream.new_control(), fault)?;
     Ok(swarm)
+}
+
+/// A thread of its own, as a runtime cannot be ended while it reads from stdin.
+fn ended_by_stdin() {
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        exit(0)
+    });
+}
+
+/// Offers what every listener has.
+fn serve(swarm: &mut Swarm<Behaviour>) -> Result<()> {
+    let mut control = swarm.behaviour().stream.new_control();
+    let mut measured = control.accept(perf::PROTOCOL)?;
+    tokio::spawn(async move {
+        while let Some((_, stream)) = measured.next().await {
+            tokio::spawn(perf::serve(stream));
+        }
+    });
+    let mut incoming = control.accept(tunnel::PROTOCOL)?;
+    tokio::spawn(async move {
+        while let Some((_, stream)) = incoming.next().await {
+            tokio::spawn(tunnel::serve(stream));
+        }
+    });
+    Ok(())
 }
 
 async fn listen(mut key: Keypair, arguments: &[String], others: kad::Neighbours) -> Result<()> {
@@ -179,29 +262,12 @@ async fn listen(mut key: Keypair, arguments: &[String], others: kad::Neighbours)
             key = Keypair::ed25519_from_bytes(seed)?;
         }
     }
-    // A thread of its own, as a runtime cannot be ended while it reads from stdin.
-    thread::spawn(|| {
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        exit(0)
-    });
-
+    ended_by_stdin();
     let kind = keys::name(&key);
     let mut swarm = new_swarm(key, signed, Duration::from_secs(15), fault)?;
     others.put_in(&mut swarm, Mode::Server)?;
     let peer = *swarm.local_peer_id();
-    let mut control = swarm.behaviour().stream.new_control();
-    let mut measured = control.accept(perf::PROTOCOL)?;
-    tokio::spawn(async move {
-        while let Some((_, stream)) = measured.next().await {
-            tokio::spawn(perf::serve(stream));
-        }
-    });
-    let mut incoming = control.accept(tunnel::PROTOCOL)?;
-    tokio::spawn(async move {
-        while let Some((_, stream)) = incoming.next().await {
-            tokio::spawn(tunnel::serve(stream));
-        }
-    });
+    serve(&mut swarm)?;
 
     swarm.listen_on(addr.parse()?)?;
     let mut early = Vec::new();
@@ -230,6 +296,8 @@ struct Dialer {
     own_key: String,
     peer: PeerId,
     control: Control,
+    /// All that there is to the peer goes through relays.
+    relayed: bool,
     events: mpsc::UnboundedReceiver<SwarmEvent<BehaviourEvent>>,
 }
 
@@ -240,11 +308,10 @@ impl Dialer {
 
     async fn new_with(addr: &str, key: Keypair, fault: &'static str) -> Result<Self> {
         let addr: Multiaddr = addr.parse()?;
-        let Some(Protocol::P2p(peer)) = addr.iter().last() else {
-            return Err("the address does not end in /p2p/ID".into());
-        };
+        let peer = relay::last_peer(&addr)?;
         let own_key = keys::name(&key);
-        let mut swarm = new_swarm(key, false, Duration::from_millis(50), fault)?;
+        let extras = Extras { client: relay::is_relayed(&addr), ..Extras::default() };
+        let mut swarm = swarm_of(key, false, Duration::from_millis(50), fault, extras)?;
         swarm.dial(addr)?;
         let own = *swarm.local_peer_id();
         let control = swarm.behaviour().stream.new_control();
@@ -256,11 +323,16 @@ impl Dialer {
             own_key,
             peer,
             control,
+            relayed: false,
             events,
         };
         loop {
             match dialer.event().await? {
-                SwarmEvent::ConnectionEstablished { .. } => return Ok(dialer),
+                // To a relay on the way there is one, too.
+                SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } if peer_id == peer => {
+                    dialer.relayed = endpoint.is_relayed();
+                    return Ok(dialer);
+                }
                 SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error.into()),
                 _ => {}
             }
@@ -272,13 +344,18 @@ impl Dialer {
             SwarmEvent::ConnectionClosed { cause, .. } => {
                 Err(format!("the connection was closed: {cause:?}").into())
             }
+            SwarmEvent::ConnectionEstablished { peer_id, .. } if peer_id == self.peer && self.relayed => {
+                Err("there is another connection besides the relayed one".into())
+            }
             event => Ok(event),
         }
     }
 
     async fn ping(&mut self) -> Result<Duration> {
         loop {
-            if let SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) = self.event().await? {
+            if let SwarmEvent::Behaviour(BehaviourEvent::Ping(ping)) = self.event().await?
+                && ping.peer == self.peer
+            {
                 return Ok(ping.result?);
             }
         }
@@ -289,7 +366,7 @@ impl Dialer {
             let rtt = self.ping().await?.as_micros();
             report(json!({"event": "ping", "seq": seq, "rtt_us": rtt}));
         }
-        report(json!({"event": "summary", "sent": count, "received": count}));
+        report(json!({"event": "summary", "sent": count, "received": count, "relayed": self.relayed}));
         Ok(())
     }
 
@@ -297,8 +374,8 @@ impl Dialer {
         let info = loop {
             match self.event().await? {
                 SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => match event {
-                    identify::Event::Received { info, .. } => break info,
-                    identify::Event::Error { error, .. } => return Err(error.into()),
+                    identify::Event::Received { info, peer_id, .. } if peer_id == self.peer => break info,
+                    identify::Event::Error { error, peer_id, .. } if peer_id == self.peer => return Err(error.into()),
                     _ => {}
                 },
                 _ => {}
