@@ -49,3 +49,14 @@ static inline struct pg_bytes pg_bytes_skip(struct pg_bytes b, size_t n)
 {
     return n < b.len ? (struct pg_bytes){b.at + n, b.len - n} : (struct pg_bytes){b.at + b.len, 0};
 }
+
+#define PG_HEX_DIGITS "0123456789abcdef"
+/* Two hex digits for each byte, without NUL; their number. */
+static inline size_t pg_bytes_hex(struct pg_bytes b, char *out)
+{
+    for (size_t i = 0; i < b.len; i++) {
+        out[2 * i] = PG_HEX_DIGITS[b.at[i] >> 4];
+        out[2 * i + 1] = PG_HEX_DIGITS[b.at[i] & 15];
+    }
+    return 2 * b.len;
+}

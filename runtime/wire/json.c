@@ -83,7 +83,7 @@ enum pg_err pg_json_read(const struct pg_json_table *t, void *into, struct pg_by
 
 static void put_char(struct pg_writer *w, uint8_t c)
 {
-    static const char hex[] = "0123456789abcdef";
+    char hex[2];
     static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
     const char *at = c ? strchr(from, c) : NULL;
     if (at) {
@@ -91,8 +91,7 @@ static void put_char(struct pg_writer *w, uint8_t c)
         pg_put_u8(w, (uint8_t)to[at - from]);
     } else if (c < 0x20) {
         pg_put_bytes(w, PG_LIT("\\u00"));
-        pg_put_u8(w, (uint8_t)hex[c >> 4]);
-        pg_put_u8(w, (uint8_t)hex[c & 15]);
+        pg_put_bytes(w, pg_bytes(hex, pg_bytes_hex(pg_bytes(&c, 1), hex)));
     } else {
         pg_put_u8(w, c);
     }

@@ -56,13 +56,9 @@ const char *pg_kad_op_name(enum pg_kad_op op)
 
 struct pg_bytes pg_kad_key_text(const struct pg_kad_key *key, char out[2 * sizeof(struct pg_kad_key) + 1])
 {
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < sizeof key->at; i++) {
-        out[2 * i] = digits[key->at[i] >> 4];
-        out[2 * i + 1] = digits[key->at[i] & 15];
-    }
-    out[2 * sizeof key->at] = 0;
-    return pg_bytes(out, 2 * sizeof key->at);
+    size_t len = pg_bytes_hex(pg_bytes(key->at, sizeof key->at), out);
+    out[len] = 0;
+    return pg_bytes(out, len);
 }
 
 /* What we tell others we answer for ourselves as well. */

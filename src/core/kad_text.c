@@ -8,8 +8,6 @@
 
 enum { CID_V1 = 1, CID_MAX = 256 };
 
-static const char digits[] = "0123456789abcdef";
-
 static bool is_hex(struct pg_bytes text)
 {
     return text.len >= 2 && text.at[0] == '0' && text.at[1] == 'x';
@@ -17,6 +15,7 @@ static bool is_hex(struct pg_bytes text)
 
 static int digit(uint8_t letter)
 {
+    static const char digits[] = PG_HEX_DIGITS;
     const char *found = letter ? strchr(digits, letter >= 'A' && letter <= 'F' ? letter + ('a' - 'A') : letter) : NULL;
     return found ? (int)(found - digits) : -1;
 }
@@ -94,10 +93,7 @@ size_t pg_kad_octets_text(struct pg_bytes octets, char *out, size_t room)
     } else {
         out[0] = '0';
         out[1] = 'x';
-        for (size_t i = 0; i < octets.len; i++) {
-            out[2 + 2 * i] = digits[octets.at[i] >> 4];
-            out[3 + 2 * i] = digits[octets.at[i] & 15];
-        }
+        (void)pg_bytes_hex(octets, out + 2);
     }
     out[len] = 0;
     return len;

@@ -163,7 +163,7 @@ size_t pg_ip6_text(const uint8_t ip[16], char out[PG_IP_TEXT])
         uint32_t group = (uint32_t)ip[2 * i] << 8 | ip[2 * i + 1];
         for (int shift = 12; shift >= 0; shift -= 4)
             if (group >> shift || shift == 0)
-                out[n++] = "0123456789abcdef"[group >> shift & 15];
+                out[n++] = PG_HEX_DIGITS[group >> shift & 15];
     }
     out[n] = 0;
     return n;
