@@ -112,6 +112,9 @@ static bool configure_task(struct pg_configured *r, const struct pg_options *opt
 
 bool pg_configure(struct pg_configured *r, const struct pg_options *options)
 {
+    static const enum pg_path_mode paths[] = {[PG_OPTION_PATH_UNSET] = PG_PATH_AUTO, [PG_OPTION_PATH_AUTO] = PG_PATH_AUTO,
+                                              [PG_OPTION_PATH_DIRECT] = PG_PATH_DIRECT, [PG_OPTION_PATH_RELAY] = PG_PATH_RELAY};
     pg_node_config_default(&r->config.node);
+    r->config.node.path = paths[options->values.path];
     return options->command == PG_CLI_RUN ? configure_peer(r, options) : configure_task(r, options);
 }

@@ -19,6 +19,7 @@ struct pg_place {
     uint32_t conns, pending;
     struct pg_rate accepts;
     void *first;         /* of a peer: its oldest session */
+    void *path;          /* of a peer that is or was connected over a relay */
     uint64_t record_seq; /* of a peer: of the newest signed record that it has shown while connected */
 };
 

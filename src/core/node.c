@@ -539,11 +539,12 @@ static bool init(struct pg_node *n)
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 9 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 4096 + 4 * PG_FIXED_MDNS_PEERS,
+    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 16 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 4096 + 4 * PG_FIXED_MDNS_PEERS,
                          /* All may end in one turn, and each tells its owner. */ conns * 5 + streams * 2 + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&
+           pg_pool_init(&n->paths, sizeof(struct pg_path), conns, 64) &&
            pg_budget_init(&n->budget, &n->config.limits, n->config.hash_seed + 1, n->log, &n->metrics) &&
            pg_address_book_init(&n->addresses, PG_FIXED_KNOWN_PEERS, n->config.hash_seed + 2) &&
            pg_transport_init(&n->transport, conns, streams) && pg_kad_init(n);
@@ -596,6 +597,7 @@ void pg_node_free(struct pg_node *n)
     pg_pool_free(&n->chunks);
     pg_pool_free(&n->links);
     pg_pool_free(&n->session_pool);
+    pg_pool_free(&n->paths);
     pg_scope_free(&n->scope);
     pg_budget_free(&n->budget);
     pg_address_book_free(&n->addresses);

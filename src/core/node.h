@@ -20,6 +20,11 @@
 #define PG_CONTACT_ADDRS 16u
 #define PG_KAD_PROTOCOL_MAX 64u /* bytes of a protocol id of Kademlia */
 
+/* Where the bytes of our tunnels may go. */
+enum pg_path_mode { PG_PATH_AUTO, PG_PATH_DIRECT, PG_PATH_RELAY };
+/* What becomes of the ways to a peer that was reached over a relay: it has been; there is a direct connection; there is none to be had. */
+enum pg_path_news { PG_PATH_RELAYED, PG_PATH_STANDS, PG_PATH_BARRED };
+
 struct pg_node;
 struct pg_session;
 struct pg_contact;
@@ -60,6 +65,7 @@ struct pg_node_hooks {
     void (*company)(void *);                           /* one more Kademlia server is known */
     void (*provided)(void *, struct pg_bytes key);     /* a peer has left word with us that it provides the key */
     void (*moved)(void *);                             /* our addresses have changed */
+    void (*path)(void *, const struct pg_peer_id *, enum pg_path_news, struct pg_bytes reason);
 };
 
 struct pg_node_config {
@@ -71,6 +77,7 @@ struct pg_node_config {
     uint32_t n_bootstraps;
     struct pg_multiaddr externals[PG_MAX_EXTERNALS]; /* where others reach us, as the user says */
     uint32_t n_externals;
+    enum pg_path_mode path;
     int nat_status;               /* -1 private, 1 public, 0 to be found out */
     uint64_t seed;                /* of everything random that is no secret */
     uint64_t unix_offset_us;      /* what makes the core's time that of 1970: numbers of our records grow over restarts */
@@ -139,7 +146,11 @@ struct pg_wish {
 void pg_node_wish(struct pg_node *, const struct pg_wish *, uint32_t n);
 
 /* Sessions: connections whose remote is proven. */
-struct pg_session *pg_node_session(struct pg_node *, const struct pg_peer_id *); /* the oldest with room for a stream, else the oldest, or NULL */
+/* The best, or NULL: direct before relayed, with room for a stream before without, and of the like the same one that the other side takes. */
+struct pg_session *pg_node_session(struct pg_node *, const struct pg_peer_id *);
+/* The one for the bytes of a tunnel, by --path; NULL also while a better one than the relayed may still come. */
+struct pg_session *pg_path_for_tunnel(struct pg_node *, const struct pg_peer_id *);
+bool pg_session_is_relayed(const struct pg_session *);                /* it runs over a circuit */
 /* Why a connected peer takes no more streams of ours: PG_LIMIT_STREAMS_OUTBOUND when one more connection would help,
  * PG_LIMIT_CONNS_PEER when that is not allowed; PG_LIMITS: it does take more, is only slow to acknowledge, or is not connected. */
 enum pg_limit pg_node_full(struct pg_node *, const struct pg_peer_id *);
@@ -163,6 +174,12 @@ struct pg_session_view {
 };
 void pg_session_view(const struct pg_session *, struct pg_session_view *);
 bool pg_session_is_up(const struct pg_session *);
+/* How the ways to a peer stand: the states of relay_leg and direct_leg. False: it was never reached over a relay. */
+struct pg_path_view {
+    const char *relay, *direct;
+    struct pg_bytes reason; /* why there is no direct connection */
+};
+bool pg_path_view(const struct pg_node *, const struct pg_peer_id *, struct pg_path_view *);
 
 struct pg_node_view {
     const char *phase, *nat, *relay; /* the seed's names */

@@ -220,6 +220,11 @@ void pg_node_control_kad(struct pg_node *n, bool ok, struct pg_bytes reason)
     input(n, &(struct pg_seed_event){.kind = ok ? PG_SEED_KADEMLIA_BOOTSTRAP_OK : PG_SEED_KADEMLIA_BOOTSTRAP_FAILED, .reason = reason});
 }
 
+void pg_node_control_punched(struct pg_node *n, const struct pg_peer_id *peer, bool ok, struct pg_bytes reason)
+{
+    input(n, &(struct pg_seed_event){.kind = ok ? PG_SEED_HOLE_PUNCH_SUCCEEDED : PG_SEED_HOLE_PUNCH_FAILED, .peer = peer, .reason = reason});
+}
+
 void pg_node_looked(struct pg_node *n, struct pg_bytes name, uint32_t n_found, enum pg_err why)
 {
     if (n_found > 0)

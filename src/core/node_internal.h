@@ -8,6 +8,7 @@
 #include "core/listener.h"
 #include "core/node.h"
 #include "core/observed.h"
+#include "core/path.h"
 #include "core/ping.h"
 #include "core/reserve.h"
 #include "bootstrap.gen.h"
@@ -122,6 +123,11 @@ struct pg_session {
     uint8_t kad_ids;
     bool visits;     /* we have dialled it for something that passes */
     bool widens; /* we have dialled it although another connection to its peer stood */
+    bool surplus; /* both sides take another connection before it, and ours is the side that closes it */
+    bool spares; /* the machine spare runs for it */
+    bool relayed; /* over a circuit */
+    bool suspect; /* nothing is heard on it although something should be */
+    struct pg_path *reverses; /* it is dialled for want of a direct connection */
     char reason[96];
 };
 struct pg_session *pg_session_accept(struct pg_node *, struct pg_link *, const struct pg_endpoint *remote,
@@ -132,6 +138,9 @@ struct pg_session *pg_session_dial(struct pg_node *, struct pg_contact *, const 
  * all. client: our role in the handshakes, whoever will have opened the socket. `beside` dials to the same peer are under way. */
 struct pg_session *pg_session_punch(struct pg_node *, struct pg_hole *, const struct pg_peer_id *, const struct pg_multiaddr *,
                                     bool client, uint32_t beside, enum pg_limit *limit);
+/* A plain dial beside a relayed connection, for no contact, and from a port of its own: a punch may be under way from the listening
+ * one. False when it cannot be. */
+bool pg_session_reverse(struct pg_node *, struct pg_path *, const struct pg_multiaddr *addr);
 void pg_session_drop(struct pg_session *, enum pg_err);
 /* Ends connections that hold memory and do not go on, while it is short. */
 void pg_sessions_relieve(struct pg_node *);
@@ -172,7 +181,7 @@ struct pg_node {
     struct pg_address_book addresses;
     struct pg_kad_serving kad_serving;
     struct pg_mdns *mdns; /* NULL: nobody looks */
-    struct pg_pool chunks, links, session_pool;
+    struct pg_pool chunks, links, session_pool, paths;
     struct pg_command *commands; /* FIFO of this turn */
     uint32_t command_head, n_commands, command_room;
     struct pg_arena arena;
@@ -216,6 +225,7 @@ void pg_node_control_peer_up(struct pg_session *);
 void pg_node_control_peer_identified(struct pg_session *, const struct pg_multiaddr *addrs, uint32_t n);
 void pg_node_control_neighbour(struct pg_node *, enum pg_seed_event_kind, const struct pg_seed_place *, uint32_t n);
 void pg_node_control_peer_lost(struct pg_node *, const struct pg_peer_id *, uint32_t remaining);
+void pg_node_control_punched(struct pg_node *, const struct pg_peer_id *, bool ok, struct pg_bytes reason);
 void pg_node_control_settle(struct pg_node *); /* after timers may have moved it */
 void pg_node_control_ready(struct pg_node *); /* all listeners stand */
 void pg_node_control_stop(struct pg_node *);

@@ -326,6 +326,19 @@ struct pg_session *pg_session_punch(struct pg_node *n, struct pg_hole *hole, con
     return s;
 }
 
+bool pg_session_reverse(struct pg_node *n, struct pg_path *p, const struct pg_multiaddr *addr)
+{
+    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER};
+    enum pg_limit limit;
+    struct pg_session *s = dial_new(n, addr, &p->peer, p->n_dialling - 1, &dial, &limit);
+    if (!s)
+        return false;
+    s->reverses = p;
+    dial.from = (struct pg_endpoint){0};
+    pg_node_command(n, &dial);
+    return true;
+}
+
 void pg_session_drop(struct pg_session *s, enum pg_err why)
 {
     pg_conn_close(s->conn, why);
@@ -380,7 +393,7 @@ static bool join_peer(struct pg_session *s)
 }
 
 /* Returns how many remain. */
-static uint32_t part_from_peer(struct pg_session *s)
+static uint32_t part_from_peer(struct pg_session *s, const struct pg_peer_id *peer)
 {
     struct pg_place *place = s->place;
     struct pg_session *before = place->first;
@@ -393,6 +406,10 @@ static uint32_t part_from_peer(struct pg_session *s)
     }
     s->place = NULL;
     uint32_t remaining = place->conns - 1;
+    if (place->first)
+        pg_path_sessions_changed(s->node, place, peer);
+    else if (place->path)
+        pg_path_end(place->path);
     pg_budget_unpeer(&s->node->budget, place);
     return remaining;
 }
@@ -401,8 +418,10 @@ void pg_session_emptied(void *node, struct pg_conn *conn)
 {
     struct pg_session *s = conn->above;
     s->idle_us = ((struct pg_node *)node)->scope.now_us;
-    if (s->up && (s->widens || s->visits))
+    if (s->up && s->spares)
         pg_post(&s->spare.in, PG_SPARE_ON_EMPTIED);
+    if (s->up)
+        pg_path_emptied(s);
 }
 
 /* A visit's connection stays when somebody wants its peer by now, or when there are few of its kind: who was asked once is
@@ -423,7 +442,32 @@ bool pg_spare_is_needed(const struct pg_spare *spare)
     const struct pg_session *s = HOST_OF(pg_session, spare, spare);
     if (s->conn->yamux.working > 0 || !s->place)
         return true;
+    if (s->surplus)
+        return !pg_path_outdone(s);
     return s->widens ? s->place->first == s : is_kept(s);
+}
+
+/* It is closed again when it has carried nothing for a while and nobody needs it. */
+static void start_spare(struct pg_session *s)
+{
+    if (s->spares) {
+        pg_step(&s->spare.in, PG_SPARE_ON_EMPTIED);
+        return;
+    }
+    s->spares = true;
+    pg_instance_init(&s->spare.in, &pg_spare_machine, &pg_spare_binding, &s->spare, &s->node->scope, s->spare.timers, NULL, s->conn->number);
+    pg_step(&s->spare.in, PG_SPARE_ON_BEGIN);
+}
+
+/* Two connections of one pair, because both sides have dialled or one did so twice: whoever is the client of the one that is
+ * not taken closes it when it is at rest. */
+static void find_surplus(struct pg_session *newest)
+{
+    for (struct pg_session *s = newest->place->first; s; s = s->next_same)
+        if (s->conn->client && !s->surplus && !s->widens && !pg_session_is_relayed(s) && pg_path_outdone(s)) {
+            s->surplus = true;
+            start_spare(s);
+        }
 }
 
 bool pg_spare_is_asked(const struct pg_spare *spare)
@@ -440,11 +484,11 @@ void pg_spare_do_connection_close(struct pg_spare *spare)
 static void end_spare(struct pg_session *s)
 {
     bool closed_by_us = s->spare.in.ctl.state == PG_SPARE_CLOSED;
-    if (!s->widens && !s->visits)
+    s->node->kad.n_visited -= s->visits;
+    if (!s->spares)
         return;
     pg_step(&s->spare.in, PG_SPARE_ON_END);
     pg_instance_end(&s->spare.in);
-    s->node->kad.n_visited -= s->visits;
     if (s->widens && !closed_by_us && s->contact && s->node->scope.now_us - s->up_us < SHORT_LIFE_US)
         pg_step(&s->contact->bootstrap.in, PG_BOOTSTRAP_ON_SPARE_LOST);
 }
@@ -482,13 +526,16 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     n->metrics.value[PG_METRIC_CONNECTIONS]++;
     pg_log_connection_opened(n->log, pg_text(s->peer_text), endpoint_text(s, endpoint, sizeof endpoint));
     n->kad.n_visited += s->visits;
-    if (s->widens || s->visits) {
-        pg_instance_init(&s->spare.in, &pg_spare_machine, &pg_spare_binding, &s->spare, &n->scope, s->spare.timers, NULL, conn->number);
-        pg_step(&s->spare.in, PG_SPARE_ON_BEGIN);
-    }
+    if (s->widens || s->visits)
+        start_spare(s);
+    find_surplus(s);
     pg_contacts_peer_up(s);
+    if (s->reverses)
+        s->reverses->n_dialling--;
+    s->reverses = NULL;
+    pg_path_sessions_changed(n, s->place, &conn->peer);
     pg_node_control_peer_up(s);
-    if (!n->config.quiet || n->config.asks_dht)
+    if (!n->config.quiet || n->config.asks_dht || s->place->path)
         pg_identify_start(s);
     if (!n->config.quiet)
         pg_ping_start(&s->ping, s, 15000, 0);
@@ -512,6 +559,14 @@ static void unlist(struct pg_session *s)
     n->doomed_sessions = s;
 }
 
+static void reversal_failed(struct pg_session *s, enum pg_err why, struct pg_bytes reason)
+{
+    char addr[PG_MULTIADDR_TEXT];
+    s->node->metrics.value[PG_METRIC_DIALS_FAILED]++;
+    pg_log_offered_dial_failed(s->node->log, pg_bytes(addr, pg_multiaddr_text(&s->dialled, addr, sizeof addr)), reason);
+    pg_path_dial_failed(s->reverses, why, reason);
+}
+
 static void lost_in_handshake(struct pg_session *s, enum pg_err why)
 {
     struct pg_node *n = s->node;
@@ -524,6 +579,8 @@ static void lost_in_handshake(struct pg_session *s, enum pg_err why)
         pg_log_identity_twin(n->log, endpoint_text(s, endpoint, sizeof endpoint));
     if (s->contact)
         pg_contact_attempt_failed(s->contact, s, why, reason);
+    else if (s->reverses)
+        reversal_failed(s, why, reason);
     else if (!s->conn->dialer && why != PG_ERR_SELF_DIAL && why != PG_ERR_IDENTITY_TWIN && why != PG_ERR_LIMIT_REACHED)
         pg_log_connection_failed(n->log, endpoint_text(s, endpoint, sizeof endpoint), reason);
 }
@@ -549,7 +606,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     pg_observed_leave(s);
     pg_identify_end(s);
     pg_ping_end(&s->ping);
-    uint32_t remaining = part_from_peer(s);
+    uint32_t remaining = part_from_peer(s, &conn->peer);
     n->metrics.value[PG_METRIC_CONNECTIONS_CLOSED]++;
     n->metrics.value[PG_METRIC_CONNECTIONS]--;
     pg_log_connection_closed(n->log, pg_text(s->peer_text), remaining);
@@ -573,16 +630,6 @@ void pg_sessions_reap(struct pg_node *n)
         pg_queue_clear(&s->identify.pushed_text);
         pg_pool_give(&n->session_pool, s);
     }
-}
-
-struct pg_session *pg_node_session(struct pg_node *n, const struct pg_peer_id *peer)
-{
-    struct pg_place *place = pg_budget_peer(&n->budget, peer, false);
-    struct pg_session *first = place ? place->first : NULL;
-    for (struct pg_session *s = first; s; s = s->next_same) /* one that takes a stream now comes before all others */
-        if (pg_stream_room(s->conn))
-            return s;
-    return first;
 }
 
 enum pg_limit pg_node_full(struct pg_node *n, const struct pg_peer_id *peer)
@@ -635,6 +682,11 @@ void *pg_session_services(const struct pg_session *s)
 const struct pg_peer_id *pg_session_peer(const struct pg_session *s)
 {
     return &s->conn->peer;
+}
+
+bool pg_session_is_relayed(const struct pg_session *s)
+{
+    return s->relayed;
 }
 
 bool pg_session_is_up(const struct pg_session *s)

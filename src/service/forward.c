@@ -242,6 +242,14 @@ void pg_tunnels_start(struct pg_tunnels *t)
     pg_tunnels_name(t);
 }
 
+bool pg_forwards_want(const struct pg_tunnels *t, const struct pg_peer_id *peer)
+{
+    for (const struct pg_forward *f = t->forwards; f; f = f->next)
+        if (pg_peer_id_equal(pg_forward_peer(f), peer))
+            return true;
+    return false;
+}
+
 void pg_forwards_stop(struct pg_tunnels *t)
 {
     for (struct pg_forward *f = t->forwards; f; f = f->next) {

@@ -102,6 +102,11 @@ static void on_moved(void *context)
     pg_tunnels_moved(&((struct pg_peer *)context)->tunnels);
 }
 
+static void on_path(void *context, const struct pg_peer_id *peer, enum pg_path_news news, struct pg_bytes reason)
+{
+    pg_tunnels_path(&((struct pg_peer *)context)->tunnels, peer, news, reason);
+}
+
 static void on_stop(void *context)
 {
     struct pg_peer *p = context;
@@ -144,6 +149,7 @@ static bool compose(struct pg_peer *p)
     if (!pg_tunnels_init(&p->tunnels, p->node, (uint32_t)c->node.limits.value[PG_LIMIT_STREAMS] / 2))
         return false;
     p->tunnels.wait_ms = has_task(p) ? c->timeout_ms : c->tunnel_wait_ms;
+    p->tunnels.direct_only = c->node.path == PG_PATH_DIRECT;
     for (uint32_t i = 0; i < c->n_exposed; i++)
         if (!pg_tunnels_expose(&p->tunnels, &c->exposed[i]))
             return false;
@@ -165,7 +171,7 @@ struct pg_peer *pg_peer_new(const struct pg_peer_config *config)
     struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost,
                                   .contact_failed = on_contact_failed, .adopted = on_adopted, .reload = on_reload, .stop = on_stop, .busy = on_busy,
                                   .cut = on_cut, .finished = on_finished, .settled = on_settled, .provide = on_provide, .record = on_record,
-                                  .find = on_find, .company = on_company, .provided = on_provided, .moved = on_moved};
+                                  .find = on_find, .company = on_company, .provided = on_provided, .moved = on_moved, .path = on_path};
     p->config = *config;
     p->node = pg_node_new(&p->config.node, &hooks);
     if (!p->node || !compose(p)) {

@@ -39,6 +39,7 @@ struct pg_tunnels {
     uint32_t n_exposed, n_forwards, n_running;
     uint64_t wait_ms;
     uint32_t next_key, next_id;
+    bool direct_only;    /* --path direct */
     bool started, looked; /* looked: some look-up has ended in this turn */
     struct pg_bytes exposed_names[PG_MAX_EXPOSED], wanted_names[PG_MAX_FORWARDS]; /* for the control plane */
 };
@@ -55,6 +56,8 @@ void pg_tunnels_peer_up(struct pg_tunnels *, struct pg_session *);
 void pg_tunnels_peer_lost(struct pg_tunnels *, const struct pg_peer_id *); /* its last connection */
 /* Clients that wait for this peer are served while there is room. */
 void pg_tunnels_wake(struct pg_tunnels *, struct pg_session *);
+/* What has become of the ways to a peer that was reached over a relay. */
+void pg_tunnels_path(struct pg_tunnels *, const struct pg_peer_id *, enum pg_path_news, struct pg_bytes reason);
 /* Services by name, as the node's hooks say. */
 void pg_tunnels_provide(struct pg_tunnels *, struct pg_bytes name);
 void pg_tunnels_record(struct pg_tunnels *, struct pg_bytes name);
@@ -163,6 +166,7 @@ void pg_forward_use(struct pg_forward *); /* one more client, and one less */
 void pg_forward_leave(struct pg_forward *);
 void pg_forward_count(struct pg_forward *, uint64_t to_remote, uint64_t from_remote); /* bytes of a tunnel that ends */
 void pg_forwards_tell(struct pg_tunnels *); /* tells the control plane what came of look-ups */
+bool pg_forwards_want(const struct pg_tunnels *, const struct pg_peer_id *); /* some tunnel leads to it */
 void pg_forwards_stop(struct pg_tunnels *);
 void pg_forward_free_all(struct pg_tunnels *);
 /* Where the strings of a message of `text` bytes go: small when they fit, else the turn's arena (base NULL: used up). */

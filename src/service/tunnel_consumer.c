@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* --path direct promises an end within 15 s. */
+enum { DIRECT_WAIT_MS = 14000 };
+
 #define HOST_OF_NEXT(p) ((struct pg_tunnel_consumer *)((char *)(p) - offsetof(struct pg_tunnel_consumer, next_waiting)))
 
 static struct pg_log *logs(const struct pg_tunnel_consumer *t)
@@ -22,13 +25,13 @@ static struct pg_metrics *metrics(const struct pg_tunnel_consumer *t)
 
 bool pg_tunnel_consumer_is_reachable(const struct pg_tunnel_consumer *t)
 {
-    struct pg_session *s = pg_node_session(t->tunnels->node, pg_forward_peer(t->forward));
+    struct pg_session *s = pg_path_for_tunnel(t->tunnels->node, pg_forward_peer(t->forward));
     return s && pg_stream_room(pg_session_conn(s));
 }
 
 bool pg_tunnel_consumer_is_patient(const struct pg_tunnel_consumer *t)
 {
-    return pg_node_scope(t->tunnels->node)->now_us - t->came_us < t->tunnels->wait_ms * 1000;
+    return pg_node_scope(t->tunnels->node)->now_us - t->came_us < pg_tunnel_consumer_tunnel_wait_ms(t) * 1000;
 }
 
 bool pg_tunnel_consumer_is_stopping(const struct pg_tunnel_consumer *t)
@@ -38,7 +41,8 @@ bool pg_tunnel_consumer_is_stopping(const struct pg_tunnel_consumer *t)
 
 uint64_t pg_tunnel_consumer_tunnel_wait_ms(const struct pg_tunnel_consumer *t)
 {
-    return t->tunnels->wait_ms;
+    bool bounded = t->tunnels->direct_only && t->tunnels->wait_ms > DIRECT_WAIT_MS;
+    return bounded ? DIRECT_WAIT_MS : t->tunnels->wait_ms;
 }
 
 uint64_t pg_tunnel_consumer_breath_ms(const struct pg_tunnel_consumer *t)
@@ -177,7 +181,7 @@ void pg_tunnel_consumer_stop_waiting(struct pg_tunnel_consumer *t)
 void pg_tunnel_consumer_do_stream_open(struct pg_tunnel_consumer *t)
 {
     pg_tunnel_consumer_stop_waiting(t);
-    struct pg_session *s = pg_node_session(t->tunnels->node, pg_forward_peer(t->forward));
+    struct pg_session *s = pg_path_for_tunnel(t->tunnels->node, pg_forward_peer(t->forward));
     enum pg_err why = PG_ERR_CLOSED;
     t->asked = *pg_forward_peer(t->forward);
     pg_frame_init(&t->frame, PG_JSON_TUNNEL_RESPONSE_FRAMING, NULL, PG_JSON_TUNNEL_RESPONSE_MAX);
@@ -281,17 +285,23 @@ void pg_tunnel_consumer_do_waited_tell(struct pg_tunnel_consumer *t)
         pg_node_scope(n)->now_us - t->came_us);
 }
 
+static void tell_failure(struct pg_tunnel_consumer *t, const char *reason)
+{
+    metrics(t)->value[PG_METRIC_TUNNELS_FAILED_CONSUMER]++;
+    pg_log_client_tunnel_error(logs(t), pg_forward_service(t->forward), pg_text(reason));
+}
+
+/* Why it is barred has been told, once for all who wait. */
+void pg_tunnel_consumer_do_barred_tell(struct pg_tunnel_consumer *t)
+{
+    tell_failure(t, "no direct connection to the peer, and --path direct allows no other");
+}
+
 void pg_tunnel_consumer_do_rejection_tell(struct pg_tunnel_consumer *t)
 {
     metrics(t)->value[PG_METRIC_TUNNELS_REJECTED_CONSUMER]++;
     pg_forward_refused(t->forward, &t->asked);
     pg_log_client_tunnel_rejected(logs(t), pg_forward_service(t->forward), pg_text(t->reason));
-}
-
-static void tell_failure(struct pg_tunnel_consumer *t, const char *reason)
-{
-    metrics(t)->value[PG_METRIC_TUNNELS_FAILED_CONSUMER]++;
-    pg_log_client_tunnel_error(logs(t), pg_forward_service(t->forward), pg_text(reason));
 }
 
 void pg_tunnel_consumer_do_nonsense_tell(struct pg_tunnel_consumer *t)

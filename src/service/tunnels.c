@@ -34,6 +34,34 @@ void pg_tunnels_wake(struct pg_tunnels *t, struct pg_session *s)
     }
 }
 
+/* Nobody waits for what does not come. */
+static void turn_away(struct pg_tunnels *t, const struct pg_peer_id *peer)
+{
+    for (struct pg_tunnel_consumer *c = t->waiting, *next; c; c = next) {
+        next = c->next_waiting;
+        if (pg_peer_id_equal(pg_forward_peer(c->forward), peer))
+            pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_PATH_BARRED);
+    }
+}
+
+void pg_tunnels_path(struct pg_tunnels *t, const struct pg_peer_id *peer, enum pg_path_news news, struct pg_bytes reason)
+{
+    char text[PG_PEER_ID_TEXT];
+    struct pg_bytes id = pg_bytes(text, pg_peer_id_text(peer, text));
+    struct pg_log *log = pg_node_log(t->node);
+    if (!pg_forwards_want(t, peer))
+        return;
+    switch (news) {
+    case PG_PATH_RELAYED: pg_log_target_relayed(log, id); return;
+    case PG_PATH_STANDS: pg_log_target_punched(log, id); return;
+    case PG_PATH_BARRED:
+        (t->direct_only ? pg_log_target_barred : pg_log_target_fallback)(log, id, reason);
+        if (t->direct_only)
+            turn_away(t, peer);
+        return;
+    }
+}
+
 void pg_tunnels_stop(struct pg_tunnels *t)
 {
     pg_forwards_stop(t);

@@ -1,0 +1,413 @@
+/* The ways to one peer: which connection new streams take, what becomes of the relayed one, and of two direct ones.
+ * Real cores on a simulated network, where what stands for a circuit is a plain connection that both sides have been told is one.
+ * Hostile row 44. */
+#include "core/node_internal.h"
+#include "crypto_suite.h"
+#include "protocols.gen.h"
+#include "sim/sim.h"
+
+enum { HOSTS = 2, PORT = 4001 };
+#define SECONDS ((uint64_t)1000000)
+
+struct host {
+    struct pg_identity *identity;
+    struct pg_node_config config;
+    struct pg_node *node;
+    struct pg_core core;
+    struct pg_log log;
+    struct pg_sim_process *process;
+    unsigned n_relayed, n_stands, n_barred;
+};
+
+static struct pg_sim *sim;
+static struct host hosts[HOSTS];
+static int tell_fd = -1;
+
+static void on_path(void *context, const struct pg_peer_id *peer, enum pg_path_news news, struct pg_bytes reason)
+{
+    struct host *h = context;
+    CU_ASSERT(peer->len > 0);
+    h->n_relayed += news == PG_PATH_RELAYED;
+    h->n_stands += news == PG_PATH_STANDS;
+    h->n_barred += news == PG_PATH_BARRED;
+    CU_ASSERT((news == PG_PATH_BARRED) == (reason.len > 0));
+}
+
+static void log_line(void *context, unsigned number, struct pg_bytes text)
+{
+    (void)number;
+    if (tell_fd >= 0)
+        dprintf(tell_fd, "%12.6f %td %.*s\n", (double)pg_sim_now(sim) / 1e6, (struct host *)context - hosts, (int)text.len, (const char *)text.at);
+}
+
+/* Bytes that come back. */
+static void echo_opened(struct pg_stream *s)
+{
+    (void)s;
+}
+
+static void echo_data(struct pg_stream *s, struct pg_bytes data)
+{
+    pg_stream_consumed(s, data.len);
+    (void)pg_stream_write(s, data);
+}
+
+static void echo_ended(struct pg_stream *s)
+{
+    pg_stream_end(s);
+}
+
+static void echo_closed(struct pg_stream *s, enum pg_err why)
+{
+    (void)s;
+    (void)why;
+}
+
+static const struct pg_handler echo = {.protocol = {(const uint8_t *)"/echo", 5}, .opened = echo_opened, .data = echo_data,
+                                       .ended = echo_ended, .writable = echo_opened, .closed = echo_closed};
+
+static struct {
+    unsigned got, closed;
+    enum pg_err why;
+} heard;
+
+static void ask_data(struct pg_stream *s, struct pg_bytes data)
+{
+    pg_stream_consumed(s, data.len);
+    heard.got += (unsigned)data.len;
+}
+
+static void ask_closed(struct pg_stream *s, enum pg_err why)
+{
+    (void)s;
+    heard.closed++;
+    heard.why = why;
+}
+
+static const struct pg_handler ask = {.protocol = {(const uint8_t *)"/echo", 5}, .opened = echo_opened, .data = ask_data,
+                                      .ended = echo_ended, .writable = echo_opened, .closed = ask_closed};
+
+static void pass(uint64_t us)
+{
+    CU_ASSERT_FATAL(pg_sim_run(sim, pg_sim_now(sim) + us));
+}
+
+static const struct pg_peer_id *id(unsigned host)
+{
+    return pg_identity_peer_id(hosts[host].identity);
+}
+
+static struct pg_multiaddr addr_of(unsigned host)
+{
+    struct pg_endpoint at = pg_sim_endpoint(host, PORT);
+    struct pg_multiaddr addr;
+    pg_multiaddr_from_tcp(&addr, &at);
+    return addr;
+}
+
+static void bootstrap(unsigned from, unsigned to)
+{
+    struct pg_node_config *c = &hosts[from].config;
+    c->bootstraps[c->n_bootstraps] = addr_of(to);
+    (void)pg_multiaddr_append_p2p(&c->bootstraps[c->n_bootstraps++], id(to));
+}
+
+static void world_open(enum pg_path_mode mode)
+{
+    sim = pg_sim_new(7);
+    memset(hosts, 0, sizeof hosts);
+    memset(&heard, 0, sizeof heard);
+    for (unsigned i = 0; i < HOSTS; i++) {
+        struct host *h = &hosts[i];
+        uint8_t secret[32] = {(uint8_t)(i + 1), 0x52};
+        if (pg_identity_from_secret(&h->identity, PG_KEY_ED25519, secret) != PG_OK)
+            abort();
+        pg_node_config_default(&h->config);
+        h->config.identity = h->identity;
+        h->log = (struct pg_log){.sink = log_line, .context = h};
+        h->config.log = &h->log;
+        h->config.path = mode;
+        h->config.seed = pg_sim_random(sim);
+        h->config.hash_seed = pg_sim_random(sim);
+        h->config.limits.value[PG_LIMIT_MEMORY] = (uint64_t)16 << 20;
+        h->config.limits.value[PG_LIMIT_CONNS] = 32;
+        h->config.limits.value[PG_LIMIT_STREAMS] = 256;
+        h->config.listens[h->config.n_listens++] = addr_of(i);
+    }
+}
+
+/* What is said to a core from outside is said inside a turn: a reload brings one about. */
+static void (*said)(struct host *);
+
+static void on_reload(void *context, struct pg_bytes lists)
+{
+    (void)lists;
+    said(context);
+}
+
+static bool lists(void *context, uint8_t **data, size_t *len)
+{
+    static uint8_t nothing[1];
+    (void)context;
+    *data = nothing;
+    *len = 0;
+    return true;
+}
+
+static void say(unsigned host, void (*what)(struct host *))
+{
+    said = what;
+    pg_sim_reload(hosts[host].process);
+    pass(1000);
+}
+
+static void start(unsigned number)
+{
+    struct host *h = &hosts[number];
+    h->node = pg_node_new(&h->config, &(struct pg_node_hooks){.context = h, .path = on_path, .reload = on_reload});
+    if (!h->node || !pg_node_serve(h->node, &echo))
+        abort();
+    h->core = pg_node_core(h->node);
+    h->process = pg_sim_join(sim, number, &h->core, (struct pg_sim_hooks){.context = h, .reload = lists});
+    pg_sim_start(h->process);
+}
+
+static void world_close(void)
+{
+    for (unsigned i = 0; i < HOSTS; i++) {
+        if (hosts[i].process && pg_sim_is_running(hosts[i].process))
+            pg_sim_kill(hosts[i].process, PG_SIM_KILLED);
+        pg_node_free(hosts[i].node);
+        pg_identity_free(hosts[i].identity);
+    }
+    pg_sim_free(sim);
+}
+
+static struct pg_session *session(unsigned at, bool relayed)
+{
+    for (struct pg_session *s = hosts[at].node->sessions; s; s = s->next)
+        if (s->up && pg_session_is_relayed(s) == relayed)
+            return s;
+    return NULL;
+}
+
+static unsigned sessions(unsigned at)
+{
+    unsigned n = 0;
+    for (struct pg_session *s = hosts[at].node->sessions; s; s = s->next)
+        n += s->up;
+    return n;
+}
+
+/* What stands between them is a circuit from now on. */
+static void call_it_relayed(struct host *h)
+{
+    struct pg_session *s = session((unsigned)(h - hosts), false);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+    s->relayed = true;
+    pg_path_sessions_changed(h->node, s->place, &s->conn->peer);
+}
+
+/* identify has said where 0 is; it is 1 who hears that. */
+static void tell_where(struct host *h)
+{
+    struct pg_multiaddr at = addr_of(0);
+    pg_path_told(session((unsigned)(h - hosts), true), &at, 1);
+}
+
+/* 0 has dialled 1, over a relay as both believe. */
+static void relayed_world(enum pg_path_mode mode)
+{
+    world_open(mode);
+    start(1);
+    bootstrap(0, 1);
+    start(0);
+    pass(SECONDS);
+    say(0, call_it_relayed);
+    say(1, call_it_relayed);
+}
+
+/* Streams of the host that is spoken to: on which session, and the one that is meant next. */
+static struct pg_session *carrier;
+static struct pg_stream *opened;
+
+static void open_it(struct host *h)
+{
+    enum pg_err why;
+    (void)h;
+    opened = pg_stream_open(carrier->conn, &ask, NULL, &why);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(opened);
+    (void)pg_stream_write(opened, PG_LIT("hello"));
+}
+
+static struct pg_stream *stream(unsigned at, struct pg_session *s)
+{
+    carrier = s;
+    say(at, open_it);
+    pass(SECONDS);
+    return opened;
+}
+
+static void talk(struct host *h)
+{
+    (void)h;
+    (void)pg_stream_write(opened, PG_LIT("still there"));
+}
+
+static void end_it(struct host *h)
+{
+    (void)h;
+    pg_stream_end(opened);
+}
+
+static void new_streams_take_the_direct_connection_as_soon_as_it_stands(void)
+{
+    relayed_world(PG_PATH_AUTO);
+    CU_ASSERT_PTR_NULL(pg_path_for_tunnel(hosts[0].node, id(1))); /* something better may come */
+    CU_ASSERT_PTR_NOT_NULL(pg_node_session(hosts[0].node, id(1)));
+    say(1, tell_where); /* the side that was dialled knows where the other is */
+    pass(SECONDS);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(session(0, false));
+    CU_ASSERT_PTR_EQUAL(pg_path_for_tunnel(hosts[0].node, id(1)), session(0, false));
+    CU_ASSERT_PTR_EQUAL(pg_node_session(hosts[1].node, id(0)), session(1, false));
+    CU_ASSERT_TRUE(session(1, false)->conn->dialer); /* it is the reversal's */
+    CU_ASSERT_EQUAL(hosts[0].n_relayed, 1);
+    CU_ASSERT_EQUAL(hosts[0].n_stands, 1);
+    CU_ASSERT_EQUAL(hosts[1].n_stands, 1);
+    pass(6 * SECONDS);
+    CU_ASSERT_PTR_NULL(session(0, true)); /* nobody needs it any more */
+    CU_ASSERT_EQUAL(sessions(0), 1);
+    CU_ASSERT_EQUAL(sessions(1), 1);
+    world_close();
+}
+
+static void a_stream_on_the_relayed_connection_outlives_the_switch(void)
+{
+    relayed_world(PG_PATH_AUTO);
+    struct pg_stream *old = stream(0, session(0, true));
+    say(1, tell_where);
+    pass(SECONDS);
+    struct pg_stream *fresh = stream(0, pg_path_for_tunnel(hosts[0].node, id(1)));
+    CU_ASSERT_FALSE(pg_session_is_relayed(pg_session_of(fresh)));
+    for (unsigned minute = 0; minute < 5; minute++) {
+        heard.got = 0;
+        opened = old;
+        say(0, talk);
+        pass(60 * SECONDS);
+        CU_ASSERT_EQUAL(heard.got, 11);
+    }
+    CU_ASSERT_PTR_NOT_NULL(session(0, true));
+    say(0, end_it);
+    pass(7 * SECONDS);
+    CU_ASSERT_EQUAL(heard.closed, 1);
+    CU_ASSERT_EQUAL(heard.why, PG_OK);
+    CU_ASSERT_PTR_NULL(session(0, true));
+    CU_ASSERT_PTR_NOT_NULL(session(0, false));
+    world_close();
+}
+
+static void who_cannot_be_reached_directly_is_used_over_the_relay_after_a_few_seconds(void)
+{
+    relayed_world(PG_PATH_AUTO);
+    pass(3 * SECONDS);
+    CU_ASSERT_PTR_NULL(pg_path_for_tunnel(hosts[0].node, id(1)));
+    pass(2 * SECONDS);
+    CU_ASSERT_PTR_EQUAL(pg_path_for_tunnel(hosts[0].node, id(1)), session(0, true));
+    pass(15 * SECONDS);
+    CU_ASSERT_EQUAL(hosts[0].n_barred, 1);
+    CU_ASSERT_EQUAL(hosts[0].n_stands, 0);
+    world_close();
+}
+
+static void with_path_direct_no_tunnel_goes_over_the_relay(void)
+{
+    relayed_world(PG_PATH_DIRECT);
+    pass(60 * SECONDS);
+    CU_ASSERT_PTR_NULL(pg_path_for_tunnel(hosts[0].node, id(1)));
+    CU_ASSERT_PTR_NOT_NULL(pg_node_session(hosts[0].node, id(1)));
+    world_close();
+}
+
+static void with_path_relay_tunnels_go_over_the_relay_and_nothing_else_is_tried(void)
+{
+    relayed_world(PG_PATH_RELAY);
+    CU_ASSERT_PTR_EQUAL(pg_path_for_tunnel(hosts[0].node, id(1)), session(0, true));
+    say(1, tell_where);
+    pass(60 * SECONDS);
+    CU_ASSERT_EQUAL(sessions(0), 1);
+    CU_ASSERT_EQUAL(sessions(1), 1);
+    CU_ASSERT_EQUAL(hosts[0].n_barred, 0);
+    world_close();
+}
+
+/* The client of what has stayed: both know it. */
+static unsigned client_of_what_stays(void)
+{
+    CU_ASSERT_EQUAL(sessions(0), 1);
+    CU_ASSERT_EQUAL(sessions(1), 1);
+    struct pg_session *a = session(0, false), *b = session(1, false);
+    CU_ASSERT_FATAL(a && b);
+    CU_ASSERT_NOT_EQUAL(a->conn->client, b->conn->client);
+    return a->conn->client ? 0 : 1;
+}
+
+static void of_two_direct_connections_both_sides_take_the_one_whose_client_has_the_smaller_id(void)
+{
+    world_open(PG_PATH_AUTO);
+    unsigned smaller = memcmp(id(0)->at, id(1)->at, id(0)->len) < 0 ? 0 : 1;
+    bootstrap(0, 1);
+    bootstrap(1, 0);
+    start(0);
+    start(1);
+    pass(2 * SECONDS);
+    CU_ASSERT_EQUAL_FATAL(sessions(0), 2); /* both have dialled at the same time */
+    struct pg_session *taken = pg_node_session(hosts[0].node, id(1)), *there = pg_node_session(hosts[1].node, id(0));
+    CU_ASSERT_EQUAL(taken->conn->client, smaller == 0);
+    CU_ASSERT_EQUAL(there->conn->client, smaller == 1);
+    pass(60 * SECONDS);
+    CU_ASSERT_EQUAL(client_of_what_stays(), smaller);
+    world_close();
+}
+
+static void the_direct_connection_that_is_not_taken_drains(void)
+{
+    world_open(PG_PATH_AUTO);
+    unsigned larger = memcmp(id(0)->at, id(1)->at, id(0)->len) < 0 ? 1 : 0;
+    bootstrap(0, 1);
+    bootstrap(1, 0);
+    start(0);
+    start(1);
+    pass(2 * SECONDS);
+    CU_ASSERT_EQUAL_FATAL(sessions(larger), 2);
+    struct pg_session *drains = NULL;
+    for (struct pg_session *s = hosts[larger].node->sessions; s; s = s->next)
+        if (s->conn->client)
+            drains = s;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(drains);
+    (void)stream(larger, drains);
+    pass(300 * SECONDS);
+    CU_ASSERT_EQUAL(sessions(larger), 2);
+    CU_ASSERT_EQUAL(heard.closed, 0);
+    say(larger, end_it);
+    pass(60 * SECONDS);
+    CU_ASSERT_EQUAL(heard.why, PG_OK);
+    CU_ASSERT_EQUAL(client_of_what_stays(), 1 - larger);
+    world_close();
+}
+
+/* With any argument what the peers log goes to standard error. */
+int main(int argc, char **argv)
+{
+    (void)argv;
+    tell_fd = argc > 1 ? 2 : -1;
+    static const struct sentence all[] = {
+        {"new streams take the direct connection as soon as it stands", new_streams_take_the_direct_connection_as_soon_as_it_stands},
+        {"a stream on the relayed connection outlives the switch", a_stream_on_the_relayed_connection_outlives_the_switch},
+        {"who cannot be reached directly is used over the relay after a few seconds", who_cannot_be_reached_directly_is_used_over_the_relay_after_a_few_seconds},
+        {"with path direct no tunnel goes over the relay", with_path_direct_no_tunnel_goes_over_the_relay},
+        {"with path relay tunnels go over the relay and nothing else is tried", with_path_relay_tunnels_go_over_the_relay_and_nothing_else_is_tried},
+        {"of two direct connections both sides take the one whose client has the smaller id", of_two_direct_connections_both_sides_take_the_one_whose_client_has_the_smaller_id},
+        {"the direct connection that is not taken drains", the_direct_connection_that_is_not_taken_drains},
+    };
+    return RUN_SUITE("path", all);
+}
