@@ -17,6 +17,7 @@ struct pg_link {
     size_t credit;       /* bytes the core takes next; the loop asks pg_core.want before it reads and stops at 0 */
     void *owner;         /* of the core */
     void *os;            /* of the loop */
+    void *carrier;       /* of the core, when it carries the bytes itself: such a link never comes before a loop. NULL: a socket */
     uint32_t number;     /* for logs and traces */
     bool closing;        /* the core has asked for its end: nothing more comes in from it */
     bool write_asked;    /* a PG_COMMAND_WRITE is on its way already */

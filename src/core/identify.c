@@ -63,7 +63,7 @@ static bool put_message(struct pg_session *s, struct pg_writer *out)
                                .protocol_version = PG_LIT(PG_PROTOCOL_VERSION),
                                .has_agent_version = true,
                                .agent_version = PG_LIT(PG_AGENT)};
-    pg_multiaddr_from_tcp(&observed, &s->conn->remote);
+    pg_session_remote(s, &observed);
     m.observed_addr = pg_bytes(observed.at, observed.len);
     struct pg_multiaddr addrs[PG_NODE_ADDRS];
     uint32_t n_addrs = addrs_said(addrs, pg_node_addrs(n, addrs));

@@ -36,6 +36,10 @@ void pg_node_command(struct pg_node *n, const struct pg_command *c)
         c->link->closing = true;
         c->link->owner = NULL;
     }
+    if (c->link && c->link->carrier) {
+        pg_circuit_command(c->link->carrier, c->kind);
+        return;
+    }
     assert(n->n_commands < n->command_room && "one input has ordered more than its links and its bytes can");
     n->commands[n->n_commands++] = *c;
 }
@@ -424,6 +428,26 @@ static void wake_the_starved(struct pg_node *n)
     }
 }
 
+static void deliver(void *self, const struct pg_input *in)
+{
+    to_owner(self, in);
+}
+
+/* Whatever the turn has left to do, until nothing is left: circuits bring the next round by what they tell. */
+static void finish_turn(struct pg_node *n)
+{
+    do {
+        pg_kad_settle(n);
+        pg_node_control_settle(n);
+        pg_kad_settle(n);
+        tell_addrs(n);
+    } while (pg_circuits_settle(&n->transport));
+    if (settle(n) && n->transport.starved) {
+        wake_the_starved(n);
+        (void)settle(n);
+    }
+}
+
 static void input(void *self, const struct pg_input *in, uint64_t now_us)
 {
     struct pg_node *n = self;
@@ -450,14 +474,9 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     if (in->kind == PG_INPUT_TICK)
         pg_pool_trim(&n->chunks);
     pg_sessions_relieve(n);
-    pg_kad_settle(n);
-    pg_node_control_settle(n);
-    pg_kad_settle(n);
-    tell_addrs(n);
-    if (settle(n) && n->transport.starved) {
-        wake_the_starved(n);
-        (void)settle(n);
-    }
+    finish_turn(n);
+    if (n->transport.circuits_due)
+        finish_turn(n); /* what had ended has made room, and others have used it */
 }
 
 /* Life. */
@@ -531,7 +550,7 @@ static bool init(struct pg_node *n)
                                          .metrics = &n->metrics, .chunks = &n->chunks,
                                          .window_budget = most[PG_LIMIT_MEMORY] / 2,
                                          .limits = &n->config.limits,
-                                         .map_seed = n->config.hash_seed, .above = n, .command = command,
+                                         .map_seed = n->config.hash_seed, .above = n, .command = command, .deliver = deliver, .unlink = link_free,
                                          .emptied = pg_session_emptied, .forbids = pg_session_forbids, .refused = refused,
                                          .arrived = pg_session_arrived, .lost = pg_session_lost, .relieved = relieved, .protocol = protocol};
     uint32_t links = conns + 2 * streams + 256;
@@ -539,7 +558,7 @@ static bool init(struct pg_node *n)
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 16 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 4096 + 4 * PG_FIXED_MDNS_PEERS,
+    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 20 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 4096 + 4 * PG_FIXED_MDNS_PEERS,
                          /* All may end in one turn, and each tells its owner. */ conns * 5 + streams * 2 + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&

@@ -162,6 +162,10 @@ struct pg_bytes pg_session_peer_text(const struct pg_session *);
 struct pg_session *pg_session_of(const struct pg_stream *);
 void *pg_session_services(const struct pg_session *); /* the hooks' context */
 struct pg_contact *pg_session_contact(const struct pg_session *); /* that dialled it, or NULL */
+const struct pg_peer_id *pg_session_relay(const struct pg_session *);         /* whose; NULL: it is direct */
+void pg_session_remote(const struct pg_session *, struct pg_multiaddr *);     /* where its peer is seen; of a relayed one RELAY_ADDR/p2p/RELAY/p2p-circuit */
+uint64_t pg_session_limit_bytes(const struct pg_session *);                   /* that the relay lets through, each way; 0: it has said nothing */
+uint64_t pg_session_limit_us(const struct pg_session *);                      /* that the circuit may live; 0: the same */
 
 /* Everything that can be said of the node, for `status` and the ready line. */
 struct pg_session_view {

@@ -17,6 +17,7 @@
 #include "mem/arena.h"
 #include "shutdown.gen.h"
 #include "spare.gen.h"
+#include "transport/circuit.h"
 #include "transport/conn.h"
 
 #define PG_MAX_HANDLERS 32u
@@ -105,6 +106,7 @@ struct pg_session {
     struct pg_conn *conn;
     struct pg_contact *contact; /* that dials or dialled it */
     struct pg_hole *hole;       /* or that does, while it is not up */
+    struct pg_circuit *circuit; /* that it runs over; NULL: it is direct */
     struct pg_session *next, *previous, *next_doomed;
     struct pg_session *next_pending, **previous_pending; /* of those that others have opened and that are being set up */
     struct pg_session *next_same;                        /* of the same peer, younger */
@@ -125,7 +127,6 @@ struct pg_session {
     bool widens; /* we have dialled it although another connection to its peer stood */
     bool surplus; /* both sides take another connection before it, and ours is the side that closes it */
     bool spares; /* the machine spare runs for it */
-    bool relayed; /* over a circuit */
     bool suspect; /* nothing is heard on it although something should be */
     struct pg_path *reverses; /* it is dialled for want of a direct connection */
     char reason[96];

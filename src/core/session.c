@@ -76,6 +76,9 @@ static struct pg_session *session_new(struct pg_node *n, struct pg_link *link, b
     pg_queue_init(&s->identify.text, &n->chunks);
     pg_queue_init(&s->identify.pushed_text, &n->chunks);
     link->owner = &s->owner;
+    s->circuit = link->carrier;
+    if (s->circuit)
+        s->circuit->held = true;
     return s;
 }
 
@@ -628,6 +631,8 @@ void pg_sessions_reap(struct pg_node *n)
         n->doomed_sessions = s->next_doomed;
         pg_queue_clear(&s->identify.text);
         pg_queue_clear(&s->identify.pushed_text);
+        if (s->circuit)
+            pg_circuit_release(s->circuit);
         pg_pool_give(&n->session_pool, s);
     }
 }
@@ -686,7 +691,30 @@ const struct pg_peer_id *pg_session_peer(const struct pg_session *s)
 
 bool pg_session_is_relayed(const struct pg_session *s)
 {
-    return s->relayed;
+    return s->circuit != NULL;
+}
+
+const struct pg_peer_id *pg_session_relay(const struct pg_session *s)
+{
+    return s->circuit ? &s->circuit->relay : NULL;
+}
+
+void pg_session_remote(const struct pg_session *s, struct pg_multiaddr *out)
+{
+    if (s->circuit)
+        *out = s->circuit->via;
+    else
+        pg_multiaddr_from_tcp(out, &s->conn->remote);
+}
+
+uint64_t pg_session_limit_bytes(const struct pg_session *s)
+{
+    return s->circuit ? s->circuit->limit_bytes : 0;
+}
+
+uint64_t pg_session_limit_us(const struct pg_session *s)
+{
+    return s->circuit ? s->circuit->limit_us : 0;
 }
 
 bool pg_session_is_up(const struct pg_session *s)
@@ -700,5 +728,5 @@ void pg_session_view(const struct pg_session *s, struct pg_session_view *v)
                                   .age_us = s->node->scope.now_us - s->up_us, .bytes_in = s->bytes_in,
                                   .bytes_out = s->conn->bytes_sent, .id = s->conn->number,
                                   .streams = s->conn->yamux.streams.used, .dialer = s->conn->dialer};
-    pg_multiaddr_from_tcp(&v->remote, &s->conn->remote);
+    pg_session_remote(s, &v->remote);
 }

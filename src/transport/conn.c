@@ -3,6 +3,7 @@
  * Source: libp2p/specs connections/README.md, "Upgrading connections". */
 #include "transport/conn.h"
 
+#include "transport/circuit.h"
 #include "transport/noise.h"
 
 #include "protocols.gen.h"
@@ -246,6 +247,7 @@ struct pg_conn *pg_conn_new(struct pg_transport *t, struct pg_link *link, bool d
     c->link = link;
     c->dialer = c->client = dialer;
     c->number = link->number;
+    c->body_most = link->carrier ? PG_YAMUX_BODY_CARRIED : PG_YAMUX_BODY;
     if (expected)
         c->expected = *expected;
     pg_queue_init(&c->rest, t->chunks);
@@ -360,7 +362,7 @@ void pg_conn_received(struct pg_conn *c, uint8_t *data, size_t len)
 bool pg_transport_init(struct pg_transport *t, uint32_t max_conns, uint32_t max_streams)
 {
     return pg_noise_static_new(&t->noise, t->identity) && pg_noise_payload_make(t) &&
-           pg_pool_init(&t->conns, sizeof(struct pg_conn), max_conns, 64) &&
+           pg_circuits_init(t, max_conns) && pg_pool_init(&t->conns, sizeof(struct pg_conn), max_conns, 64) &&
            pg_pool_init(&t->streams, sizeof(struct pg_stream), max_streams, 256) &&
            pg_pool_init(&t->negotiations, sizeof(struct pg_negotiation), max_conns + max_streams, 64);
 }
@@ -380,6 +382,7 @@ void pg_transport_free(struct pg_transport *t)
 {
     pg_transport_reap(t);
     pg_noise_static_free(&t->noise);
+    pg_circuits_free(t);
     pg_pool_free(&t->conns);
     pg_pool_free(&t->streams);
     pg_pool_free(&t->negotiations);

@@ -36,6 +36,7 @@ struct pg_conn {
     struct pg_conn *next_doomed;
     void *above;        /* the core's */
     uint32_t number;
+    uint32_t body_most; /* of a frame that we send */
     enum pg_err why;    /* of its end */
     bool dialer; /* we have opened the link */
     bool client; /* our role in negotiation, Noise and Yamux; another one only where two dials may meet and be one connection */

@@ -12,6 +12,7 @@
 #include "port.h"
 
 struct pg_conn;
+struct pg_circuit;
 struct pg_stream;
 
 /* On which connections a protocol is spoken: on all, only on those that run over a circuit, or never on these. */
@@ -46,10 +47,15 @@ struct pg_transport {
     struct pg_stream *doomed; /* to be freed when the turn is over */
     bool starved;             /* a stream of ours could not be opened because all were in use */
     struct pg_conn *doomed_conns;
+    struct pg_pool circuits;
+    struct pg_circuit *circuits_due, **circuits_due_end; /* with something to do at the end of the turn */
+    uint8_t *circuit_room; /* where what comes in on a circuit is put, with its headroom */
 
     /* Upwards. */
     void *above;
     void (*command)(void *above, const struct pg_command *);
+    void (*deliver)(void *above, const struct pg_input *);         /* of a link that a circuit carries */
+    void (*unlink)(void *above, struct pg_link *);                 /* such a link is dead */
     void (*arrived)(void *above, struct pg_conn *);                /* identity proven, streams may open */
     void (*lost)(void *above, struct pg_conn *, enum pg_err);      /* at any stage; the connection is gone after the turn */
     void (*relieved)(void *above, struct pg_conn *);               /* it takes streams of ours again */

@@ -14,6 +14,8 @@
 
 /* The longest body sent: with its header it fills one Noise message. Any length is accepted within the window. */
 #define PG_YAMUX_BODY 65507u
+/* The longest on a connection over a circuit: its message, with length, header and tag, is one body on the relay's connection. */
+#define PG_YAMUX_BODY_CARRIED (PG_YAMUX_BODY - 30u)
 #define PG_YAMUX_WINDOW_FIRST (256u * 1024u)
 #define PG_YAMUX_WINDOW_MAX (32u * 1024u * 1024u)
 #define PG_YAMUX_HOUSEKEEPING 4u /* streams of ours beyond the limit: ping and identify do not compete with tunnels */

@@ -183,7 +183,7 @@ bool pg_stream_write(struct pg_stream *s, struct pg_bytes data)
     if (!((1u << s->local.in.ctl.state) & PG_STREAM_LOCAL_MAY_SEND) || data.len > s->send_window)
         return false;
     while (data.len > 0) {
-        struct pg_bytes body = pg_bytes_head(data, PG_YAMUX_BODY);
+        struct pg_bytes body = pg_bytes_head(data, s->conn->body_most);
         if (!pg_yamux_frame(session(s), PG_YAMUX_DATA, flags_due(s), s->id, (uint32_t)body.len, body))
             return false;
         s->send_window -= (uint32_t)body.len;
