@@ -106,7 +106,8 @@ struct pg_session {
     struct pg_conn *conn;
     struct pg_contact *contact; /* that dials or dialled it */
     struct pg_hole *hole;       /* or that does, while it is not up */
-    struct pg_circuit *circuit; /* that it runs over; NULL: it is direct */
+    struct pg_circuit *circuit; /* that it runs over */
+    bool relayed;               /* over a circuit */
     struct pg_session *next, *previous, *next_doomed;
     struct pg_session *next_pending, **previous_pending; /* of those that others have opened and that are being set up */
     struct pg_session *next_same;                        /* of the same peer, younger */

@@ -77,6 +77,7 @@ static struct pg_session *session_new(struct pg_node *n, struct pg_link *link, b
     pg_queue_init(&s->identify.pushed_text, &n->chunks);
     link->owner = &s->owner;
     s->circuit = link->carrier;
+    s->relayed = s->circuit != NULL;
     if (s->circuit)
         s->circuit->held = true;
     return s;
@@ -691,7 +692,7 @@ const struct pg_peer_id *pg_session_peer(const struct pg_session *s)
 
 bool pg_session_is_relayed(const struct pg_session *s)
 {
-    return s->circuit != NULL;
+    return s->relayed;
 }
 
 const struct pg_peer_id *pg_session_relay(const struct pg_session *s)
