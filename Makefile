@@ -43,6 +43,9 @@ interop: all
 nat: all
 	cmake --build build --target wan
 	PG_BUILD=build $(PYTHON) tests/nat/nat.py $(QUICK)
+# All pairs of implementations in all cells, and whatever else takes long.
+nat-full:
+	$(MAKE) nat QUICK=--full
 
 # Seeded scenarios over a simulated network; a failure prints its seed. SEED and COUNT choose which. Then MESH peers in one
 # process that look for each other's services, while CHURN of a thousand die in a minute; build/experiments has every look-up
@@ -89,4 +92,4 @@ build/build.ninja:
 build-%/build.ninja:
 	cmake --preset $*
 
-.PHONY: all demo test unit e2e dev verify mutants sample interop nat sim golden bench fuzz valgrind tsan lint docs format install clean
+.PHONY: all demo test unit e2e dev verify mutants sample interop nat nat-full sim golden bench fuzz valgrind tsan lint docs format install clean

@@ -28,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import circuits
 import dht
 import keys
 import mdns
@@ -545,6 +546,7 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
                 for listener in listeners:
                     matrix.dial(PeerDials, dialer, dialers[dialer], listener, listeners[listener])
             dht.among_themselves(matrix, peers, wrong)
+            circuits.among_themselves(matrix, peers, wrong)
             return matrix
 
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -570,6 +572,7 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
                 matrix.dial(Hostile, f"hostile {peer.name}", hostile, "C", None)
         dht.with_ours(matrix, peers, wrong, c_dials, echo)
         mdns.rows(matrix, peers, wrong, c_dials)
+        circuits.with_ours(matrix, peers, wrong, c_dials, echo)
         return matrix
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the tests behind NATs: `nat.py [--quick] [WORD ...]` takes those whose names hold one of the words. Run by `make nat`.
+"""Runs the tests behind NATs: `nat.py [--quick|--full] [WORD ...]` takes those whose names hold one of the words. Run by `make nat`.
 
 PG_BUILD says where punchgate and the switch are (default: build). What the machine lacks is a reason to skip, and is said; with
 REQUIRE_NAT=1 it counts as failed. Behind the last line, `N passed, N failed`, is then `N skipped`.
@@ -16,13 +16,19 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "e2e"), str(HERE.parent / "interop"
 sys.modules["nat"] = sys.modules[__name__]  # for the tests, which ask it what to run
 os.environ.setdefault("PG_ROOT", str(ROOT))
 SWITCH = str((pathlib.Path(os.environ.get("PG_BUILD", ROOT / "build")) / "wan").resolve())
-SLOW = set()
+SLOW, FULL = set(), set()
 
 
 def slow(function):
     """Left out of --quick."""
     SLOW.add(function)
     return function
+
+
+def full(function):
+    """Run by --full only."""
+    FULL.add(function)
+    return slow(function)
 
 
 def missing():
@@ -59,14 +65,16 @@ def build(tests):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="what takes about a minute")
+    parser.add_argument("--full", action="store_true", help="everything, which takes an hour")
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
     import peers
     import lab_test  # noqa: F401
     import dials_test  # noqa: F401
     import routers_test  # noqa: F401
+    import punch_test  # noqa: F401
     from enclosure import Unavailable, enclose
-    chosen = [t for t in peers.TESTS if not (options.quick and t in SLOW)]
+    chosen = [t for t in peers.TESTS if not (options.quick and t in SLOW) and (options.full or options.words or t not in FULL)]
     chosen = [t for t in chosen if not options.words or any(w in t.__name__ for w in options.words)]
     strict = os.environ.get("REQUIRE_NAT") == "1"
     try:
