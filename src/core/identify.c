@@ -182,6 +182,7 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
         pg_multiaddr_strip_p2p(&said.addrs[i]);
         said.addrs[n_good++] = said.addrs[i];
     }
+    s->identify.placed |= offered > 0;
     if (n_good < offered)
         pg_log_addresses_passed_over(n->log, pg_text(s->peer_text), offered - n_good);
     pg_log_identified(n->log, pg_text(s->peer_text), pg_text(s->agent));
@@ -304,6 +305,8 @@ static void ask_data(struct pg_stream *stream, struct pg_bytes data)
     struct pg_session *s = stream->user;
     struct pg_identify *i = &s->identify;
     pg_stream_consumed(stream, data.len);
+    if (i->stream != stream)
+        return;
     enum taken taken = take_text(s, &i->text, &i->n_messages, data);
     if (taken != NOTHING)
         pg_step(&i->in, taken == TAKEN ? PG_IDENTIFY_ON_MESSAGE_GOOD : PG_IDENTIFY_ON_MESSAGE_BAD);
@@ -320,8 +323,15 @@ static void ask_closed(struct pg_stream *stream, enum pg_err why)
 {
     struct pg_session *s = stream->user;
     (void)why;
+    if (s->identify.stream != stream)
+        return; /* of an earlier question, or given up */
     s->identify.stream = NULL;
     pg_step(&s->identify.in, PG_IDENTIFY_ON_STREAM_FAILED);
+}
+
+bool pg_identify_is_placed(const struct pg_identify *i)
+{
+    return i->placed;
 }
 
 static const struct pg_handler ask = {
@@ -329,19 +339,23 @@ static const struct pg_handler ask = {
     .housekeeping = true,
     .opened = nothing, .data = ask_data, .ended = ask_ended, .writable = nothing, .closed = ask_closed};
 
+void pg_identify_do_stream_drop(struct pg_identify *i)
+{
+    struct pg_stream *stream = i->stream;
+    i->stream = NULL;
+    if (stream)
+        pg_stream_reset(stream);
+}
+
 void pg_identify_do_stream_open(struct pg_identify *i)
 {
     enum pg_err why;
+    pg_identify_do_stream_drop(i); /* what is left of an earlier answer */
+    pg_queue_clear(&i->text);
+    i->n_messages = 0;
     i->stream = pg_stream_open(session_of(i)->conn, &ask, session_of(i), &why);
     if (!i->stream)
         pg_post(&i->in, PG_IDENTIFY_ON_STREAM_FAILED);
-}
-
-void pg_identify_do_stream_drop(struct pg_identify *i)
-{
-    if (i->stream)
-        pg_stream_reset(i->stream);
-    i->stream = NULL;
 }
 
 void pg_identify_do_facts_learn(struct pg_identify *i)

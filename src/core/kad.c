@@ -74,9 +74,11 @@ static bool store_here(struct pg_node *n, const struct pg_kad_question *question
 
 struct pg_kad_query *pg_kad_ask(struct pg_node *n, struct pg_kad_asker *asker, const struct pg_kad_question *question)
 {
-    if (question->key.len > PG_KAD_KEY_MAX || question->value.len > PG_KAD_VALUE_MAX || !store_here(n, question))
-        return NULL;
     struct pg_kad_query *q = pg_kad_query_new(n, asker, question, false);
+    if (q && !store_here(n, question)) { /* in this order: of a question that cannot be asked nothing stays */
+        pg_kad_forget(q);
+        return NULL;
+    }
     if (q)
         pg_kad_due(n);
     return q;

@@ -36,10 +36,12 @@ struct pg_kad_result {
     uint32_t n_closest;
 };
 
-/* Whoever asks; its struct has one of these. Neither is called from inside pg_kad_ask. */
+/* Whoever asks; its struct has one of these. None is called from inside pg_kad_ask. */
 struct pg_kad_asker {
     /* PROVIDERS: each new one, as they come, our own store first; FIND_PEER: the peer. NULL is fine. */
     void (*found)(struct pg_kad_asker *, const struct pg_kad_contact *);
+    /* What somebody else says of one that was found: what was said first may be old, or a lie. NULL is fine. */
+    void (*more)(struct pg_kad_asker *, const struct pg_kad_contact *);
     void (*done)(struct pg_kad_asker *, const struct pg_kad_result *); /* once and last */
 };
 

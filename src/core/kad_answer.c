@@ -49,9 +49,13 @@ static bool is_wanted(const struct pg_kad_query *q, const struct pg_peer_id *id)
 
 bool pg_kad_query_find(struct pg_kad_query *q, const struct pg_kad_contact *peer)
 {
-    if (is_told(q, &peer->id))
+    if (is_told(q, &peer->id)) {
         pg_contacts_hear(q->node, &peer->id, peer->addrs, peer->n_addrs); /* for whoever is about to dial it */
-    if (q->forgotten || q->n_found == PG_KAD_FOUND || is_told(q, &peer->id) || !is_wanted(q, &peer->id))
+        if (!q->forgotten && q->asker && q->asker->more)
+            q->asker->more(q->asker, peer);
+        return false;
+    }
+    if (q->forgotten || q->n_found == PG_KAD_FOUND || !is_wanted(q, &peer->id))
         return false;
     q->found[q->n_found++] = peer->id;
     if (q->asker && q->asker->found)

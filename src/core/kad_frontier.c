@@ -169,7 +169,7 @@ static void hear(struct pg_kad_frontier *f, uint32_t teller, uint32_t path, cons
     w->key = key;
     w->id = c->id;
     w->mark = PG_KAD_UNASKED;
-    w->unreached = false;
+    w->unreached = w->blamed = false;
     w->paths = (uint8_t)(1u << path);
     w->path = 0;
     w->n_false = w->n_true = 0;
@@ -294,8 +294,10 @@ void pg_kad_frontier_mark(struct pg_kad_frontier *f, uint32_t walker, enum pg_ka
     struct pg_kad_walker *teller = &f->walkers[w->teller];
     if (mark == PG_KAD_ANSWERED && teller->n_true < UINT8_MAX)
         teller->n_true++;
-    if (mark == PG_KAD_FAILED && teller->n_false < UINT8_MAX)
+    if (mark == PG_KAD_FAILED && !w->blamed && teller->n_false < UINT8_MAX) {
         teller->n_false++;
+        w->blamed = true;
+    }
 }
 
 void pg_kad_frontier_unreached(struct pg_kad_frontier *f, uint32_t walker)

@@ -25,6 +25,7 @@ struct pg_kad_walker {
     uint8_t n_addrs;
     uint8_t len;     /* of addrs */
     bool unreached;  /* it has failed, but only the addresses are to blame */
+    bool blamed;     /* its failure has been laid to its teller's charge: once, however often others name it anew */
     uint8_t n_false, n_true; /* of those that it has named first: how many failed, how many answered */
     uint16_t hops;   /* 1: of our own table */
     uint32_t teller; /* who named it first; PG_KAD_NOBODY: our own table */

@@ -251,6 +251,6 @@ void pg_kad_hand_take(struct pg_kad_serve *v)
     } else if (m->type == PG_PB_KAD_MESSAGE_TYPE_ADD_PROVIDER) {
         (void)pg_kad_store_provide(k->store, m->key, &k->hand.provider, 0, now_us);
         if (node_of(v)->hooks.provided)
-            node_of(v)->hooks.provided(node_of(v)->hooks.context, m->key);
+            node_of(v)->hooks.provided(node_of(v)->hooks.context, m->key, &k->hand.provider);
     }
 }

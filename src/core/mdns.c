@@ -9,8 +9,9 @@
 
 #include <stddef.h>
 
-/* RATE: datagrams of a second that are looked at, four times as many at once. */
-enum { PORT = 5353, PAUSE_LEAST_MS = 1000, PAUSE_MOST_MS = 300000, JITTER_LEAST_MS = 20, JITTER_MS = 101, QUIET_MS = 1000, HOPS = 255, RATE = 100 };
+/* RATE: datagrams of a second that are looked at, EACH of one source, four times as many at once. */
+enum { PORT = 5353, PAUSE_LEAST_MS = 1000, PAUSE_MOST_MS = 300000, JITTER_LEAST_MS = 20, JITTER_MS = 101, QUIET_MS = 1000, HOPS = 255 };
+enum { RATE = 100, EACH = 20 };
 enum { NUMBERS_FROM = 1 }; /* of the sockets: the only ones there are */
 
 static const struct pg_endpoint groups[PG_MDNS_SOCKETS] = {
@@ -207,10 +208,28 @@ static void heard(void *context, const struct pg_mdns_heard *h)
     pg_mdns_heard(o->mdns, h, o->in);
 }
 
+/* One source has a fifth, so that it keeps nobody else from being heard. The place of a new one is that of whoever has been silent
+ * for longest; who invents sources on our own network is held by the rate of all. */
+static bool may_take(struct pg_mdns *m, const struct pg_endpoint *from)
+{
+    uint64_t now_us = m->node->scope.now_us;
+    uint32_t at = 0, oldest = 0;
+    while (at < PG_MDNS_SOURCES && memcmp(m->sources[at].ip, from->ip, sizeof from->ip) != 0) {
+        oldest = m->sources[at].rate.paid_us < m->sources[oldest].rate.paid_us ? at : oldest;
+        at++;
+    }
+    if (at == PG_MDNS_SOURCES) {
+        at = oldest;
+        memcpy(m->sources[at].ip, from->ip, sizeof from->ip);
+        m->sources[at].rate = (struct pg_rate){0};
+    }
+    return pg_rate_take(&m->sources[at].rate, now_us, EACH, 4 * EACH) && pg_rate_take(&m->datagrams, now_us, RATE, 4 * RATE);
+}
+
 static void take_datagram(struct pg_mdns *m, const struct pg_input *in, unsigned socket)
 {
     struct pg_bytes message = pg_bytes(in->data, in->len);
-    if (!is_near(in, socket) || !pg_rate_take(&m->datagrams, m->node->scope.now_us, RATE, 4 * RATE)) {
+    if (!is_near(in, socket) || !may_take(m, &in->remote)) {
         m->node->metrics.value[PG_METRIC_MDNS_DROPPED]++;
         return;
     }

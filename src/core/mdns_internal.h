@@ -8,6 +8,7 @@
 #include "mdns_peer.gen.h"
 
 #define PG_MDNS_PEERS PG_FIXED_MDNS_PEERS
+#define PG_MDNS_SOURCES 64u
 #define PG_MDNS_INTERFACES 32u
 #define PG_MDNS_SOCKETS 2u      /* IPv4 and IPv6 */
 #define PG_MDNS_TTL_S 360u      /* as the original's: one minute longer than it is silent at most */
@@ -45,6 +46,7 @@ struct pg_mdns {
     uint64_t answered_us;
     struct { uint32_t zone, asked; } owed[PG_MDNS_SOCKETS][PG_MDNS_INTERFACES];
     struct pg_rate datagrams, dials;
+    struct { uint8_t ip[16]; struct pg_rate rate; } sources[PG_MDNS_SOURCES]; /* who has sent datagrams lately */
     uint32_t calls;            /* dials under way */
     bool announced;
     char reason[96];

@@ -28,6 +28,7 @@ enum pg_path_news { PG_PATH_RELAYED, PG_PATH_STANDS, PG_PATH_BARRED };
 struct pg_node;
 struct pg_session;
 struct pg_contact;
+struct pg_kad_contact;
 
 /* Whoever a link belongs to; a struct of theirs begins with this. Functions that a kind of link cannot reach are NULL. */
 struct pg_link_owner {
@@ -63,7 +64,8 @@ struct pg_node_hooks {
     void (*record)(void *, struct pg_bytes name);
     void (*find)(void *, struct pg_bytes wanted);
     void (*company)(void *);                           /* one more Kademlia server is known */
-    void (*provided)(void *, struct pg_bytes key);     /* a peer has left word with us that it provides the key */
+    /* A peer has left word with us that it provides the key, by the connection that it has with us. */
+    void (*provided)(void *, struct pg_bytes key, const struct pg_kad_contact *);
     void (*moved)(void *);                             /* our addresses have changed */
     void (*path)(void *, const struct pg_peer_id *, enum pg_path_news, struct pg_bytes reason);
 };

@@ -94,6 +94,7 @@ struct pg_identify {
     struct pg_stream *stream, *pushed;  /* what we asked on; what the peer pushes on */
     struct pg_queue text, pushed_text;  /* of the message so far */
     uint8_t n_messages, n_pushed;       /* on these streams */
+    bool placed;                        /* the peer has named an address */
     struct pg_rate pushes;
 };
 struct pg_spare {

@@ -56,15 +56,15 @@ void pg_tunnels_company(struct pg_tunnels *t)
             pg_resolve_company(pg_forward_resolve(f));
 }
 
-/* Word of a provider that reaches us, as one of the peers nearest to the key, is in our own store now. */
-void pg_tunnels_provided(struct pg_tunnels *t, struct pg_bytes key)
+/* Word of a provider that reaches us, as one of the peers nearest to the key, is in our own store now: that is looked at always. */
+void pg_tunnels_provided(struct pg_tunnels *t, struct pg_bytes key, const struct pg_kad_contact *peer)
 {
     for (struct pg_forward *f = t->forwards; f; f = pg_forward_next(f)) {
         struct pg_resolve *r = pg_forward_resolve(f);
         uint8_t own[PG_KAD_SERVICE_KEY_MAX];
         size_t len;
         if (r && r->name.len && pg_kad_service_key(r->name, own, &len) && pg_bytes_equal(pg_bytes(own, len), key))
-            pg_resolve_company(r);
+            pg_resolve_told(r, peer);
     }
 }
 

@@ -92,9 +92,9 @@ static void on_company(void *context)
     pg_tunnels_company(&((struct pg_peer *)context)->tunnels);
 }
 
-static void on_provided(void *context, struct pg_bytes key)
+static void on_provided(void *context, struct pg_bytes key, const struct pg_kad_contact *peer)
 {
-    pg_tunnels_provided(&((struct pg_peer *)context)->tunnels, key);
+    pg_tunnels_provided(&((struct pg_peer *)context)->tunnels, key, peer);
 }
 
 static void on_moved(void *context)

@@ -4,7 +4,8 @@
 #include "service/resolve.h"
 #include "trace/line.h"
 
-enum { MINUTE_US = 60000000, BREATH_US = 100000, LAST_MS = 60000 };
+enum { MINUTE_US = 60000000, BREATH_US = 100000, LAST_MS = 60000, REFUSED_US = 1000000, RENEWALS = 3 };
+enum { RETRY }; /* the first of the machine's timers */
 
 static uint64_t now_us(const struct pg_resolve *r)
 {
@@ -23,12 +24,16 @@ static bool is_named(const struct pg_resolve *r)
 
 /* The rate. */
 
-static uint32_t looked_lately(const struct pg_resolve *r)
+/* Whether what has just happened may still bring about a look-up that is not due. */
+static bool has_share(const struct pg_resolve *r)
 {
-    uint32_t count = 0;
+    uint32_t all = 0, company = 0;
     for (uint32_t i = 0; i < r->n_looked && i < PG_RESOLVE_RATE; i++)
-        count += now_us(r) - r->looked_us[i] < MINUTE_US;
-    return count;
+        if (now_us(r) - r->looked_us[i] < MINUTE_US) {
+            all++;
+            company += r->by_company[i];
+        }
+    return all < PG_RESOLVE_AT_ONCE && (r->in.event != PG_RESOLVE_ON_COMPANY || company < PG_RESOLVE_COMPANY);
 }
 
 static uint64_t since_last_us(const struct pg_resolve *r)
@@ -45,7 +50,7 @@ static uint64_t forbidden_us(const struct pg_resolve *r)
 
 bool pg_resolve_is_rested(const struct pg_resolve *r)
 {
-    return since_last_us(r) >= BREATH_US && looked_lately(r) < PG_RESOLVE_AT_ONCE;
+    return since_last_us(r) >= BREATH_US && has_share(r);
 }
 
 /* 0.25 s, 0.5 s, 1 s four times, then doubling. */
@@ -62,16 +67,20 @@ uint64_t pg_resolve_backoff_ms(const struct pg_resolve *r)
     bool hurried = event == PG_RESOLVE_ON_ORDERED || event == PG_RESOLVE_ON_COMPANY || event == PG_RESOLVE_ON_HURRY;
     uint64_t ms = schedule_ms(r->tries), forbidden = (forbidden_us(r) + 999) / 1000;
     ms = ms < LAST_MS ? ms : LAST_MS;
-    if (hurried && looked_lately(r) < PG_RESOLVE_AT_ONCE)
+    if (hurried && has_share(r))
         ms = BREATH_US / 1000;
+    else if (r->due_us)
+        return r->due_us > now_us(r) ? (r->due_us - now_us(r) + 999) / 1000 : 1;
     ms = ms - ms / 10 + pg_node_random(r->node) % (ms / 5 + 1);
     return ms > forbidden ? ms : forbidden;
 }
 
+/* Behind the start of the timer. A rest that has been broken off for somebody who has told of himself is taken up again, as it was. */
 void pg_resolve_do_backoff_grow(struct pg_resolve *r)
 {
-    if (r->tries < 12)
+    if (r->tries < 12 && r->due_us == 0)
         r->tries++;
+    r->due_us = r->timers[RETRY].at_us;
 }
 
 /* Candidates. */
@@ -136,8 +145,10 @@ static struct pg_candidate *best(struct pg_resolve *r)
 
 static void new_round(struct pg_resolve *r)
 {
-    for (uint32_t i = 0; i < r->n; i++)
+    for (uint32_t i = 0; i < r->n; i++) {
         r->candidates[i].dialled = &r->candidates[i] == r->used;
+        r->candidates[i].renewed = 0;
+    }
 }
 
 static void end_visit(struct pg_candidate *c)
@@ -175,21 +186,61 @@ bool pg_resolve_is_present(const struct pg_resolve *r)
 
 /* Looking. */
 
-static void found(struct pg_kad_asker *asker, const struct pg_kad_contact *peer)
+static bool says_another_place(const struct pg_kad_contact *known, const struct pg_kad_contact *said)
 {
-    struct pg_resolve *r = (struct pg_resolve *)asker;
+    for (uint32_t i = 0; i < said->n_addrs; i++) {
+        uint32_t same = 0;
+        while (same < known->n_addrs && !pg_multiaddr_equal(&known->addrs[same], &said->addrs[i]))
+            same++;
+        if (same == known->n_addrs)
+            return true;
+    }
+    return false;
+}
+
+static void add(struct pg_kad_contact *all, const struct pg_kad_contact *of, uint32_t i)
+{
+    const struct pg_kad_contact one = {.n_addrs = i < of->n_addrs, .addrs = {of->addrs[i]}};
+    if (all->n_addrs < PG_KAD_ADDRS && says_another_place(all, &one))
+        all->addrs[all->n_addrs++] = one.addrs[0];
+}
+
+/* What several say of one peer is taken by turns, so that nobody keeps out what the others say. */
+static void join(struct pg_kad_contact *known, const struct pg_kad_contact *said)
+{
+    struct pg_kad_contact all = {.id = known->id};
+    for (uint32_t i = 0; i < PG_KAD_ADDRS; i++) {
+        add(&all, known, i);
+        add(&all, said, i);
+    }
+    *known = all;
+}
+
+static void hear(struct pg_resolve *r, const struct pg_kad_contact *peer, bool told)
+{
     struct pg_candidate *c = find(r, &peer->id);
     if (!c && !is_named(r) && allowed(r, &peer->id))
         c = place_for(r, &peer->id);
-    if (!c)
+    if (!c || (told && (c == r->used || (c->refused && now_us(r) - c->refused_us < REFUSED_US))))
         return;
+    if (!c->visit && c != r->used && c->dialled && (told || (c->renewed < RENEWALS && says_another_place(&c->peer, peer)))) {
+        c->dialled = false; /* what has failed before says nothing about this */
+        c->renewed++;
+    }
+    if (c->heard && !told)
+        join(&c->peer, peer);
+    else if (peer->n_addrs > 0 || c->peer.n_addrs == 0)
+        c->peer = *peer;
     c->known = c->heard = true;
     c->refused = false;
-    if (peer->n_addrs > 0 || c->peer.n_addrs == 0)
-        c->peer = *peer;
     r->came = c;
     if (!c->dialled)
         pg_step(&r->in, PG_RESOLVE_ON_CANDIDATE_FOUND);
+}
+
+static void found(struct pg_kad_asker *asker, const struct pg_kad_contact *peer)
+{
+    hear((struct pg_resolve *)asker, peer, false);
 }
 
 static void done(struct pg_kad_asker *asker, const struct pg_kad_result *result)
@@ -218,6 +269,13 @@ static void tell_look(struct pg_resolve *r)
     r->told = true;
 }
 
+/* Newcomers have brought this look-up about, now or by drawing it nearer. */
+static bool is_for_company(const struct pg_resolve *r)
+{
+    bool early = r->in.event == PG_RESOLVE_ON_RETRY_FIRED && now_us(r) < r->due_us;
+    return r->in.event == PG_RESOLVE_ON_COMPANY || (early && !r->local);
+}
+
 void pg_resolve_do_lookup_begin(struct pg_resolve *r)
 {
     uint8_t key[PG_KAD_SERVICE_KEY_MAX];
@@ -226,7 +284,10 @@ void pg_resolve_do_lookup_begin(struct pg_resolve *r)
     new_round(r);
     for (uint32_t i = 0; i < r->n; i++)
         r->candidates[i].heard = false;
+    r->by_company[r->n_looked % PG_RESOLVE_RATE] = is_for_company(r);
+    r->local = false;
     r->looked_us[r->n_looked++ % PG_RESOLVE_RATE] = now_us(r);
+    r->due_us = 0;
     if (r->n_looked >= 2 * PG_RESOLVE_RATE)
         r->n_looked -= PG_RESOLVE_RATE;
     pg_node_metrics(r->node)->value[PG_METRIC_LOOKUPS]++;
@@ -240,7 +301,7 @@ void pg_resolve_do_lookup_begin(struct pg_resolve *r)
         question.only = r->n_allowed > 0 ? r->allowed : NULL;
         question.n_only = r->n_allowed;
     }
-    r->asker = (struct pg_kad_asker){.found = found, .done = done};
+    r->asker = (struct pg_kad_asker){.found = found, .more = found, .done = done};
     r->query = pg_kad_ask(r->node, &r->asker, &question);
     if (r->query)
         return;
@@ -382,6 +443,7 @@ void pg_resolve_do_provider_take(struct pg_resolve *r)
     c->failed = false;
     new_round(r);
     r->tries = 0;
+    r->due_us = 0;
     r->told = r->failing = false;
     if (!is_named(r) && !c->visit) { /* it has come by itself, and stays for as long as it is used */
         c->visitor = (struct pg_visitor){.up = up, .failed = failed};
@@ -395,6 +457,7 @@ void pg_resolve_do_provider_leave(struct pg_resolve *r)
 {
     end_visit(r->used);
     r->used->failed = true;
+    r->used->refused_us = now_us(r);
     r->used->refused = pg_node_session(r->node, &r->used->peer.id) != NULL;
     r->used = NULL;
 }
@@ -450,11 +513,13 @@ struct pg_bytes pg_resolve_wanted(const struct pg_resolve *r)
 
 void pg_resolve_look(struct pg_resolve *r)
 {
+    r->local = true;
     pg_step(&r->in, PG_RESOLVE_ON_ORDERED);
 }
 
 void pg_resolve_hurry(struct pg_resolve *r)
 {
+    r->local = true;
     if (r->in.machine)
         pg_post(&r->in, PG_RESOLVE_ON_HURRY); /* whoever waits may have been woken by this very machine */
 }
@@ -462,6 +527,12 @@ void pg_resolve_hurry(struct pg_resolve *r)
 void pg_resolve_company(struct pg_resolve *r)
 {
     pg_post(&r->in, PG_RESOLVE_ON_COMPANY);
+}
+
+void pg_resolve_told(struct pg_resolve *r, const struct pg_kad_contact *peer)
+{
+    if (r->in.machine)
+        hear(r, peer, true);
 }
 
 void pg_resolve_peer_up(struct pg_resolve *r, struct pg_session *s)

@@ -7,6 +7,7 @@
 #define PG_RESOLVE_CANDIDATES 16u
 #define PG_RESOLVE_RATE 20u /* look-ups that one forward may begin in a minute, whatever happens */
 #define PG_RESOLVE_AT_ONCE 14u /* from here on those that are due by the schedule have the rest */
+#define PG_RESOLVE_COMPANY 6u  /* of them that newcomers may bring about: anybody can send some */
 
 struct pg_resolve;
 
@@ -20,6 +21,8 @@ struct pg_candidate {
     bool heard;   /* by the look-up that is out, or by the last */
     bool dialled; /* in this round */
     bool failed;  /* the last time: others come first */
+    uint64_t refused_us;
+    uint8_t renewed; /* how often it was to be dialled once more in this round, for somebody said another place */
     bool refused; /* it is connected and has said that it has no such service; until a look-up names it again */
 };
 
@@ -46,8 +49,11 @@ struct pg_resolve {
     uint32_t n, room;
     struct pg_kad_query *query;
     uint64_t looked_us[PG_RESOLVE_RATE]; /* a ring: when the last look-ups began */
+    bool by_company[PG_RESOLVE_RATE];    /* which of them newcomers have brought about */
+    uint64_t due_us;           /* when the next look-up is due that nothing may put off; 0: none is */
     uint32_t n_looked, tries;
     uint64_t claimed;          /* what the last warning said, as a hash */
+    bool local;                /* somebody here has asked for haste since the last look-up */
     bool told, failing;        /* since the last connection: that it is looked for, that it cannot be had */
     enum pg_err why, looked;   /* looked: what came of the last look-up */
     char reason[96];
@@ -68,7 +74,9 @@ void pg_resolve_end(struct pg_resolve *);
 struct pg_bytes pg_resolve_wanted(const struct pg_resolve *);
 void pg_resolve_look(struct pg_resolve *);     /* the control plane says so */
 void pg_resolve_hurry(struct pg_resolve *);    /* a local client waits */
-void pg_resolve_company(struct pg_resolve *);  /* one more Kademlia server is known, or has told us that it provides the service */
+void pg_resolve_company(struct pg_resolve *);  /* one more Kademlia server is known */
+/* A peer that is connected has told us that it provides the service: no look-up is needed for that, and none is counted. */
+void pg_resolve_told(struct pg_resolve *, const struct pg_kad_contact *);
 void pg_resolve_peer_up(struct pg_resolve *, struct pg_session *);
 void pg_resolve_peer_lost(struct pg_resolve *, const struct pg_peer_id *); /* its last connection */
 void pg_resolve_refused(struct pg_resolve *);  /* the one in use says that it has no such service */

@@ -63,7 +63,7 @@ void pg_tunnels_provide(struct pg_tunnels *, struct pg_bytes name);
 void pg_tunnels_record(struct pg_tunnels *, struct pg_bytes name);
 void pg_tunnels_find(struct pg_tunnels *, struct pg_bytes wanted);
 void pg_tunnels_company(struct pg_tunnels *);
-void pg_tunnels_provided(struct pg_tunnels *, struct pg_bytes key);
+void pg_tunnels_provided(struct pg_tunnels *, struct pg_bytes key, const struct pg_kad_contact *);
 void pg_tunnels_moved(struct pg_tunnels *);
 void pg_tunnels_hide(struct pg_tunnels *); /* announces and looks for nothing any more */
 void pg_tunnels_name(struct pg_tunnels *); /* tells the control plane what is exposed and what is wanted */

@@ -116,6 +116,19 @@ class Liar(Dialer):
         del self.agreed[stream], self.inbound[stream]
 
 
+class Late(Liar):
+    """Says where it listens only when it is asked for the second time, as the original does at its start."""
+
+    first, times = 1, 0  # at which question it says it; how often it was asked
+
+    def identify(self, stream):
+        self.times += 1
+        where = field(2, packed("127.0.0.1", self.listen)) if self.times == self.first else b""
+        message = field(1, self.key.protobuf) + where + field(3, IDENTIFY.encode()) + field(6, b"late/1.0")
+        self.data(stream, uvarint(len(message)) + message, FIN)
+        del self.agreed[stream], self.inbound[stream]
+
+
 def dialled(peer):
     return [e.fields["addr"] for e in peer.find("dialing")]
 
@@ -153,6 +166,21 @@ def peer_key(peer):
     for letter in peer.id:
         number = number * 58 + "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz".index(letter)
     return number.to_bytes(38, "big")[2:]
+
+
+@test
+def a_peer_that_names_no_address_at_first_is_asked_again_and_not_for_ever(bed):
+    for first, asked in ((1, 1), (2, 2), (3, 3), (99, 3)):
+        peer = bed.peer(f"peer{first}", RUST_LOG="debug")
+        Late.first = first
+        late = Late(bed, peer, lambda: None)
+        until(lambda: late.times == asked, f"{asked} questions who it is")
+        if first <= 3:
+            status, out, error = bed.run("dht", "find", late.key.peer_id, "--bootstrap", peer.addr, "--json")
+            same(status, 0, error)
+            same(json.loads(out)["peers"], [{"peer": late.key.peer_id, "addrs": [f"/ip4/127.0.0.1/tcp/{late.listen}"]}])
+        time.sleep(1.5)
+        same(late.times, asked, f"questions to a peer that names an address in answer {first}")
 
 
 @test

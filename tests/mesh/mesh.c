@@ -170,7 +170,7 @@ static void ask(struct mesh *m, struct lookup *l, const char *part)
             exit(1);
         }
     }
-    l->asker = (struct pg_kad_asker){on_found, on_done};
+    l->asker = (struct pg_kad_asker){.found = on_found, .done = on_done};
     l->mesh = m;
     l->begun_us = pg_sim_now(m->sim);
     snprintf(name, sizeof name, "service-%u", l->service);

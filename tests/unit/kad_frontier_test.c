@@ -404,6 +404,40 @@ static void test_addresses_of_several_tellers_are_joined(void)
     network_free();
 }
 
+/* The honest one is the liar's way to them all: who names again, at other places, what somebody else has named first. */
+static void test_who_names_again_what_another_has_named_does_not_make_a_liar_of_it(void)
+{
+    static struct pg_kad_frontier f;
+    struct pg_kad_key target;
+    struct pg_kad_contact again;
+    network_make(8, 40);
+    random_key(&target);
+    pg_kad_frontier_init(&f, &target, PG_KAD_K, 0);
+    struct pg_kad_contact seeds[2] = {peers[0].contact, peers[1].contact};
+    pg_kad_frontier_seed(&f, seeds, 1);
+    uint32_t honest = pg_kad_frontier_next(&f), walker = 0;
+    pg_kad_frontier_mark(&f, honest, PG_KAD_ASKED);
+    for (unsigned i = 2; i < 12; i++)
+        pg_kad_frontier_hear(&f, honest, &peers[i].contact);
+    pg_kad_frontier_mark(&f, honest, PG_KAD_ANSWERED);
+    again = peers[2].contact;
+    for (unsigned i = 0; i < 10; i++) { /* it has gone, and is said to be somewhere else ten times */
+        CU_ASSERT_FATAL(pg_kad_frontier_find(&f, &again.id, &walker));
+        CU_ASSERT_EQUAL(f.walkers[walker].mark, PG_KAD_UNASKED);
+        pg_kad_frontier_mark(&f, walker, PG_KAD_ASKED);
+        pg_kad_frontier_unreached(&f, walker);
+        again.addrs[0] = peers[20 + i].contact.addrs[0];
+        pg_kad_frontier_hear(&f, honest, &again);
+    }
+    CU_ASSERT_EQUAL(f.walkers[honest].n_false, 1);
+    CU_ASSERT_NOT_EQUAL(pg_kad_frontier_next(&f), PG_KAD_NOBODY);
+    unsigned left = 0;
+    for (uint32_t next; (next = pg_kad_frontier_next(&f)) != PG_KAD_NOBODY; left++)
+        pg_kad_frontier_mark(&f, next, PG_KAD_ANSWERED);
+    CU_ASSERT_EQUAL(left, 10); /* all that the honest one has named */
+    network_free();
+}
+
 int main(void)
 {
     static const struct sentence sentences[] = {
@@ -415,6 +449,8 @@ int main(void)
         {"the farthest gives way when a walk has heard of too many", test_the_farthest_gives_way_when_a_walk_has_heard_of_too_many},
         {"slow ones are not waited for once somebody has answered", test_slow_ones_are_not_waited_for_once_somebody_has_answered},
         {"addresses of several tellers are joined", test_addresses_of_several_tellers_are_joined},
+        {"who names again what another has named does not make a liar of it",
+         test_who_names_again_what_another_has_named_does_not_make_a_liar_of_it},
     };
     return RUN_SUITE("frontier of a walk", sentences);
 }

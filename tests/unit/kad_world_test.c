@@ -295,6 +295,11 @@ static void too_many_questions_at_once_are_refused_and_counted(void)
     CU_ASSERT_PTR_NOT_NULL(queries[1]);
     CU_ASSERT_PTR_NULL(queries[2]);
     CU_ASSERT_EQUAL(hosts[1].node->metrics.value[PG_METRIC_REFUSED_KAD_QUERIES], 1);
+    ask(&hosts[1], (struct pg_kad_question){.op = PG_KAD_PROVIDE, .key = WEB});
+    CU_ASSERT_PTR_NULL(hosts[1].query);
+    struct pg_kad_view view;
+    pg_kad_view(hosts[1].node, &view);
+    CU_ASSERT_EQUAL(view.providers, 0); /* who is told that it is not done has left nothing behind */
     bootstrap(&hosts[1], 0);
     world_close();
 }

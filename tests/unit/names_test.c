@@ -527,6 +527,116 @@ static void a_peer_that_is_named_and_connected_is_not_looked_for(void)
     pg_resolve_end(&r);
 }
 
+/* Somebody who is connected has left word with us that it provides the service. */
+static void tells(struct pg_resolve *r, unsigned peer)
+{
+    struct pg_kad_contact c = {.id = peer_of(peer)};
+    struct pg_peer_id id = peer_of(peer);
+    if (!pg_node_session(NODE, &id))
+        connect(peer, 1000);
+    pg_resolve_told(r, &c);
+}
+
+static void a_provider_that_tells_us_of_itself_is_used_however_many_look_ups_there_have_been(void)
+{
+    struct pg_resolve r;
+    resolve_begin(&r, 0);
+    for (uint64_t begun = w.scope.now_us; w.scope.now_us - begun < 30ull * SECOND_US; pass(10000)) {
+        if (last()->open)
+            answer(last(), PG_ERR_NOT_FOUND, 5);
+        pg_resolve_hurry(&r);
+    }
+    uint32_t asked = w.n_queries;
+    CU_ASSERT_FALSE(pg_resolve_is_rested(&r));
+    tells(&r, 7);
+    pass(SECOND_US / 10);
+    visit_up(7);
+    CU_ASSERT_TRUE(uses(&r, 7));
+    CU_ASSERT_EQUAL(w.n_queries, asked);
+    pg_resolve_end(&r);
+    CU_ASSERT_EQUAL(visits_open(), 0);
+}
+
+static void whoever_tells_of_itself_again_and_again_puts_off_no_look_up(void)
+{
+    struct pg_resolve r;
+    uint32_t n = 0;
+    resolve_begin(&r, 0);
+    for (uint64_t begun = w.scope.now_us; w.scope.now_us - begun < 600ull * SECOND_US; pass(SECOND_US / 4)) {
+        if (last()->open) {
+            answer(last(), PG_ERR_NOT_FOUND, 5);
+            n++;
+        }
+        tells(&r, 7);
+        pass(SECOND_US / 10);
+        if (open_visit(7))
+            visit_fails(7);
+    }
+    CU_ASSERT_TRUE(n >= 16 && n <= 24); /* 10 in the first 35 s, then one a minute: as without it */
+    pg_resolve_end(&r);
+}
+
+static void whoever_says_that_it_has_no_such_service_is_not_asked_at_once_for_telling_that_it_has(void)
+{
+    struct pg_resolve r;
+    uint32_t used = 0;
+    resolve_begin(&r, 0);
+    answer(last(), PG_ERR_NOT_FOUND, 5);
+    for (uint64_t begun = w.scope.now_us; w.scope.now_us - begun < 20ull * SECOND_US; pass(SECOND_US / 20)) {
+        if (last()->open)
+            answer(last(), PG_ERR_NOT_FOUND, 5);
+        tells(&r, 7);
+        if (open_visit(7) && !uses(&r, 7))
+            visit_up(7);
+        if (uses(&r, 7)) {
+            used++;
+            pg_resolve_refused(&r);
+        }
+    }
+    CU_ASSERT_TRUE(used >= 10 && used <= 21);
+    pg_resolve_end(&r);
+}
+
+static void strangers_that_come_without_end_leave_a_local_client_its_look_ups(void)
+{
+    struct pg_resolve r;
+    resolve_begin(&r, 0);
+    for (uint64_t begun = w.scope.now_us; w.scope.now_us - begun < 300ull * SECOND_US; pass(10000)) {
+        if (last()->open)
+            answer(last(), PG_ERR_NOT_FOUND, 5);
+        pg_resolve_company(&r);
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        if (last()->open)
+            answer(last(), PG_ERR_NOT_FOUND, 5);
+        pass(SECOND_US / 5);
+        uint32_t asked = w.n_queries;
+        pg_resolve_hurry(&r);
+        CU_ASSERT_EQUAL(w.n_queries, asked + 1);
+    }
+    pg_resolve_end(&r);
+}
+
+static void a_provider_that_has_failed_is_dialled_once_more_when_somebody_says_another_place(void)
+{
+    struct pg_resolve r;
+    struct pg_kad_contact c = {.id = peer_of(4), .n_addrs = 1};
+    struct pg_endpoint at = {.family = 4, .ip = {127, 0, 0, 1}, .port = 1};
+    resolve_begin(&r, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        at.port = (uint16_t)(1 + i / 2); /* every place is said twice */
+        pg_multiaddr_from_tcp(&c.addrs[0], &at);
+        (i ? last()->asker->more : last()->asker->found)(last()->asker, &c);
+        pass(SECOND_US / 10);
+        CU_ASSERT_EQUAL(open_visit(4), i % 2 == 0 && i <= 6);
+        if (open_visit(4))
+            visit_fails(4);
+    }
+    CU_ASSERT_EQUAL(r.candidates[0].peer.n_addrs, PG_KAD_ADDRS);
+    CU_ASSERT_EQUAL(w.n_visits, 4); /* and not for ever: anybody may say anything */
+    pg_resolve_end(&r);
+}
+
 int main(void)
 {
     static const struct sentence all[] = {
@@ -559,6 +669,14 @@ int main(void)
         {"whoever has withdrawn the service is not dialled for it any more", whoever_has_withdrawn_the_service_is_not_dialled_for_it_any_more},
         {"a peer that is named is looked for by its id, and again when it is lost",
          a_peer_that_is_named_is_looked_for_by_its_id_and_again_when_it_is_lost},
+        {"a provider that tells us of itself is used however many look-ups there have been",
+         a_provider_that_tells_us_of_itself_is_used_however_many_look_ups_there_have_been},
+        {"whoever tells of itself again and again puts off no look-up", whoever_tells_of_itself_again_and_again_puts_off_no_look_up},
+        {"whoever says that it has no such service is not asked at once for telling that it has",
+         whoever_says_that_it_has_no_such_service_is_not_asked_at_once_for_telling_that_it_has},
+        {"strangers that come without end leave a local client its look-ups", strangers_that_come_without_end_leave_a_local_client_its_look_ups},
+        {"a provider that has failed is dialled once more when somebody says another place",
+         a_provider_that_has_failed_is_dialled_once_more_when_somebody_says_another_place},
         {"a peer that is named and connected is not looked for", a_peer_that_is_named_and_connected_is_not_looked_for},
     };
     return RUN_SUITE("services by name", all);
