@@ -7,7 +7,7 @@ from gen.listc.reader import rows, unique
 
 LIST = "limits.list"
 UNITS = {"count": "count", "rate": "count", "bytes": "size", "time": "duration"}  # and the kind of the option
-REFUSES = ("connection", "dial", "stream", "tunnel", "query", "request")
+REFUSES = ("connection", "dial", "stream", "tunnel", "query", "request", "reservation", "circuit")
 BYTES = re.compile(r"([0-9]+)(KiB|MiB|GiB)\Z")
 TIME = re.compile(r"([0-9]+)(ms|s|min|h)\Z")
 BYTES_OF = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}

@@ -6,7 +6,7 @@ from gen.listc.reader import rows, unique
 
 LIST = "metrics.list"
 KINDS = ("counter", "gauge")
-SERIES = re.compile(r'(punchgate_[a-z][a-z0-9_]*)(?:\{([^}]*)\})?\Z')
+SERIES = re.compile(r'((?:punchgate|libp2p)_[a-z][a-z0-9_]*)(?:\{([^}]*)\})?\Z')
 LABELS = re.compile(r'[a-z_]+="[a-z0-9_]+"(,[a-z_]+="[a-z0-9_]+")*\Z')
 
 

@@ -84,7 +84,7 @@ static void count(struct pg_budget *b, struct pg_place *p, int conns, int pendin
         return;
     p->conns += (uint32_t)conns;
     p->pending += (uint32_t)pending;
-    if (p->conns > 0)
+    if (p->conns > 0 || p->held > 0)
         unlist_idle(b, p);
     else if (!p->previous_idle)
         list_idle(b, p);
@@ -203,6 +203,19 @@ void pg_budget_unpeer(struct pg_budget *b, struct pg_place *p)
 {
     assert(p->conns > 0);
     count(b, p, -1, 0);
+}
+
+void pg_budget_hold(struct pg_budget *b, struct pg_place *p)
+{
+    p->held++;
+    count(b, p, 0, 0);
+}
+
+void pg_budget_release(struct pg_budget *b, struct pg_place *p)
+{
+    assert(p->held > 0);
+    p->held--;
+    count(b, p, 0, 0);
 }
 
 /* Refusing. */

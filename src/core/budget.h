@@ -17,7 +17,12 @@ struct pg_place {
     struct pg_place *next, *next_idle, **previous_idle;
     uint8_t key[PG_PLACE_KEY];
     uint32_t conns, pending;
+    uint32_t held;       /* by others than connections: what they count here is not forgotten */
     struct pg_rate accepts;
+    /* What is relayed (relaying.h): reservations of an address; for a peer its slot, its circuits, and how often it asks. */
+    uint32_t reservations, circuits_from, circuits_to;
+    void *slot;
+    struct pg_rate reserves, connects, targets;
     void *first;         /* of a peer: its oldest session */
     void *path;          /* of a peer that is or was connected over a relay */
     uint64_t record_seq; /* of a peer: of the newest signed record that it has shown while connected */
@@ -64,6 +69,9 @@ bool pg_budget_may_visit(const struct pg_budget *, uint64_t now_us);
 struct pg_place *pg_budget_peer(struct pg_budget *, const struct pg_peer_id *, bool make);
 /* It counts one connection less, and may go. */
 void pg_budget_unpeer(struct pg_budget *, struct pg_place *);
+/* Somebody else needs it, or does not any more. */
+void pg_budget_hold(struct pg_budget *, struct pg_place *);
+void pg_budget_release(struct pg_budget *, struct pg_place *);
 
 /* Counts a refusal, and tells of it at most once a second for each limit. what: NULL for what the limit usually turns away. */
 void pg_budget_refuse(struct pg_budget *, enum pg_limit, const char *what, struct pg_bytes from, uint64_t now_us);

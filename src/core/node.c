@@ -412,6 +412,7 @@ static bool settle(struct pg_node *n)
     if (n->hooks.settled)
         n->hooks.settled(n->hooks.context);
     uint32_t before = n->transport.streams.used;
+    pg_relaying_settle(&n->relaying);
     pg_transport_reap(&n->transport);
     pg_sessions_reap(n);
     return n->transport.streams.used < before;
@@ -495,6 +496,10 @@ static void finished(struct pg_scope *scope, struct pg_instance *in)
         pg_kad_request_finished(in->self);
     else if (in->machine->id == PG_MACHINE_KAD_SERVE)
         pg_kad_serving_finished(&n->kad_serving, in);
+    else if (in->machine->id == PG_MACHINE_HOP_SERVE)
+        pg_relaying_finished(&n->relaying, in);
+    else if (in->machine->id == PG_MACHINE_STOP_CONNECT || in->machine->id == PG_MACHINE_FLOW)
+        return; /* they end with their hop_serve */
     else if (n->hooks.finished)
         n->hooks.finished(n->hooks.context, in);
 }
@@ -531,6 +536,11 @@ static const struct pg_handler *protocol(void *self, struct pg_conn *conn, struc
 
 bool pg_node_offers(const struct pg_session *s, const struct pg_handler *h)
 {
+    bool relayed = pg_session_is_relayed(s);
+    if (h->relayed == (relayed ? PG_RELAYED_NEVER : PG_RELAYED_ONLY))
+        return false;
+    if (h == &pg_hop_handler)
+        return pg_relaying_serves(s->node, s);
     return !pg_kad_serving_owns(&s->node->kad_serving, h) || pg_kad_serving_serves(s->node, s);
 }
 
@@ -553,13 +563,14 @@ static bool init(struct pg_node *n)
                                          .map_seed = n->config.hash_seed, .above = n, .command = command, .deliver = deliver, .unlink = link_free,
                                          .emptied = pg_session_emptied, .forbids = pg_session_forbids, .refused = refused,
                                          .arrived = pg_session_arrived, .lost = pg_session_lost, .relieved = relieved, .protocol = protocol};
-    uint32_t links = conns + 2 * streams + 256;
+    uint32_t links = conns + 2 * streams + 256, hops = (uint32_t)most[PG_LIMIT_RELAY_CIRCUITS] + PG_FIXED_HOP_ASKED;
     /* Each kind of command once for every link, and what the frames of one input can ask for; touched as far as needed. */
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    return n->commands && n->arena.base && pg_scope_init(&n->scope, conns * 20 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 4096 + 4 * PG_FIXED_MDNS_PEERS,
-                         /* All may end in one turn, and each tells its owner. */ conns * 5 + streams * 2 + 4096) &&
+    uint32_t timers = conns * 20 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 3 * hops + 4096 + 4 * PG_FIXED_MDNS_PEERS;
+    return n->commands && n->arena.base &&
+           pg_scope_init(&n->scope, timers, /* All may end in one turn, and each tells its owner. */ conns * 5 + streams * 2 + 4 * hops + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&
@@ -593,7 +604,7 @@ struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg
     (void)pg_node_serve(n, &pg_ping_serve);
     (void)pg_node_serve(n, &pg_identify_serve);
     (void)pg_node_serve(n, &pg_identify_push_take);
-    if (pg_kad_serving_init(&n->kad_serving, n, &n->kad.table, &n->kad.store))
+    if (pg_kad_serving_init(&n->kad_serving, n, &n->kad.table, &n->kad.store) && pg_relaying_init(&n->relaying, n))
         return n;
     pg_node_free(n);
     return NULL;
@@ -613,6 +624,7 @@ void pg_node_free(struct pg_node *n)
     pg_kad_free(n);
     pg_transport_free(&n->transport);
     pg_kad_serving_free(&n->kad_serving);
+    pg_relaying_free(&n->relaying);
     pg_pool_free(&n->chunks);
     pg_pool_free(&n->links);
     pg_pool_free(&n->session_pool);

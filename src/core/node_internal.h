@@ -10,6 +10,7 @@
 #include "core/observed.h"
 #include "core/path.h"
 #include "core/ping.h"
+#include "core/relaying.h"
 #include "core/reserve.h"
 #include "bootstrap.gen.h"
 #include "dial.gen.h"
@@ -125,6 +126,7 @@ struct pg_session {
     bool up, listed, dialing;
     bool kad_asked;  /* identify has said under which ids it serves Kademlia: kad_ids, a bit for each */
     uint8_t kad_ids;
+    uint8_t hops_asked; /* hop streams without a request yet */
     bool visits;     /* we have dialled it for something that passes */
     bool widens; /* we have dialled it although another connection to its peer stood */
     bool surplus; /* both sides take another connection before it, and ours is the side that closes it */
@@ -183,6 +185,7 @@ struct pg_node {
     struct pg_budget budget;
     struct pg_address_book addresses;
     struct pg_kad_serving kad_serving;
+    struct pg_relaying relaying;
     struct pg_mdns *mdns; /* NULL: nobody looks */
     struct pg_pool chunks, links, session_pool, paths;
     struct pg_command *commands; /* FIFO of this turn */

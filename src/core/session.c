@@ -176,7 +176,7 @@ static bool drop_idle(struct pg_node *n)
         return false;
     n->swept_us = now;
     for (struct pg_session *s = n->sessions; s; s = s->next)
-        if (s->up && !s->conn->dialer && s->conn->yamux.working == 0 && now - s->idle_us >= kept_us &&
+        if (s->up && !s->conn->dialer && s->conn->yamux.working == 0 && !pg_slot_keeps(s) && now - s->idle_us >= kept_us &&
             (!longest || s->idle_us < longest->idle_us))
             longest = s;
     if (!longest)
@@ -444,7 +444,7 @@ static bool is_kept(const struct pg_session *s)
 bool pg_spare_is_needed(const struct pg_spare *spare)
 {
     const struct pg_session *s = HOST_OF(pg_session, spare, spare);
-    if (s->conn->yamux.working > 0 || !s->place)
+    if (s->conn->yamux.working > 0 || !s->place || pg_slot_keeps(s))
         return true;
     if (s->surplus)
         return !pg_path_outdone(s);
@@ -606,6 +606,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     if (pg_err_class(why) == PG_CLASS_PEER)
         pg_log_connection_broken(n->log, pg_text(s->peer_text), pg_text(pg_err_text(why)));
     s->up = false;
+    pg_slot_lost(s);
     end_spare(s);
     pg_observed_leave(s);
     pg_identify_end(s);
@@ -731,3 +732,4 @@ void pg_session_view(const struct pg_session *s, struct pg_session_view *v)
                                   .streams = s->conn->yamux.streams.used, .dialer = s->conn->dialer};
     pg_session_remote(s, &v->remote);
 }
+

@@ -1,0 +1,258 @@
+/* Reservations that others hold with us, counts of their circuits, and what is refused; see relaying.h.
+ * Called by hop_serve.c, session.c and node.c. Serves libp2p/specs relay/circuit-v2.md, "Reservation". */
+#include "core/node_internal.h"
+
+#include "core/offered.h"
+
+#include <assert.h>
+
+#define OK_ANSWER ((struct pg_refusal){.status = PG_PB_CIRCUIT_STATUS_OK, .limit = PG_LIMITS})
+
+static struct pg_refusal because(enum pg_pb_circuit_status status, const char *why)
+{
+    return (struct pg_refusal){.status = status, .limit = PG_LIMITS, .why = why};
+}
+
+static struct pg_refusal limited(enum pg_pb_circuit_status status, enum pg_limit limit)
+{
+    return (struct pg_refusal){.status = status, .limit = limit, .why = pg_limit_infos[limit].name};
+}
+
+static bool too_often(const struct pg_node *n, struct pg_rate *rate, enum pg_limit limit, uint64_t burst)
+{
+    uint64_t each_s = pg_node_limit(n, limit);
+    return !pg_rate_take(rate, n->scope.now_us, each_s, burst * each_s);
+}
+
+/* Slots. */
+
+static void unlist(struct pg_relaying *r, struct pg_slot *slot)
+{
+    *(slot->previous ? &slot->previous->next : &r->first) = slot->next;
+    *(slot->next ? &slot->next->previous : &r->last) = slot->previous;
+}
+
+static void list(struct pg_relaying *r, struct pg_slot *slot)
+{
+    slot->next = NULL;
+    slot->previous = r->last;
+    *(r->last ? &r->last->next : &r->first) = slot;
+    r->last = slot;
+}
+
+/* The connection that the reservation stands on from now, and whose address it is counted for. */
+static void seat(struct pg_slot *slot, struct pg_session *s)
+{
+    if (slot->address)
+        slot->address->reservations--;
+    slot->session = s;
+    slot->address = s ? s->seat.address : NULL;
+    if (slot->address)
+        slot->address->reservations++;
+}
+
+static void free_slot(struct pg_relaying *r, struct pg_slot *slot, const char *why)
+{
+    struct pg_node *n = r->node;
+    pg_log_reservation_ended(n->log, pg_text(slot->session->peer_text), pg_text(why));
+    seat(slot, NULL);
+    unlist(r, slot);
+    slot->peer->slot = NULL;
+    pg_budget_release(&n->budget, slot->peer);
+    pg_pool_give(&r->slots, slot);
+    n->metrics.value[PG_METRIC_RELAY_RESERVATIONS_CLOSED]++;
+    n->metrics.value[PG_METRIC_RELAY_RESERVATIONS] = r->slots.used;
+}
+
+/* The ends of reservations are looked for when somebody asks; nobody is woken for them. */
+static void sweep(struct pg_relaying *r)
+{
+    while (r->first && r->first->expires_us <= r->node->scope.now_us)
+        free_slot(r, r->first, "its time is over");
+}
+
+struct pg_slot *pg_slot_of(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    sweep(&n->relaying);
+    struct pg_place *place = pg_budget_peer(&n->budget, peer, false);
+    return place ? place->slot : NULL;
+}
+
+bool pg_slot_keeps(const struct pg_session *s)
+{
+    const struct pg_slot *slot = s->place ? s->place->slot : NULL;
+    return slot && slot->session == s && slot->expires_us > s->node->scope.now_us;
+}
+
+void pg_slot_lost(struct pg_session *s)
+{
+    struct pg_slot *slot = s->place ? s->place->slot : NULL;
+    struct pg_session *other = NULL;
+    if (!slot || slot->session != s)
+        return;
+    for (struct pg_session *at = s->place->first; at; at = at->next_same)
+        other = at != s && at->up && !pg_session_is_relayed(at) ? at : other; /* the youngest */
+    if (other)
+        seat(slot, other);
+    else
+        free_slot(&s->node->relaying, slot, "its connection has ended");
+}
+
+struct pg_refusal pg_slot_refusal(struct pg_session *s)
+{
+    struct pg_node *n = s->node;
+    struct pg_multiaddr addrs[PG_RELAY_ADDRS];
+    enum pg_pb_circuit_status no = PG_PB_CIRCUIT_STATUS_RESERVATION_REFUSED;
+    if (n->stopping || !s->place)
+        return because(no, "this peer is shutting down");
+    if (too_often(n, &s->place->reserves, PG_LIMIT_RELAY_RESERVE_RATE, 16))
+        return limited(no, PG_LIMIT_RELAY_RESERVE_RATE);
+    if (pg_relaying_addrs(s, addrs) == 0) {
+        pg_log_relay_unreachable(n->log, pg_text(s->peer_text));
+        return because(no, "no address of ours is known that the peer could tell others");
+    }
+    sweep(&n->relaying);
+    if (s->place->slot)
+        return OK_ANSWER; /* renewed, or by a newer connection */
+    if (pg_pool_crowded(&n->chunks))
+        return limited(no, PG_LIMIT_MEMORY);
+    if (n->relaying.slots.used >= pg_node_limit(n, PG_LIMIT_RELAY_RESERVATIONS))
+        return limited(no, PG_LIMIT_RELAY_RESERVATIONS);
+    if (s->seat.address && s->seat.address->reservations >= pg_node_limit(n, PG_LIMIT_RELAY_RESERVATIONS_ADDRESS))
+        return limited(no, PG_LIMIT_RELAY_RESERVATIONS_ADDRESS);
+    return OK_ANSWER;
+}
+
+void pg_slot_take(struct pg_session *s)
+{
+    struct pg_node *n = s->node;
+    struct pg_relaying *r = &n->relaying;
+    struct pg_slot *slot = s->place->slot;
+    bool renewed = slot != NULL;
+    if (renewed) {
+        unlist(r, slot);
+    } else {
+        slot = pg_pool_take_zero(&r->slots);
+        assert(slot && "pg_slot_refusal has seen room");
+        slot->peer = s->place;
+        s->place->slot = slot;
+        pg_budget_hold(&n->budget, slot->peer);
+        pg_log_relay_requested(n->log, pg_text(s->peer_text));
+    }
+    seat(slot, s);
+    slot->expires_us = n->scope.now_us + pg_node_limit(n, PG_LIMIT_RELAY_LEASE) * 1000;
+    list(r, slot);
+    n->metrics.value[renewed ? PG_METRIC_RELAY_RESERVATIONS_RENEWED : PG_METRIC_RELAY_RESERVATIONS_OPENED]++;
+    n->metrics.value[PG_METRIC_RELAY_RESERVATIONS] = r->slots.used;
+}
+
+static bool is_circuit(const struct pg_multiaddr *addr)
+{
+    struct pg_ma_part part;
+    for (size_t offset = 0; pg_multiaddr_next(addr, &offset, &part);)
+        if (part.code == PG_MA_P2P_CIRCUIT)
+            return true;
+    return false;
+}
+
+/* Those of use where the peer is; a circuit's address is none, as nobody is relayed through two relays. */
+uint32_t pg_relaying_addrs(const struct pg_session *s, struct pg_multiaddr out[PG_RELAY_ADDRS])
+{
+    struct pg_multiaddr own[PG_NODE_ADDRS];
+    uint32_t n_own = pg_node_addrs(s->node, own), n = 0;
+    for (uint32_t i = 0; i < n_own && n < PG_RELAY_ADDRS; i++) {
+        if (is_circuit(&own[i]) || !pg_offer_tellable(&s->conn->remote, &own[i]))
+            continue;
+        out[n] = own[i];
+        n += pg_multiaddr_append_p2p(&out[n], pg_identity_peer_id(s->node->config.identity));
+    }
+    return n;
+}
+
+/* Circuits. */
+
+struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_peer_id *target)
+{
+    struct pg_node *n = source->node;
+    enum pg_pb_circuit_status full = PG_PB_CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED;
+    if (n->stopping || !source->place)
+        return because(PG_PB_CIRCUIT_STATUS_PERMISSION_DENIED, "this peer is shutting down");
+    if (too_often(n, &source->place->connects, PG_LIMIT_RELAY_CIRCUIT_RATE, 8))
+        return limited(full, PG_LIMIT_RELAY_CIRCUIT_RATE);
+    if (pg_peer_id_equal(target, pg_identity_peer_id(n->config.identity)))
+        return because(PG_PB_CIRCUIT_STATUS_PERMISSION_DENIED, "it is connected with us already, and needs no circuit");
+    if (pg_peer_id_equal(target, &source->conn->peer))
+        return because(PG_PB_CIRCUIT_STATUS_PERMISSION_DENIED, "a circuit from a peer to itself");
+    struct pg_slot *slot = pg_slot_of(n, target);
+    if (!slot)
+        return because(PG_PB_CIRCUIT_STATUS_NO_RESERVATION, "the target has not reserved here");
+    if (too_often(n, &slot->peer->targets, PG_LIMIT_RELAY_CIRCUIT_RATE, 8))
+        return limited(full, PG_LIMIT_RELAY_CIRCUIT_RATE);
+    if (pg_pool_crowded(&n->chunks))
+        return limited(full, PG_LIMIT_MEMORY);
+    if (n->relaying.circuits >= pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS))
+        return limited(full, PG_LIMIT_RELAY_CIRCUITS);
+    uint64_t most = pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS_PEER);
+    if (source->place->circuits_from >= most || slot->peer->circuits_to >= most)
+        return limited(full, PG_LIMIT_RELAY_CIRCUITS_PEER);
+    return OK_ANSWER;
+}
+
+/* Whom we serve: strangers while our NAT is not known to be private, else those who are in reach of us anyway. */
+
+bool pg_relaying_serves(const struct pg_node *n, const struct pg_session *s)
+{
+    return !pg_session_is_relayed(s) && pg_kad_serving_serves(n, s);
+}
+
+/* Life. */
+
+bool pg_relaying_init(struct pg_relaying *r, struct pg_node *n)
+{
+    *r = (struct pg_relaying){.node = n};
+    uint32_t slots = (uint32_t)pg_node_limit(n, PG_LIMIT_RELAY_RESERVATIONS), hops = (uint32_t)pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS);
+    return pg_node_serve(n, &pg_hop_handler) && pg_pool_init(&r->slots, sizeof(struct pg_slot), slots + 1, 64) &&
+           pg_pool_init(&r->hops, sizeof(struct pg_hop_serve), hops + PG_FIXED_HOP_ASKED, 64);
+}
+
+void pg_relaying_free(struct pg_relaying *r)
+{
+    if (!r->node)
+        return;
+    pg_relaying_settle(r);
+    pg_pool_free(&r->slots);
+    pg_pool_free(&r->hops);
+}
+
+void pg_relaying_finished(struct pg_relaying *r, struct pg_instance *in)
+{
+    struct pg_hop_serve *h = in->self;
+    h->next = r->ended;
+    r->ended = h;
+}
+
+void pg_relaying_settle(struct pg_relaying *r)
+{
+    while (r->ended) {
+        struct pg_hop_serve *h = r->ended;
+        r->ended = h->next;
+        if (h->stop.in.machine)
+            pg_instance_end(&h->stop.in);
+        if (h->out.in.machine) {
+            pg_instance_end(&h->out.in);
+            pg_instance_end(&h->back.in);
+        }
+        pg_instance_end(&h->in);
+        pg_pool_give(&r->hops, h);
+    }
+}
+
+void pg_relaying_view(struct pg_node *n, struct pg_relaying_view *v)
+{
+    const uint64_t *m = n->metrics.value;
+    sweep(&n->relaying);
+    n->metrics.value[PG_METRIC_RELAY_SERVING] = pg_kad_serving_everybody(n);
+    *v = (struct pg_relaying_view){.serves = pg_kad_serving_everybody(n), .reservations = n->relaying.slots.used,
+                                   .circuits = (uint32_t)m[PG_METRIC_RELAY_CIRCUITS],
+                                   .pending = (uint32_t)m[PG_METRIC_RELAY_CIRCUITS_PENDING], .bytes = m[PG_METRIC_RELAY_BYTES]};
+}
