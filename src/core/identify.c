@@ -366,7 +366,10 @@ void pg_identify_do_facts_learn(struct pg_identify *i)
 
 void pg_identify_do_failure_tell(struct pg_identify *i)
 {
-    pg_log_identify_failed(session_of(i)->node->log, pg_text(session_of(i)->peer_text), PG_LIT("no usable answer"));
+    struct pg_session *s = session_of(i);
+    pg_log_identify_failed(s->node->log, pg_text(s->peer_text), PG_LIT("no usable answer"));
+    if (s->node->hooks.unserved)
+        s->node->hooks.unserved(s->node->hooks.context, s);
 }
 
 void pg_identify_start(struct pg_session *s)

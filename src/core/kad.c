@@ -112,6 +112,16 @@ void pg_kad_view(struct pg_node *n, struct pg_kad_view *v)
                               .streams = pg_kad_serving_streams(&n->kad_serving)};
 }
 
+uint32_t pg_kad_neighbourhood(const struct pg_node *n, struct pg_kad_contact out[PG_KAD_K])
+{
+    const struct pg_kad_table *t = &n->kad.table;
+    const struct pg_kad_server *nearest[PG_KAD_K];
+    uint32_t count = pg_kad_table_nearest_servers(t, &t->own, PG_KAD_K, nearest);
+    for (uint32_t i = 0; i < count; i++)
+        pg_kad_table_contact(t, nearest[i], &out[i]);
+    return count;
+}
+
 /* What is known. */
 
 static void wake_all(struct pg_node *n)
@@ -208,10 +218,13 @@ void pg_kad_identified(struct pg_session *s, const struct pg_bytes *protocols, u
         add(&server, &addrs[i]);
     if (s->conn->dialer && s->dialled.len)
         add(&server, &s->dialled);
-    if (s->kad_ids)
+    if (s->kad_ids) {
         pg_kad_heard(n, &server, &s->conn->remote);
-    else
-        pg_kad_unheard(n, &s->conn->peer);
+        return;
+    }
+    pg_kad_unheard(n, &s->conn->peer);
+    if (n->hooks.unserved)
+        n->hooks.unserved(n->hooks.context, s);
 }
 
 /* The end of a turn. */

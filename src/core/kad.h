@@ -65,6 +65,8 @@ struct pg_kad_view {
     uint32_t queries, streams;  /* look-ups under way; streams on which others are served */
 };
 void pg_kad_view(struct pg_node *, struct pg_kad_view *);
+/* The servers nearest to ourselves that we know, nearest first, with where they are thought to be: at most PG_KAD_K. */
+uint32_t pg_kad_neighbourhood(const struct pg_node *, struct pg_kad_contact out[PG_KAD_K]);
 
 /* Visits: a connection to a peer that is wanted for one thing, not for ever. */
 struct pg_visitor {

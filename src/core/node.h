@@ -66,6 +66,7 @@ struct pg_node_hooks {
     void (*company)(void *);                           /* one more Kademlia server is known */
     /* A peer has left word with us that it provides the key, by the connection that it has with us. */
     void (*provided)(void *, struct pg_bytes key, const struct pg_kad_contact *);
+    void (*unserved)(void *, struct pg_session *);     /* its peer does not serve the DHT, or does not say who it is */
     void (*moved)(void *);                             /* our addresses have changed */
     void (*path)(void *, const struct pg_peer_id *, enum pg_path_news, struct pg_bytes reason);
 };

@@ -123,6 +123,21 @@ static void put_dht(struct pg_out *out, struct pg_node *n)
     pg_out_u64(out, "own_records", v.own);
     pg_out_u64(out, "queries", v.queries);
     pg_out_u64(out, "streams_served", v.streams);
+    struct pg_kad_contact near[PG_KAD_K];
+    char peer[PG_PEER_ID_TEXT];
+    uint32_t n_near = pg_kad_neighbourhood(n, near);
+    pg_out_array(out, "nearest_servers");
+    for (uint32_t i = 0; i < n_near; i++) {
+        pg_out_object(out, NULL);
+        pg_out_text(out, "peer", pg_bytes(peer, pg_peer_id_text(&near[i].id, peer)));
+        pg_out_array(out, "addrs");
+        for (uint32_t k = 0; k < near[i].n_addrs; k++)
+            put_addr(out, NULL, &near[i].addrs[k]);
+        pg_out_close(out);
+        pg_out_bool(out, "connected", pg_node_session(n, &near[i].id) != NULL);
+        pg_out_close(out);
+    }
+    pg_out_close(out);
     pg_out_close(out);
 }
 
@@ -203,6 +218,19 @@ static void put_forwards(struct pg_line *out, struct pg_control_socket *k)
     }
 }
 
+static void put_servers(struct pg_line *out, struct pg_node *n)
+{
+    struct pg_kad_contact near[PG_KAD_K];
+    char peer[PG_PEER_ID_TEXT], text[PG_MULTIADDR_TEXT];
+    uint32_t n_near = pg_kad_neighbourhood(n, near);
+    for (uint32_t i = 0; i < n_near; i++) {
+        pg_peer_id_text(&near[i].id, peer);
+        text[near[i].n_addrs ? pg_multiaddr_text(&near[i].addrs[0], text, sizeof text) : 0] = 0;
+        put(out, "server      %s at %s%s\n", peer, near[i].n_addrs ? text : "no known address",
+            pg_node_session(n, &near[i].id) ? "" : ", not connected");
+    }
+}
+
 static void put_people(struct pg_line *out, struct pg_control_socket *k)
 {
     char text[PG_MULTIADDR_TEXT];
@@ -263,6 +291,7 @@ static void answer_text(struct pg_control_client *c, char *room)
     pg_kad_view(k->node, &d);
     put(&out, "dht         %s, %u servers known and %u waiting, %u values, %u providers, %u records of ours, %u look-ups, %u streams served\n",
         d.mode, d.servers, d.waiting, d.values, d.providers, d.own, d.queries, d.streams);
+    put_servers(&out, k->node);
     put_people(&out, k);
     for (unsigned i = 0; i < PG_METRICS; i++)
         if (pg_node_metrics(k->node)->value[i])

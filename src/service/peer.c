@@ -59,6 +59,13 @@ static void on_contact_failed(void *context, struct pg_contact *c, enum pg_err w
         pg_task_contact_failed(&p->task, c, why, reason);
 }
 
+static void on_unserved(void *context, struct pg_session *s)
+{
+    struct pg_peer *p = context;
+    if (has_task(p))
+        pg_task_unserved(&p->task, s);
+}
+
 static void on_adopted(void *context, struct pg_link *link)
 {
     struct pg_peer *p = context;
@@ -171,7 +178,7 @@ struct pg_peer *pg_peer_new(const struct pg_peer_config *config)
     struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost,
                                   .contact_failed = on_contact_failed, .adopted = on_adopted, .reload = on_reload, .stop = on_stop, .busy = on_busy,
                                   .cut = on_cut, .finished = on_finished, .settled = on_settled, .provide = on_provide, .record = on_record,
-                                  .find = on_find, .company = on_company, .provided = on_provided, .moved = on_moved, .path = on_path};
+                                  .find = on_find, .company = on_company, .provided = on_provided, .unserved = on_unserved, .moved = on_moved, .path = on_path};
     p->config = *config;
     p->node = pg_node_new(&p->config.node, &hooks);
     if (!p->node || !compose(p)) {

@@ -209,12 +209,18 @@ void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
 void pg_task_contact_failed(struct pg_task *t, struct pg_contact *c, enum pg_err why, struct pg_bytes reason)
 {
     bool dht = t->config->task == PG_TASK_DHT;
-    if (dht ? t->in.ctl.state != PG_TASK_REACHING || !pg_task_dht_contact_failed(t, c) : c != t->contact)
+    if (dht ? !pg_task_dht_contact_failed(t, c) || t->in.ctl.state != PG_TASK_REACHING : c != t->contact)
         return;
     fail(t, why, reason);
     if (dht)
         pg_task_dht_unreachable(t);
     pg_step(&t->in, PG_TASK_ON_CONTACT_FAILED);
+}
+
+void pg_task_unserved(struct pg_task *t, struct pg_session *s)
+{
+    if (t->config->task == PG_TASK_DHT)
+        pg_task_dht_unserved(t, pg_session_peer(s));
 }
 
 void pg_task_stop(struct pg_task *t)

@@ -33,6 +33,7 @@ void pg_task_adopted(struct pg_task *, struct pg_link *);
 void pg_task_peer_up(struct pg_task *, struct pg_session *);
 void pg_task_peer_lost(struct pg_task *, struct pg_session *);
 void pg_task_contact_failed(struct pg_task *, struct pg_contact *, enum pg_err, struct pg_bytes reason);
+void pg_task_unserved(struct pg_task *, struct pg_session *); /* its peer does not serve the DHT */
 void pg_task_stop(struct pg_task *);
 /* The pipe's tunnel has ended. */
 void pg_task_tunnel_ended(struct pg_task *, const struct pg_tunnel_consumer *);

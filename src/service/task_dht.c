@@ -5,6 +5,7 @@
 #include "core/kad_text.h"
 #include "core/kad_validate.h"
 #include "service/task.h"
+#include "protocols.gen.h"
 #include "trace/output.h"
 
 #include <stdio.h>
@@ -44,6 +45,41 @@ void pg_task_dht_start(struct pg_task *t)
     }
 }
 
+static void nobody_serves(struct pg_task *t)
+{
+    struct pg_bytes id = t->config->node.kad_protocol, other = PG_LIT(PG_PROTOCOL_KAD_PUBLIC);
+    char text[160];
+    if (pg_bytes_equal(id, other))
+        snprintf(text, sizeof text, "%s: the bootstrap peers do not serve %s", pg_err_text(PG_ERR_NO_PEERS), PG_PROTOCOL_KAD_PUBLIC);
+    else
+        snprintf(text, sizeof text, "%s: the bootstrap peers serve neither %.*s nor %s", pg_err_text(PG_ERR_NO_PEERS), (int)id.len,
+                 (const char *)id.at, PG_PROTOCOL_KAD_PUBLIC);
+    failed(t, PG_ERR_NO_PEERS, text);
+}
+
+/* Of every bootstrap peer it is known that it is of no use: nobody is waited for any more. */
+static void give_up(struct pg_task *t)
+{
+    struct pg_task_dht *d = &t->dht;
+    if (!d->query || d->announced || d->n_strange == 0 || d->n_failed + d->n_strange < t->config->node.n_bootstraps ||
+        pg_kad_known(t->node) > 0)
+        return;
+    pg_kad_forget(d->query);
+    d->query = NULL;
+    nobody_serves(t);
+}
+
+void pg_task_dht_unserved(struct pg_task *t, const struct pg_peer_id *peer)
+{
+    struct pg_task_dht *d = &t->dht;
+    for (uint32_t i = 0; i < d->n_strange; i++)
+        if (pg_peer_id_equal(&d->strange[i], peer))
+            return;
+    if (d->n_strange < PG_MAX_BOOTSTRAPS)
+        d->strange[d->n_strange++] = *peer;
+    give_up(t);
+}
+
 bool pg_task_dht_contact_failed(struct pg_task *t, const struct pg_contact *contact)
 {
     struct pg_task_dht *d = &t->dht;
@@ -52,6 +88,7 @@ bool pg_task_dht_contact_failed(struct pg_task *t, const struct pg_contact *cont
             return false;
     if (d->n_failed < PG_MAX_BOOTSTRAPS)
         d->failed[d->n_failed++] = contact;
+    give_up(t);
     return d->n_failed >= t->config->node.n_bootstraps;
 }
 
@@ -184,7 +221,6 @@ static void on_done(struct pg_kad_asker *asker, const struct pg_kad_result *r)
 {
     struct pg_task_dht *d = (struct pg_task_dht *)asker;
     struct pg_task *t = d->task;
-    char text[160];
     d->query = NULL;
     if (d->announced)
         return; /* a renewal; when it has failed, the next one is due in time */
@@ -193,9 +229,7 @@ static void on_done(struct pg_kad_asker *asker, const struct pg_kad_result *r)
         d->announced = t->config->dht == PG_KAD_PROVIDE;
         show(t, r);
     } else if (r->why == PG_ERR_NO_PEERS || (r->why == PG_ERR_TIMEOUT && pg_kad_known(t->node) == 0)) {
-        snprintf(text, sizeof text, "%s: the bootstrap peers do not serve %.*s", pg_err_text(PG_ERR_NO_PEERS),
-                 (int)t->config->node.kad_protocol.len, (const char *)t->config->node.kad_protocol.at);
-        failed(t, PG_ERR_NO_PEERS, text);
+        nobody_serves(t);
     } else if (r->why == PG_ERR_UNREACHABLE) {
         failed(t, r->why, t->config->dht == PG_KAD_PUT_VALUE || t->config->dht == PG_KAD_PROVIDE
                               ? "none of the peers nearest to the key has taken it" : "none of the peers that were asked has answered");

@@ -179,6 +179,32 @@ def a_missing_service_is_no_busy_loop_and_is_found_when_somebody_offers_it(bed):
 
 
 @test
+def the_servers_nearest_to_a_peer_are_listed_by_status(bed):
+    mesh = Mesh(bed)
+    bootstrap = mesh.bootstrap()
+    others = [mesh.member(f"m{i}") for i in range(3)]
+    until(lambda: len(status_of(bed, others[0])["dht"]["nearest_servers"]) == 3, "all three others are known")
+    dht = status_of(bed, others[0])["dht"]
+    same(dht["servers"], 3)
+    said = {s["peer"]: s for s in dht["nearest_servers"]}
+    same(set(said), {p.id for p in (bootstrap, *others[1:])}, "servers")
+    same((said[bootstrap.id]["addrs"], said[bootstrap.id]["connected"]), ([f"/ip4/127.0.0.1/tcp/{mesh.port}"], True))
+    text = bed.run("status", "--identity", others[0].key)[1]
+    want(f"server      {bootstrap.id} at /ip4/127.0.0.1/tcp/{mesh.port}\n" in text, text)
+
+
+@test
+def another_kad_protocol_alone_is_no_border_between_networks(bed):
+    """docs/decisions/0014: what /ipfs/kad/1.0.0 has in common stays in common."""
+    service = bed.service(echo)
+    first = bed.peer("first", "--kad-protocol", "/one/kad/1.0.0", "--expose", f"echo=127.0.0.1:{service.port}")
+    second = bed.peer("second", "--kad-protocol", "/two/kad/1.0.0", "--bootstrap", first.addr, "--tunnel-by-name", "echo@127.0.0.1:0")
+    want(speaks(bed.connect(second.tunnel_port("echo"))), "no echo")
+    said = json.loads(bed.run("identify", first.addr, "--json")[1])["protocols"]
+    want({"/one/kad/1.0.0", "/ipfs/kad/1.0.0"} <= set(said) and "/punchgate/kad/1.0.0" not in said, said)
+
+
+@test
 def the_bootstrap_peer_is_not_missed_when_it_has_died(bed):
     mesh = Mesh(bed)
     bootstrap = mesh.bootstrap()

@@ -1,7 +1,9 @@
 """The commands of dht: what they print, and how they end."""
 import json
 import signal
+import time
 
+from dialer import Host, field, uvarint
 from peers import main, same, test, until, want
 
 # SHA-256 of "hello world": as a CID, and as the multihash that it stands for.
@@ -119,6 +121,26 @@ def a_question_whose_bootstrap_peers_cannot_be_reached_ends_with_69(bed):
     status, code, reason = failure(bed, "put", "/a", "1", "--bootstrap", NOBODY, "--bootstrap", "/ip4/127.0.0.1/tcp/19")
     same((status, code), (69, "refused"))
     want(reason.startswith("none of 2 bootstrap peers can be reached; the last: "), reason)
+
+
+@test
+def a_bootstrap_peer_that_does_not_serve_the_dht_is_told_at_once_and_not_waited_for(bed):
+    def says_who_it_is():
+        message = field(1, host.key.protobuf) + field(3, b"/ipfs/id/1.0.0") + field(3, b"/ipfs/ping/1.0.0") + field(6, b"simple/1.0")
+        return uvarint(len(message)) + message
+
+    host, silent = Host({"/ipfs/id/1.0.0": says_who_it_is}), Host({})
+    bed.services += [host, silent]
+    reason = "no peer of the Kademlia network is known: the bootstrap peers serve neither /punchgate/kad/1.0.0 nor /ipfs/kad/1.0.0"
+    began = time.monotonic()
+    for peers in ((host,), (silent,), (host, silent)):
+        bootstraps = [word for peer in peers for word in ("--bootstrap", peer.addr)]
+        for arguments in (("get", "/a"), ("put", "/a", "1"), ("provide", "/a", "--listen", "/ip4/127.0.0.1/tcp/0")):
+            same(failure(bed, *arguments, *bootstraps, "--timeout", "60s"), (69, "no_peers", reason))
+    same(failure(bed, "get", "/a", "--bootstrap", NOBODY, "--bootstrap", host.addr, "--timeout", "60s"), (69, "no_peers", reason))
+    want(time.monotonic() - began < 60, "it waits for its time to be over")
+    [peer] = mesh(bed, 1)
+    same(ask(bed, peer, "closest", "/a", "--bootstrap", host.addr), {"peers": [entry(peer)]})
 
 
 @test

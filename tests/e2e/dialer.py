@@ -10,6 +10,7 @@ import hmac
 import os
 import socket
 import struct
+import threading
 
 SODIUM = ctypes.CDLL(ctypes.util.find_library("sodium") or "libsodium.so.23")
 PROLOGUE = b"noise-libp2p-static-key:"
@@ -207,6 +208,26 @@ class Dialer:
         first, second = state.derive(b"")
         self.sender, self.receiver = Cipher(first), Cipher(second)
 
+    def answer_noise(self):
+        """As the other side."""
+        state, ephemeral, static = Symmetric(), os.urandom(32), os.urandom(32)
+        remote = self.take_message()
+        state.mix_hash(remote)
+        state.mix_hash(b"")
+        public = x25519(ephemeral)
+        state.mix_hash(public)
+        state.mix_key(x25519(ephemeral, remote))
+        own = x25519(static)
+        message = public + state.seal(own)
+        state.mix_key(x25519(static, remote))
+        self.send_message(message + state.seal(self.payload(own)))
+        answer = self.take_message()
+        remote_static = state.open(answer[:48])
+        state.mix_key(x25519(ephemeral, remote_static))
+        self.remote_payload = state.open(answer[48:])
+        first, second = state.derive(b"")
+        self.sender, self.receiver = Cipher(second), Cipher(first)
+
     def payload(self, own):
         return field(1, self.key.protobuf) + field(2, self.key.sign(PROLOGUE + own))
 
@@ -281,3 +302,75 @@ class Stream:
     def answer(self):
         """The tunnel's framed answer."""
         return self.take(struct.unpack(">I", self.take(4))[0]).decode()
+
+
+class Host(threading.Thread):
+    """A peer that listens. speaks: what it answers on a stream, by protocol; all else is refused."""
+
+    def __init__(self, speaks, key=None):
+        super().__init__(daemon=True)
+        self.speaks, self.key = speaks, key or Key()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.addr = f"/ip4/127.0.0.1/tcp/{self.port}/p2p/{self.key.peer_id}"
+        self.start()
+
+    def run(self):
+        try:
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+        except OSError:
+            pass
+
+    def serve(self, client):
+        try:
+            Served(self, client).run()
+        except (Ended, OSError):
+            pass
+
+    def close(self):
+        self.listener.close()
+
+
+class Served(Dialer):
+    """One connection of a Host."""
+
+    def __init__(self, host, client):
+        client.settimeout(60)
+        self.host, self.key, self.socket = host, host.key, client
+        self.buffer, self.plain = b"", b""
+        self.sender = self.receiver = None
+        self.inbound = {}
+
+    def agree(self, protocol):
+        take, send = (self.read, self.write) if self.sender else (self.take, self.send)
+        for text in ("/multistream/1.0.0", protocol):
+            assert take(take(1)[0]).decode().strip() == text
+            send(self.line(text))
+
+    def run(self):
+        self.agree("/noise")
+        self.answer_noise()
+        self.agree("/yamux/1.0.0")
+        while True:
+            _, kind, flags, stream, length = struct.unpack(">BBHII", self.read(12))
+            body = self.read(length) if kind == DATA else b""
+            if kind == PING and not flags & ACK:
+                self.frame(PING, ACK, 0, length)
+            if flags & SYN and kind in (DATA, WINDOW):
+                self.inbound[stream] = b""
+                self.frame(WINDOW, ACK, stream, 0)
+            if body and stream in self.inbound:
+                self.hear(stream, body)
+
+    def hear(self, stream, body):
+        lines = self.inbound[stream] = self.inbound[stream] + body
+        if lines.count(b"\n") < 2:
+            return
+        del self.inbound[stream]
+        said = lines.split(b"\n")[1][1:].decode()
+        known = said in self.host.speaks
+        self.data(stream, self.line("/multistream/1.0.0") + self.line(said if known else "na"))
+        if known:
+            self.data(stream, self.host.speaks[said](), FIN)
