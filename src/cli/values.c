@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #define WRITE_LISTEN "; write /ip4/ADDRESS/tcp/PORT or /ip6/ADDRESS/tcp/PORT"
+#define WRITE_CIRCUIT "; write RELAY_ADDRESS/p2p/RELAY_ID/p2p-circuit/p2p/ID"
 #define WRITE_DIAL "; write /ip4/ADDRESS/tcp/PORT/p2p/ID or the same with /ip6, /dns4/NAME or /dnsaddr/NAME"
 #define WRITE_EXPOSE "; write NAME=HOST:PORT or NAME=unix:/PATH, for example ssh=127.0.0.1:22"
 #define WRITE_ALLOW "; write ,allow=PEER behind the target, PEER being the id that the peer logs, for example 12D3Koo..."
@@ -75,6 +76,19 @@ static bool check_listen(struct pg_bytes text, struct pg_line *why)
     return id.len == 0 || refuse(why, "an address to listen on names no peer", "; leave out /p2p and what follows");
 }
 
+/* An address over a relay; what stands before /p2p-circuit is dialled like any other. */
+static bool check_circuit(const struct pg_multiaddr *addr, struct pg_multiaddr *relay, struct pg_line *why)
+{
+    struct pg_peer_id id, peer;
+    if (pg_multiaddr_circuit(addr, relay, &id, &peer) != PG_OK) {
+        return refuse(why, "the relay before /p2p-circuit has to be named, and behind it stands a peer and nothing else", WRITE_CIRCUIT);
+    }
+    if (peer.len == 0) {
+        return refuse(why, "the peer behind the relay is not named", WRITE_CIRCUIT);
+    }
+    return !pg_peer_id_equal(&id, &peer) || refuse(why, "a relay is no way to itself", "; leave out /p2p-circuit and what follows");
+}
+
 static bool check_dial(struct pg_bytes text, struct pg_line *why)
 {
     struct pg_multiaddr addr;
@@ -85,7 +99,11 @@ static bool check_dial(struct pg_bytes text, struct pg_line *why)
         return refuse_err(why, err, WRITE_DIAL);
     }
     if (has_code(&addr, PG_MA_P2P_CIRCUIT)) {
-        return refuse(why, "relay circuits are not dialled so far", WRITE_DIAL);
+        struct pg_multiaddr relay;
+        if (!check_circuit(&addr, &relay, why)) {
+            return false;
+        }
+        addr = relay;
     }
     if (pg_named_take(&addr, &named)) {
         err = pg_named_check(&named);

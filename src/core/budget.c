@@ -7,7 +7,7 @@
 #include <assert.h>
 
 enum { SPARE_PLACES = 1024, SECOND_US = 1000000 };
-enum kind { ADDRESS, PREFIX, PEER };
+enum kind { ADDRESS, PREFIX, PEER, RELAY };
 
 /* Places. */
 
@@ -117,12 +117,29 @@ static enum pg_limit forbidden_there(struct pg_budget *b, const struct pg_endpoi
     return prefix->pending >= most(b, PG_LIMIT_PENDING_PREFIX) ? PG_LIMIT_PENDING_PREFIX : PG_LIMITS;
 }
 
-enum pg_limit pg_budget_enter(struct pg_budget *b, const struct pg_endpoint *from, uint64_t now_us, struct pg_seat *seat)
+static void id_key(uint8_t key[PG_PLACE_KEY], enum kind kind, const struct pg_peer_id *peer)
 {
-    *seat = (struct pg_seat){0};
-    enum pg_limit limit = PG_LIMITS;
-    if (from->family && !pg_endpoint_is_loopback(from))
-        limit = forbidden_there(b, from, now_us, seat);
+    _Static_assert(PG_PEER_ID_MAX + 2 <= PG_PLACE_KEY, "a peer id fits into a key");
+    memset(key, 0, PG_PLACE_KEY);
+    key[0] = (uint8_t)kind;
+    key[1] = peer->len;
+    memcpy(key + 2, peer->at, peer->len);
+}
+
+static enum pg_limit forbidden_over(struct pg_budget *b, const struct pg_peer_id *relay, uint64_t now_us, struct pg_seat *seat)
+{
+    uint8_t key[PG_PLACE_KEY];
+    id_key(key, RELAY, relay);
+    struct pg_place *p = seat->prefix = find(b, key, true);
+    if (!p || !pg_rate_take(&p->accepts, now_us, most(b, PG_LIMIT_ACCEPT_RATE), 2 * most(b, PG_LIMIT_ACCEPT_RATE)))
+        return PG_LIMIT_ACCEPT_RATE;
+    if (p->conns >= most(b, PG_LIMIT_CONNS_ADDRESS))
+        return PG_LIMIT_CONNS_ADDRESS;
+    return p->pending >= most(b, PG_LIMIT_PENDING_ADDRESS) ? PG_LIMIT_PENDING_ADDRESS : PG_LIMITS;
+}
+
+static enum pg_limit enter(struct pg_budget *b, enum pg_limit limit, struct pg_seat *seat)
+{
     if (limit == PG_LIMITS && b->conns >= most(b, PG_LIMIT_CONNS))
         limit = PG_LIMIT_CONNS;
     if (limit == PG_LIMITS && b->inbound >= most(b, PG_LIMIT_CONNS_INBOUND))
@@ -138,6 +155,19 @@ enum pg_limit pg_budget_enter(struct pg_budget *b, const struct pg_endpoint *fro
     count(b, seat->address, 1, 1);
     count(b, seat->prefix, 1, 1);
     return PG_LIMITS;
+}
+
+enum pg_limit pg_budget_enter(struct pg_budget *b, const struct pg_endpoint *from, uint64_t now_us, struct pg_seat *seat)
+{
+    *seat = (struct pg_seat){0};
+    bool counted = from->family && !pg_endpoint_is_loopback(from);
+    return enter(b, counted ? forbidden_there(b, from, now_us, seat) : PG_LIMITS, seat);
+}
+
+enum pg_limit pg_budget_enter_over(struct pg_budget *b, const struct pg_peer_id *relay, uint64_t now_us, struct pg_seat *seat)
+{
+    *seat = (struct pg_seat){0};
+    return enter(b, forbidden_over(b, relay, now_us, seat), seat);
 }
 
 void pg_budget_settle(struct pg_budget *b, struct pg_seat *seat)
@@ -190,9 +220,8 @@ bool pg_budget_may_visit(const struct pg_budget *b, uint64_t now_us)
 
 struct pg_place *pg_budget_peer(struct pg_budget *b, const struct pg_peer_id *peer, bool make)
 {
-    uint8_t key[PG_PLACE_KEY] = {PEER, peer->len};
-    _Static_assert(PG_PEER_ID_MAX + 2 <= sizeof key, "a peer id fits into a key");
-    memcpy(key + 2, peer->at, peer->len);
+    uint8_t key[PG_PLACE_KEY];
+    id_key(key, PEER, peer);
     struct pg_place *p = find(b, key, make);
     if (p && make)
         count(b, p, 1, 0);

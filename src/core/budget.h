@@ -55,6 +55,8 @@ void pg_budget_free(struct pg_budget *);
 /* Takes a seat for a connection from there, or names the limit that forbids it; PG_LIMITS: none does. Those of all places
  * together are named when everything else allows it: then somebody else may be asked to go. */
 enum pg_limit pg_budget_enter(struct pg_budget *, const struct pg_endpoint *from, uint64_t now_us, struct pg_seat *);
+/* The same for one that comes over a relay, which counts as one address: who is behind it cannot be told apart. */
+enum pg_limit pg_budget_enter_over(struct pg_budget *, const struct pg_peer_id *relay, uint64_t now_us, struct pg_seat *);
 /* It is set up. */
 void pg_budget_settle(struct pg_budget *, struct pg_seat *);
 void pg_budget_leave(struct pg_budget *, struct pg_seat *);

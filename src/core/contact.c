@@ -49,7 +49,7 @@ static bool is_learnt(const struct pg_contact *c, const struct pg_multiaddr *add
 
 bool pg_dial_is_more(const struct pg_dial *d)
 {
-    return of_dial(d)->next_target < of_dial(d)->n_targets;
+    return pg_names_more(of_dial(d));
 }
 
 bool pg_dial_is_pending(const struct pg_dial *d)
@@ -65,7 +65,7 @@ bool pg_dial_is_asking(const struct pg_dial *d)
 void pg_dial_do_attempt_begin(struct pg_dial *d)
 {
     struct pg_contact *c = of_dial(d);
-    const struct pg_multiaddr *addr = &c->targets[c->next_target++];
+    const struct pg_multiaddr *addr = pg_names_next(c);
     enum pg_limit limit;
     c->pending++;
     if (!pg_session_dial(c->node, c, addr, &limit)) {
@@ -108,6 +108,12 @@ static bool wants_another(const struct pg_contact *c)
 static bool is_only_us(const struct pg_contact *c, const struct pg_session *s)
 {
     return !wants_another(c) && c->n_addrs == 1 && pg_multiaddr_equal(&c->addrs[0], &s->dialled);
+}
+
+void pg_contact_note(struct pg_contact *c, enum pg_err why, struct pg_bytes reason)
+{
+    c->why = why;
+    pg_bytes_text(c->reason, sizeof c->reason, reason);
 }
 
 void pg_contact_attempt_failed(struct pg_contact *c, struct pg_session *s, enum pg_err why, struct pg_bytes reason)

@@ -89,7 +89,7 @@ struct pg_visit {
     struct pg_visit *next_due, **previous_due; /* of those whose call is due at the end of the turn */
     enum pg_err why;
     bool told;
-    char reason[96];
+    char reason[160];
 };
 
 struct pg_kad {

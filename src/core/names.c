@@ -38,12 +38,87 @@ static bool same_place(struct pg_multiaddr a, struct pg_multiaddr b)
     return pg_multiaddr_equal(&a, &b);
 }
 
+/* The relay of an address over one; "none" for every other address. */
+static struct pg_peer_id relay_of(const struct pg_multiaddr *addr)
+{
+    struct pg_peer_id relay;
+    return pg_multiaddr_circuit(addr, NULL, &relay, NULL) == PG_OK ? relay : (struct pg_peer_id){0};
+}
+
+/* One circuit by each relay is enough, at whatever address of it: whether an earlier target is one by the same. */
+static bool is_taken(const struct pg_contact *c, uint32_t target)
+{
+    struct pg_peer_id relay = relay_of(&c->targets[target]), other;
+    for (uint32_t i = 0; i < target && relay.len; i++) {
+        other = relay_of(&c->targets[i]);
+        if (other.len && pg_peer_id_equal(&other, &relay))
+            return true;
+    }
+    return false;
+}
+
+static uint32_t next_of(const struct pg_contact *c)
+{
+    uint32_t at = c->next_target;
+    while (at < c->n_targets && is_taken(c, at))
+        at++;
+    return at;
+}
+
+bool pg_names_more(const struct pg_contact *c)
+{
+    return next_of(c) < c->n_targets;
+}
+
+const struct pg_multiaddr *pg_names_next(struct pg_contact *c)
+{
+    c->next_target = next_of(c);
+    return &c->targets[c->next_target++];
+}
+
+static uint32_t count_relays(const struct pg_contact *c)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < c->n_targets; i++)
+        count += relay_of(&c->targets[i]).len > 0 && !is_taken(c, i);
+    return count;
+}
+
+/* Whether a circuit may be tried: by another relay than ourselves, to another peer than the relay, and not by a relay that we look for
+ * as one. Peers offer such addresses, so not by many. */
+static bool may_relay(struct pg_contact *c, const struct pg_multiaddr *addr, const struct pg_peer_id *named)
+{
+    struct pg_peer_id relay = relay_of(addr);
+    const struct pg_peer_id *target = named->len ? named : &c->peer;
+    if (!target->len || pg_peer_id_equal(&relay, target) || pg_peer_id_equal(&relay, pg_node_own(c->node)) || (c->as_relay && !c->wanted))
+        return false;
+    return count_relays(c) < PG_CONTACT_RELAYS;
+}
+
+/* The relay is asked already, and perhaps still being looked for. */
+static bool is_asked(struct pg_contact *c, const struct pg_multiaddr *addr)
+{
+    struct pg_multiaddr at;
+    struct pg_peer_id relay, other;
+    if (pg_multiaddr_circuit(addr, &at, &relay, NULL) != PG_OK)
+        return false;
+    for (uint32_t i = 0; i < c->next_target; i++) {
+        other = relay_of(&c->targets[i]);
+        if (!other.len || !pg_peer_id_equal(&other, &relay))
+            continue;
+        pg_contacts_hear(c->node, &relay, &at, 1);
+        return true;
+    }
+    return false;
+}
+
 /* False when it cannot be dialled, or is none of this contact's. */
 static bool add_target(struct pg_contact *c, const struct pg_multiaddr *addr)
 {
     struct pg_endpoint at;
     struct pg_peer_id named;
-    if (pg_multiaddr_tcp(addr, &at, &named) != PG_OK || at.port == 0)
+    bool over = pg_multiaddr_circuit(addr, NULL, NULL, &named) == PG_OK;
+    if (!over && (pg_multiaddr_tcp(addr, &at, &named) != PG_OK || at.port == 0))
         return false;
     if (named.len && pg_peer_id_equal(&named, pg_identity_peer_id(c->node->config.identity))) {
         if (!c->why)
@@ -52,10 +127,12 @@ static bool add_target(struct pg_contact *c, const struct pg_multiaddr *addr)
     }
     if (named.len && c->peer.len && !pg_peer_id_equal(&named, &c->peer))
         return false;
+    if (over && is_asked(c, addr))
+        return true;
     for (uint32_t i = 0; i < c->n_targets; i++)
         if (same_place(c->targets[i], *addr))
             return true;
-    if (c->n_targets == PG_CONTACT_TARGETS)
+    if (c->n_targets == PG_CONTACT_TARGETS || (over && !may_relay(c, addr, &named)))
         return false;
     c->targets[c->n_targets++] = *addr;
     return true;
@@ -123,10 +200,14 @@ void pg_names_begin(struct pg_contact *c)
 {
     assert(c->asking == 0);
     c->n_targets = c->next_target = c->n_asked = 0;
-    for (uint32_t i = 0; i < c->n_addrs; i++)
-        (void)add(c, &c->addrs[i], 0);
-    for (uint32_t i = 0; i < c->n_learnt; i++)
-        (void)add_target(c, &c->learnt[i]);
+    for (unsigned over = 0; over < 2; over++) { /* circuits behind all others */
+        for (uint32_t i = 0; i < c->n_addrs; i++)
+            if ((relay_of(&c->addrs[i]).len > 0) == over)
+                (void)add(c, &c->addrs[i], 0);
+        for (uint32_t i = 0; i < c->n_learnt; i++)
+            if ((relay_of(&c->learnt[i]).len > 0) == over)
+                (void)add_target(c, &c->learnt[i]);
+    }
 }
 
 void pg_names_join(struct pg_contact *c, const struct pg_multiaddr *addr)

@@ -331,13 +331,20 @@ void pg_shutdown_do_cut_tell(struct pg_shutdown *s)
     pg_log_drain_cut(n->log, busy(n), n->scope.now_us - n->stop_us);
 }
 
+static void drop_all(struct pg_node *n, bool relayed)
+{
+    for (struct pg_session *at = n->sessions, *next; at; at = next) {
+        next = at->next;
+        if (at->relayed == relayed)
+            pg_session_drop(at, PG_ERR_SHUTTING_DOWN);
+    }
+}
+
 void pg_shutdown_do_connections_close(struct pg_shutdown *s)
 {
     struct pg_node *n = of_shutdown(s);
-    for (struct pg_session *at = n->sessions, *next; at; at = next) {
-        next = at->next;
-        pg_session_drop(at, PG_ERR_SHUTTING_DOWN);
-    }
+    n->leaving = true;
+    drop_all(n, true); /* what goes over a relay has to leave before the way to the relay is closed */
 }
 
 void pg_shutdown_do_loop_stop(struct pg_shutdown *s)
@@ -415,6 +422,7 @@ static bool settle(struct pg_node *n)
     pg_relaying_settle(&n->relaying);
     pg_transport_reap(&n->transport);
     pg_sessions_reap(n);
+    pg_circuit_ends_reap(&n->circuit_ends);
     return n->transport.streams.used < before;
 }
 
@@ -443,6 +451,8 @@ static void finish_turn(struct pg_node *n)
         pg_kad_settle(n);
         tell_addrs(n);
     } while (pg_circuits_settle(&n->transport));
+    if (n->leaving)
+        drop_all(n, false);
     if (settle(n) && n->transport.starved) {
         wake_the_starved(n);
         (void)settle(n);
@@ -500,6 +510,10 @@ static void finished(struct pg_scope *scope, struct pg_instance *in)
         pg_relaying_finished(&n->relaying, in);
     else if (in->machine->id == PG_MACHINE_STOP_CONNECT || in->machine->id == PG_MACHINE_FLOW)
         return; /* they end with their hop_serve */
+    else if (in->machine->id == PG_MACHINE_HOP_CONNECT)
+        pg_hop_connect_finished(in->self);
+    else if (in->machine->id == PG_MACHINE_STOP_SERVE)
+        pg_stop_serve_finished(in->self);
     else if (n->hooks.finished)
         n->hooks.finished(n->hooks.context, in);
 }
@@ -577,7 +591,7 @@ static bool init(struct pg_node *n)
            pg_pool_init(&n->paths, sizeof(struct pg_path), conns, 64) &&
            pg_budget_init(&n->budget, &n->config.limits, n->config.hash_seed + 1, n->log, &n->metrics) &&
            pg_address_book_init(&n->addresses, PG_FIXED_KNOWN_PEERS, n->config.hash_seed + 2) &&
-           pg_transport_init(&n->transport, conns, streams) && pg_kad_init(n);
+           pg_transport_init(&n->transport, conns, streams) && pg_circuit_ends_init(&n->circuit_ends) && pg_kad_init(n);
 }
 
 struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg_node_hooks *hooks)
@@ -604,6 +618,7 @@ struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg
     (void)pg_node_serve(n, &pg_ping_serve);
     (void)pg_node_serve(n, &pg_identify_serve);
     (void)pg_node_serve(n, &pg_identify_push_take);
+    (void)pg_node_serve(n, &pg_stop_serve);
     if (pg_kad_serving_init(&n->kad_serving, n, &n->kad.table, &n->kad.store) && pg_relaying_init(&n->relaying, n))
         return n;
     pg_node_free(n);
@@ -625,6 +640,7 @@ void pg_node_free(struct pg_node *n)
     pg_transport_free(&n->transport);
     pg_kad_serving_free(&n->kad_serving);
     pg_relaying_free(&n->relaying);
+    pg_circuit_ends_free(&n->circuit_ends);
     pg_pool_free(&n->chunks);
     pg_pool_free(&n->links);
     pg_pool_free(&n->session_pool);

@@ -11,6 +11,7 @@
 #include "core/path.h"
 #include "core/ping.h"
 #include "core/relaying.h"
+#include "core/relayed.h"
 #include "core/reserve.h"
 #include "bootstrap.gen.h"
 #include "dial.gen.h"
@@ -26,6 +27,7 @@
 #define PG_CONTACT_QUESTIONS 32u  /* that one round may ask */
 #define PG_CONTACT_TARGETS 32u    /* addresses that one round may dial */
 #define PG_CONTACT_LEARNT 8u
+#define PG_CONTACT_RELAYS 4u      /* that one round may ask for a circuit */
 #define PG_SESSION_PROTOCOLS 64u
 #define HOST_OF(type, member, p) ((struct type *)((char *)(uintptr_t)(p) - offsetof(struct type, member)))
 
@@ -47,8 +49,9 @@ struct pg_contact {
     uint32_t backoff_ms, delay_ms;
     uint64_t tried_us, hurried_until_us;
     enum pg_err why;
-    char reason[96];
+    char reason[PG_RELAYED_REASON];
     struct pg_visit *visits; /* users for whom a connection is enough, now */
+    uint32_t as_relay;       /* of these, how many want it as a relay: it has to be reached without one */
     bool wanted;             /* by others than these */
     bool used, started, is_bootstrap, for_ever, tried, failing;
     /* names.c: what this round may dial, and the questions it has asked; the last, for most contacts never touch it */
@@ -69,6 +72,8 @@ struct pg_lookup {
 };
 void pg_names_begin(struct pg_contact *);
 void pg_names_join(struct pg_contact *, const struct pg_multiaddr *); /* one more address for the round that is under way */
+bool pg_names_more(const struct pg_contact *); /* one that this round has not tried */
+const struct pg_multiaddr *pg_names_next(struct pg_contact *);
 void pg_names_drop(struct pg_contact *); /* no answer of this round is wanted any more */
 void pg_names_answered(struct pg_node *, const struct pg_input *);
 
@@ -77,6 +82,8 @@ void pg_contacts_go(struct pg_node *);
 void pg_contacts_stop(struct pg_node *);
 void pg_contact_release(struct pg_contact *); /* nobody wants it any more: its place is free for another */
 bool pg_contact_released(const struct pg_contact *);
+/* Why the round that is under way may fail; what fails later says it better. */
+void pg_contact_note(struct pg_contact *, enum pg_err, struct pg_bytes reason);
 void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);
 void pg_contacts_peer_up(struct pg_session *);
 void pg_contacts_peer_lost(struct pg_node *, const struct pg_peer_id *);
@@ -133,10 +140,12 @@ struct pg_session {
     bool spares; /* the machine spare runs for it */
     bool suspect; /* nothing is heard on it although something should be */
     struct pg_path *reverses; /* it is dialled for want of a direct connection */
-    char reason[96];
+    char reason[PG_RELAYED_REASON];
 };
 struct pg_session *pg_session_accept(struct pg_node *, struct pg_link *, const struct pg_endpoint *remote,
                                      const struct pg_endpoint *local);
+/* One over a circuit, whose peer has to be this one; pg_circuit_carry brings it to life. NULL: there is no room, and the link is lost. */
+struct pg_session *pg_session_accept_over(struct pg_node *, struct pg_link *, const struct pg_peer_id *source);
 /* Starts a dial; NULL when the address cannot be dialled, memory is short, or a limit forbids it (*limit, else PG_LIMITS). */
 struct pg_session *pg_session_dial(struct pg_node *, struct pg_contact *, const struct pg_multiaddr *, enum pg_limit *limit);
 /* The same for a dial that may meet the other side's and become one connection with it, hence from the listening port or not at
@@ -186,6 +195,7 @@ struct pg_node {
     struct pg_address_book addresses;
     struct pg_kad_serving kad_serving;
     struct pg_relaying relaying;
+    struct pg_circuit_ends circuit_ends;
     struct pg_mdns *mdns; /* NULL: nobody looks */
     struct pg_pool chunks, links, session_pool, paths;
     struct pg_command *commands; /* FIFO of this turn */

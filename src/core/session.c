@@ -85,17 +85,17 @@ static struct pg_session *session_new(struct pg_node *n, struct pg_link *link, b
 
 /* Who may come in. */
 
-static void refuse_what(struct pg_node *n, enum pg_limit limit, const char *what, const struct pg_endpoint *at)
+static void refuse_at(struct pg_node *n, enum pg_limit limit, const char *what, const struct pg_multiaddr *from)
 {
-    struct pg_multiaddr from;
     char text[PG_MULTIADDR_TEXT];
-    pg_multiaddr_from_tcp(&from, at);
-    pg_node_refuse(n, limit, what, pg_bytes(text, pg_multiaddr_text(&from, text, sizeof text)));
+    pg_node_refuse(n, limit, what, pg_bytes(text, pg_multiaddr_text(from, text, sizeof text)));
 }
 
-static void refuse_there(struct pg_node *n, enum pg_limit limit, const struct pg_endpoint *at)
+static void refuse_pending(const struct pg_session *s, enum pg_limit limit, const char *what)
 {
-    refuse_what(n, limit, NULL, at);
+    struct pg_multiaddr from;
+    pg_session_remote(s, &from);
+    refuse_at(s->node, limit, what, &from);
 }
 
 static void refuse_session(struct pg_node *n, enum pg_limit limit, const char *what, const struct pg_session *s)
@@ -103,7 +103,7 @@ static void refuse_session(struct pg_node *n, enum pg_limit limit, const char *w
     if (s->up)
         pg_node_refuse(n, limit, what, pg_text(s->peer_text));
     else
-        refuse_what(n, limit, what, &s->conn->remote);
+        refuse_pending(s, limit, what);
 }
 
 static void leave_pending(struct pg_session *s)
@@ -162,7 +162,7 @@ static bool drop_least_advanced(struct pg_node *n)
     }
     if (!least)
         return false;
-    refuse_there(n, PG_LIMIT_PENDING, &least->conn->remote);
+    refuse_pending(least, PG_LIMIT_PENDING, NULL);
     expel(least, PG_ERR_LIMIT_REACHED);
     return true;
 }
@@ -225,39 +225,60 @@ void pg_sessions_relieve(struct pg_node *n)
     }
 }
 
-static enum pg_limit admit(struct pg_node *n, const struct pg_endpoint *remote, struct pg_seat *seat)
+static enum pg_limit enter(struct pg_node *n, const struct pg_circuit *over, const struct pg_endpoint *remote, struct pg_seat *seat)
+{
+    return over ? pg_budget_enter_over(&n->budget, &over->relay, n->scope.now_us, seat) :
+                  pg_budget_enter(&n->budget, remote, n->scope.now_us, seat);
+}
+
+static enum pg_limit admit(struct pg_node *n, const struct pg_circuit *over, const struct pg_endpoint *remote, struct pg_seat *seat)
 {
     if (pg_pool_crowded(&n->chunks))
         return PG_LIMIT_MEMORY;
-    enum pg_limit limit = pg_budget_enter(&n->budget, remote, n->scope.now_us, seat);
+    enum pg_limit limit = enter(n, over, remote, seat);
     bool again = ((limit == PG_LIMIT_CONNS || limit == PG_LIMIT_CONNS_INBOUND) && drop_idle(n)) ||
                  (limit == PG_LIMIT_PENDING && drop_least_advanced(n));
-    return again ? pg_budget_enter(&n->budget, remote, n->scope.now_us, seat) : limit;
+    return again ? enter(n, over, remote, seat) : limit;
+}
+
+/* One that has come in, over a circuit or from an address. */
+static struct pg_session *take_in(struct pg_node *n, struct pg_link *link, const struct pg_endpoint *remote, const struct pg_peer_id *expected)
+{
+    struct pg_seat seat;
+    struct pg_multiaddr from;
+    const struct pg_circuit *over = link->carrier;
+    enum pg_limit limit = admit(n, over, remote, &seat);
+    struct pg_session *s = limit == PG_LIMITS ? session_new(n, link, false, expected) : NULL;
+    if (s) {
+        s->seat = seat;
+        s->previous_pending = n->pending_end;
+        *n->pending_end = s;
+        n->pending_end = &s->next_pending;
+        return s;
+    }
+    if (limit == PG_LIMITS) {
+        pg_budget_leave(&n->budget, &seat);
+        limit = PG_LIMIT_MEMORY;
+    }
+    if (!over)
+        pg_multiaddr_from_tcp(&from, remote);
+    refuse_at(n, limit, NULL, over ? &over->via : &from);
+    pg_node_reset(n, &link);
+    return NULL;
 }
 
 struct pg_session *pg_session_accept(struct pg_node *n, struct pg_link *link, const struct pg_endpoint *remote,
                                      const struct pg_endpoint *local)
 {
-    struct pg_seat seat;
-    enum pg_limit limit = admit(n, remote, &seat);
-    if (limit != PG_LIMITS) {
-        refuse_there(n, limit, remote);
-        pg_node_reset(n, &link);
-        return NULL;
-    }
-    struct pg_session *s = session_new(n, link, false, NULL);
-    if (!s) {
-        pg_budget_leave(&n->budget, &seat);
-        refuse_there(n, PG_LIMIT_MEMORY, remote);
-        pg_node_reset(n, &link);
-        return NULL;
-    }
-    s->seat = seat;
-    s->previous_pending = n->pending_end;
-    *n->pending_end = s;
-    n->pending_end = &s->next_pending;
-    pg_conn_linked(s->conn, remote, local);
+    struct pg_session *s = take_in(n, link, remote, NULL);
+    if (s)
+        pg_conn_linked(s->conn, remote, local);
     return s;
+}
+
+struct pg_session *pg_session_accept_over(struct pg_node *n, struct pg_link *link, const struct pg_peer_id *source)
+{
+    return take_in(n, link, NULL, source);
 }
 
 /* The listener to dial from: of the same family, and able to reach what is dialled. */
@@ -281,7 +302,8 @@ static struct pg_session *dial_new(struct pg_node *n, const struct pg_multiaddr 
     struct pg_peer_id named;
     char text[PG_MULTIADDR_TEXT];
     *limit = PG_LIMITS;
-    if (pg_multiaddr_tcp(addr, &dial->endpoint, &named) != PG_OK)
+    bool over = pg_multiaddr_circuit(addr, NULL, NULL, &named) == PG_OK;
+    if (!over && pg_multiaddr_tcp(addr, &dial->endpoint, &named) != PG_OK)
         return NULL;
     *limit = pg_budget_dial(&n->budget, beside, n->scope.now_us);
     if (*limit != PG_LIMITS) {
@@ -289,9 +311,12 @@ static struct pg_session *dial_new(struct pg_node *n, const struct pg_multiaddr 
         return NULL;
     }
     dial->link = pg_node_link(n, NULL);
-    struct pg_session *s = dial->link ? session_new(n, dial->link, true, named.len ? &named : expected) : NULL;
+    struct pg_hop_connect *hop = over && dial->link ? pg_hop_connect_new(n, dial->link, addr, expected) : NULL;
+    struct pg_session *s = dial->link && (hop || !over) ? session_new(n, dial->link, true, named.len ? &named : expected) : NULL;
     if (!s) {
-        if (dial->link)
+        if (hop)
+            pg_node_reset(n, &dial->link);
+        else if (dial->link)
             pg_pool_give(&n->links, dial->link);
         n->budget.conns--;
         n->budget.dials--;
@@ -304,6 +329,18 @@ static struct pg_session *dial_new(struct pg_node *n, const struct pg_multiaddr 
     return s;
 }
 
+/* Asks the relay, at all the places where it is said to be. */
+static void dial_over(struct pg_session *s)
+{
+    struct pg_multiaddr relay;
+    struct pg_peer_id id;
+    struct pg_hop_connect *hop = s->circuit->opener;
+    for (uint32_t i = 0; i < s->contact->n_targets; i++)
+        if (pg_multiaddr_circuit(&s->contact->targets[i], &relay, &id, NULL) == PG_OK && pg_peer_id_equal(&id, &s->circuit->relay))
+            pg_hop_connect_add(hop, &relay);
+    pg_hop_connect_begin(hop);
+}
+
 struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, const struct pg_multiaddr *addr, enum pg_limit *limit)
 {
     struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER};
@@ -313,7 +350,10 @@ struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, cons
     s->widens = c->bootstrap.in.ctl.state == PG_BOOTSTRAP_WIDENING;
     s->visits = !c->wanted;
     s->contact = c;
-    pg_node_command(n, &dial);
+    if (s->relayed)
+        dial_over(s);
+    else
+        pg_node_command(n, &dial);
     return s;
 }
 
@@ -355,6 +395,8 @@ static struct pg_bytes endpoint_text(const struct pg_session *s, char *out, size
     char a[PG_MULTIADDR_TEXT], b[PG_MULTIADDR_TEXT];
     pg_multiaddr_from_tcp(&remote, &s->conn->remote);
     pg_multiaddr_from_tcp(&local, &s->conn->local);
+    if (s->relayed)
+        local = s->circuit->via;
     struct pg_line line;
     pg_line_init(&line, out, room);
     if (s->conn->dialer) {
@@ -364,6 +406,8 @@ static struct pg_bytes endpoint_text(const struct pg_session *s, char *out, size
         pg_line_put(&line, s->conn->client ? ", role_override: Dialer, port_use: Reuse }" : ", role_override: Listener, port_use: Reuse }");
     } else {
         pg_multiaddr_text(&local, a, sizeof a);
+        if (s->relayed)
+            (void)pg_multiaddr_append_p2p(&remote, &s->conn->expected);
         pg_multiaddr_text(&remote, b, sizeof b);
         pg_line_put(&line, "Listener { local_addr: ");
         pg_line_put(&line, a);
@@ -614,6 +658,8 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     uint32_t remaining = part_from_peer(s, &conn->peer);
     n->metrics.value[PG_METRIC_CONNECTIONS_CLOSED]++;
     n->metrics.value[PG_METRIC_CONNECTIONS]--;
+    if (s->relayed && s->reason[0])
+        pg_log_circuit_lost(n->log, pg_text(s->peer_text), pg_text(s->reason));
     pg_log_connection_closed(n->log, pg_text(s->peer_text), remaining);
     pg_node_control_peer_lost(n, &conn->peer, remaining);
     if (n->hooks.peer_lost)

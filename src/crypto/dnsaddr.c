@@ -37,7 +37,7 @@ bool pg_named_take(const struct pg_multiaddr *addr, struct pg_named *named)
 
 enum pg_err pg_named_check(const struct pg_named *named)
 {
-    struct pg_multiaddr sample;
+    struct pg_multiaddr sample, relay;
     struct pg_endpoint at;
     struct pg_peer_id id;
     if (!pg_dns_name_ok(named->name, named->code == PG_MA_DNSADDR))
@@ -46,6 +46,8 @@ enum pg_err pg_named_check(const struct pg_named *named)
         return PG_OK; /* what may follow is for its records to say */
     if (!pg_named_at(named, &(struct pg_endpoint){.family = 6}, &sample))
         return PG_ERR_ADDR_TOO_LONG;
+    if (pg_multiaddr_circuit(&sample, &relay, NULL, NULL) == PG_OK)
+        sample = relay; /* the name is the relay's */
     return pg_multiaddr_tcp(&sample, &at, &id) == PG_OK ? PG_OK : PG_ERR_ADDR_UNSUPPORTED;
 }
 

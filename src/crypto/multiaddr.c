@@ -235,6 +235,36 @@ bool pg_multiaddr_append_p2p(struct pg_multiaddr *addr, const struct pg_peer_id 
     return id->len && append(addr, PG_MA_P2P, pg_bytes(id->at, id->len));
 }
 
+bool pg_multiaddr_append_circuit(struct pg_multiaddr *addr)
+{
+    struct pg_peer_id relay;
+    pg_multiaddr_peer(addr, &relay);
+    return relay.len && append(addr, PG_MA_P2P_CIRCUIT, PG_NONE);
+}
+
+enum pg_err pg_multiaddr_circuit(const struct pg_multiaddr *addr, struct pg_multiaddr *relay, struct pg_peer_id *id, struct pg_peer_id *peer)
+{
+    struct pg_multiaddr before = {0};
+    struct pg_ma_part part = {0};
+    struct pg_peer_id of_relay, behind = {0};
+    size_t offset = 0;
+    while (pg_multiaddr_next(addr, &offset, &part) && part.code != PG_MA_P2P_CIRCUIT)
+        before.len = (uint16_t)offset;
+    memcpy(before.at, addr->at, before.len);
+    pg_multiaddr_peer(&before, &of_relay);
+    if (part.code != PG_MA_P2P_CIRCUIT || !of_relay.len)
+        return PG_ERR_ADDR_UNSUPPORTED;
+    if (pg_multiaddr_next(addr, &offset, &part) && (part.code != PG_MA_P2P || offset < addr->len || pg_peer_id_read(&behind, part.value) != PG_OK))
+        return PG_ERR_ADDR_UNSUPPORTED;
+    if (relay)
+        *relay = before;
+    if (id)
+        *id = of_relay;
+    if (peer)
+        *peer = behind;
+    return PG_OK;
+}
+
 /* A zone that is a number, which needs no question to the system. */
 static bool zone_read(struct pg_bytes text, uint32_t *zone)
 {

@@ -83,6 +83,13 @@ bool pg_multiaddr_next(const struct pg_multiaddr *addr, size_t *offset, struct p
  * by name included (its number is the system's to say). id may be NULL; it is "none" when the address names no peer. */
 enum pg_err pg_multiaddr_tcp(const struct pg_multiaddr *addr, struct pg_endpoint *endpoint, struct pg_peer_id *id);
 
+/* An address over a relay, …/p2p/RELAY/p2p-circuit[/p2p/PEER]: `relay` is what stands before /p2p-circuit, its id included, `id` that
+ * id, `peer` the one behind the relay or "none". Each may be NULL. PG_ERR_ADDR_UNSUPPORTED: something else, or no relay is named. */
+enum pg_err pg_multiaddr_circuit(const struct pg_multiaddr *addr, struct pg_multiaddr *relay, struct pg_peer_id *id, struct pg_peer_id *peer);
+
+/* Adds /p2p-circuit to an address that ends in /p2p/RELAY. False, and nothing changed, when it does not, or does not fit. */
+bool pg_multiaddr_append_circuit(struct pg_multiaddr *addr);
+
 /* The other way; an endpoint of family 0 gives an empty address. */
 void pg_multiaddr_from_tcp(struct pg_multiaddr *addr, const struct pg_endpoint *endpoint);
 

@@ -191,6 +191,8 @@ void pg_task_peer_up(struct pg_task *t, struct pg_session *s)
 {
     if (t->session && t->session != s)
         return;
+    if (t->contact && !pg_peer_id_equal(pg_contact_peer(t->contact), pg_session_peer(s)))
+        return; /* the relay on the way to it */
     t->session = s;
     pg_step(&t->in, PG_TASK_ON_PEER_UP);
 }

@@ -125,7 +125,8 @@ bool pg_circuit_is_unsent(const struct pg_circuit *c)
 
 void pg_circuit_do_opening_drop(struct pg_circuit *c)
 {
-    c->dropped(c);
+    if (c->dropped)
+        c->dropped(c);
 }
 
 void pg_circuit_do_end_send(struct pg_circuit *c)
@@ -258,6 +259,7 @@ void pg_circuit_fail(struct pg_circuit *c, enum pg_err why, struct pg_bytes reas
 {
     c->why = why;
     pg_bytes_text(c->reason, sizeof c->reason, reason);
+    c->dropped = NULL; /* who opened it has said its word */
     pg_post(&c->in, PG_CIRCUIT_ON_FAILED);
 }
 
