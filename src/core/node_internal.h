@@ -222,7 +222,7 @@ struct pg_node {
     const char *nat_before; /* this turn */
     enum pg_err failure;
     char failure_text[256];
-    bool started, may_dial, ready, stopping, stopped, addrs_stale;
+    bool started, may_dial, ready, stopping, stopped, leaving, addrs_stale;
 };
 
 /* Whether the protocol is spoken on this connection. */
