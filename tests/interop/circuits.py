@@ -113,16 +113,16 @@ def outcome_of(check, *ends) -> Exception | None:
         return error
 
 
-def triples(matrix, kinds: list) -> None:
+def triples(matrix, kinds: list, answering: list, dialing: list) -> None:
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(WORKERS) as pool:
         relays = {relay.name: begin(stack, relay.relay()) for relay in kinds}
         def reserved(pair):  # noqa: E306
             relay, kind = pair
             to = relays[relay.name]
             return Failed(f"the relay: {to}") if isinstance(to, Exception) else begin(stack, kind.reserve(to))
-        pairs = [(relay, kind) for relay in kinds for kind in kinds]
+        pairs = [(relay, kind) for relay in kinds for kind in answering]
         listeners = dict(zip(((relay.name, kind.name) for relay, kind in pairs), pool.map(reserved, pairs)))
-        jobs = [(relay, kind, dialer) for dialer in kinds for relay in kinds for kind in kinds]
+        jobs = [(relay, kind, dialer) for dialer in dialing for relay in kinds for kind in answering]
         def reached(job):  # noqa: E306
             relay, kind, dialer = job
             return outcome_of(dialer.reach, listeners[relay.name, kind.name])
@@ -136,8 +136,12 @@ def present(peers: list, wrong: dict[str, Exception]) -> list[Library]:
 
 
 def among_themselves(matrix, peers: list, wrong: dict[str, Exception]) -> None:
-    triples(matrix, present(peers, wrong))
+    libraries = present(peers, wrong)
+    kinds = [Ours(c_dials, echo), *libraries]
+    triples(matrix, kinds, libraries, kinds)
 
 
 def with_ours(matrix, peers: list, wrong: dict[str, Exception], c_dials, echo: int) -> None:
-    triples(matrix, present(peers, wrong))
+    libraries = present(peers, wrong)
+    kinds = [Ours(c_dials, echo), *libraries]
+    triples(matrix, kinds, libraries, kinds)

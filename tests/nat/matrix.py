@@ -102,6 +102,12 @@ class Library(Side):
     def dial(self, folder, host, addr, seconds):
         return self.peer.argv("path", addr, "--wait-direct", "--timeout", seconds, "--addr", f"/ip4/{host.address}/tcp/{PORT}")
 
+    def autonat_server(self, folder, host):
+        return self.peer.argv("autonat-server", "--addr", f"/ip4/{host.address}/tcp/{PORT}")
+
+    def autonat(self, folder, host, server, version, *more):
+        return self.peer.argv("autonat", server, "--version", version, "--addr", f"/ip4/{host.address}/tcp/{PORT}", *more)
+
 
 class Ours(Side):
     name = "C"

@@ -38,7 +38,12 @@ func askAutonat(server, listenOn string, key crypto.PrivKey, version int, about 
 		return err
 	}
 	serve(h)
-	second, err := autonatv2.New(h, autonatv2.AllowPrivateAddrs)
+	// A client is a server, too, and closes what connections to its client it finds on the host from which it dials back.
+	back, err := newHost(key, libp2p.NoListenAddrs, "")
+	if err != nil {
+		return err
+	}
+	second, err := autonatv2.New(back, autonatv2.AllowPrivateAddrs)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,8 @@ pub async fn ask(key: Keypair, server: &str, options: Options) -> Result<()> {
     let server: Multiaddr = server.parse()?;
     let peer = last_peer(&server)?;
     let mut config = config();
-    config.boot_delay = Duration::from_millis(10);
+    // Once, when identify has told what to ask about.
+    config.boot_delay = Duration::from_secs(1);
     let extras = match options.version {
         1 => Extras { autonat: Some(config), ..Extras::default() },
         2 => Extras { autonat_client: true, ..Extras::default() },
