@@ -205,7 +205,7 @@ void pg_hop_serve_do_circuit_count(struct pg_hop_serve *h)
     h->target_place->circuits_to++;
     pg_budget_hold(&n->budget, h->source_place);
     pg_budget_hold(&n->budget, h->target_place);
-    h->relaying->circuits++;
+    pg_circuit_list(h);
     metrics(h)[PG_METRIC_RELAY_CIRCUITS_OPENED]++;
     metrics(h)[PG_METRIC_RELAY_CIRCUITS_PENDING]++;
 }
@@ -217,7 +217,7 @@ void pg_hop_serve_do_circuit_uncount(struct pg_hop_serve *h)
     h->target_place->circuits_to--;
     pg_budget_release(&n->budget, h->source_place);
     pg_budget_release(&n->budget, h->target_place);
-    h->relaying->circuits--;
+    pg_circuit_unlist(h);
     metrics(h)[PG_METRIC_RELAY_CIRCUITS_CLOSED]++;
     metrics(h)[h->stood ? PG_METRIC_RELAY_CIRCUITS : PG_METRIC_RELAY_CIRCUITS_PENDING]--;
     pg_flow_cut(&h->out);

@@ -484,6 +484,7 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     }
     if (in->kind == PG_INPUT_TICK)
         pg_pool_trim(&n->chunks);
+    pg_circuits_relieve(n);
     pg_sessions_relieve(n);
     finish_turn(n);
     if (n->transport.circuits_due)

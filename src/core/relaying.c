@@ -6,6 +6,8 @@
 
 #include <assert.h>
 
+/* DEAF_US: what a circuit holds goes out within that, or it gives way while memory is short. SLOW_US: the same when hardly any is left. */
+enum { DEAF_US = 5000000, SLOW_US = 250000 };
 #define OK_ANSWER ((struct pg_refusal){.status = PG_PB_CIRCUIT_STATUS_OK, .limit = PG_LIMITS})
 
 static struct pg_refusal because(enum pg_pb_circuit_status status, const char *why)
@@ -171,6 +173,50 @@ uint32_t pg_relaying_addrs(const struct pg_session *s, struct pg_multiaddr out[P
 
 /* Circuits. */
 
+void pg_circuit_list(struct pg_hop_serve *h)
+{
+    struct pg_relaying *r = h->relaying;
+    h->previous = NULL;
+    h->next = r->circuits;
+    if (h->next)
+        h->next->previous = h;
+    r->circuits = h;
+    r->n_circuits++;
+}
+
+void pg_circuit_unlist(struct pg_hop_serve *h)
+{
+    struct pg_relaying *r = h->relaying;
+    *(h->previous ? &h->previous->next : &r->circuits) = h->next;
+    if (h->next)
+        h->next->previous = h->previous;
+    r->n_circuits--;
+}
+
+/* Since when one of its directions holds bytes and none of them goes out. */
+static uint64_t stuck_us(const struct pg_hop_serve *h)
+{
+    uint64_t out = h->out.held.bytes ? h->out.taken_us : UINT64_MAX, back = h->back.held.bytes ? h->back.taken_us : UINT64_MAX;
+    return out < back ? out : back;
+}
+
+/* As pg_sessions_relieve, and before it: a connection carries more than one circuit. */
+void pg_circuits_relieve(struct pg_node *n)
+{
+    uint32_t left = n->chunks.count - n->chunks.used;
+    while (left < n->chunks.count / 8 && n->relaying.circuits) {
+        uint64_t patience_us = left < n->chunks.count / 16 ? SLOW_US : DEAF_US;
+        struct pg_hop_serve *longest = NULL;
+        for (struct pg_hop_serve *h = n->relaying.circuits; h; h = h->next)
+            if (h->stood && (!longest || stuck_us(h) < stuck_us(longest)))
+                longest = h;
+        if (!longest || stuck_us(longest) == UINT64_MAX || n->scope.now_us - stuck_us(longest) < patience_us)
+            return;
+        pg_step(&longest->in, PG_HOP_SERVE_ON_MEMORY_SHORT);
+        left = n->chunks.count - n->chunks.used;
+    }
+}
+
 struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_peer_id *target)
 {
     struct pg_node *n = source->node;
@@ -190,7 +236,7 @@ struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_
         return limited(full, PG_LIMIT_RELAY_CIRCUIT_RATE);
     if (pg_pool_crowded(&n->chunks))
         return limited(full, PG_LIMIT_MEMORY);
-    if (n->relaying.circuits >= pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS))
+    if (n->relaying.n_circuits >= pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS))
         return limited(full, PG_LIMIT_RELAY_CIRCUITS);
     uint64_t most = pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS_PEER);
     if (source->place->circuits_from >= most || slot->peer->circuits_to >= most)

@@ -26,9 +26,9 @@ struct pg_relaying {
     struct pg_node *node;
     struct pg_pool slots, hops;
     struct pg_slot *first, *last;
-    struct pg_hop_serve *ended;
-    uint32_t asked;    /* hop streams without a request */
-    uint32_t circuits; /* that stand or are being set up */
+    struct pg_hop_serve *circuits, *ended; /* circuits: those that stand or are being set up */
+    uint32_t asked;                        /* hop streams without a request */
+    uint32_t n_circuits;
     uint32_t next_key;
 };
 
@@ -58,6 +58,10 @@ void pg_slot_lost(struct pg_session *);
 uint32_t pg_relaying_addrs(const struct pg_session *, struct pg_multiaddr out[PG_RELAY_ADDRS]);
 
 /* Circuits. */
+void pg_circuit_list(struct pg_hop_serve *);
+void pg_circuit_unlist(struct pg_hop_serve *);
+/* Ends circuits that hold memory and do not go on, while it is short. */
+void pg_circuits_relieve(struct pg_node *);
 struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_peer_id *target);
 
 /* For status. */
