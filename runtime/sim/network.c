@@ -8,7 +8,7 @@
 #include <assert.h>
 
 /* SIM_LOST_US: what Linux waits at least before it sends anew. */
-enum { MOST_PIECES = 3, SIM_LOST_US = 200000, SIM_SENT_AGAIN_US = 2000000 };
+enum { MOST_PIECES = 3, SIM_LOST_US = 200000, SIM_SENT_AGAIN_US = 2000000, SIM_SYN_AGAIN_US = 1000000, SYN_RETRIES = 6 };
 
 struct pg_sim_path *sim_path(struct pg_sim *s, const struct pg_sim_socket *k)
 {
@@ -44,18 +44,22 @@ static bool is_loopback(const struct pg_endpoint *e)
     return e->family == PG_SIM_UNIX || (e->family == 4 && e->ip[0] == 127);
 }
 
+static bool same_place(const struct pg_endpoint *a, const struct pg_endpoint *b)
+{
+    return a->family == b->family && a->port == b->port && memcmp(a->ip, b->ip, a->family == 4 ? 4 : sizeof a->ip) == 0;
+}
+
 /* The host of an address; SIM_NOWHERE: none has it. */
 static unsigned host_of(const struct pg_sim *s, const struct pg_endpoint *e, unsigned asking)
 {
     unsigned n = (unsigned)e->ip[1] << 16 | (unsigned)e->ip[2] << 8 | e->ip[3];
     if (is_loopback(e))
         return asking;
+    if (s->routers) {
+        struct pg_endpoint own = pg_sim_inside(s, asking, e->port);
+        return same_place(&own, e) ? asking : SIM_NOWHERE;
+    }
     return e->family != 4 || e->ip[0] != 10 || n == 0 || n > s->n_hosts ? (unsigned)SIM_NOWHERE : n - 1;
-}
-
-static bool same_place(const struct pg_endpoint *a, const struct pg_endpoint *b)
-{
-    return a->family == b->family && a->port == b->port && memcmp(a->ip, b->ip, a->family == 4 ? 4 : sizeof a->ip) == 0;
 }
 
 /* Places: sockets that are not given up, by where they are. */
@@ -199,6 +203,14 @@ static void check_answered(void *context, uint64_t written)
     news(writer, PG_SIM_LOST);
 }
 
+/* Nothing arrives any more, and nobody is told. */
+static void sever(struct pg_sim_socket *k)
+{
+    k->severed = true;
+    if (k->written > k->arrived)
+        pg_sim_at(k->sim, k->sim->now_us + SIM_UNANSWERED_US, check_answered, k, k->written);
+}
+
 /* One moment on the wire: when what is sent now arrives. */
 static uint64_t arrival(struct pg_sim_socket *to, size_t n)
 {
@@ -239,6 +251,10 @@ size_t sim_write(struct pg_sim_socket *k, const uint8_t *bytes, size_t n)
     struct pg_sim *s = k->sim;
     struct pg_sim_socket *to = k->other;
     assert(k->open && to && !to->fin_written);
+    if (!sim_nat_carries(s, k) && !to->severed) {
+        sever(to);
+        sever(k);
+    }
     size_t room = to->room - (size_t)(to->written - to->taken);
     if (pg_sim_chance(s, s->rules.early_again))
         room = pg_sim_below(s, 2) ? 0 : room / 2;
@@ -355,6 +371,24 @@ static void connect_done(void *context, uint64_t argument)
         news(k, PG_SIM_READABLE);
 }
 
+/* The listener's system has taken the SYN. */
+static struct pg_sim_socket *arrival_at(struct pg_sim_socket *listener, struct pg_sim_socket *k, const struct pg_endpoint *local,
+                                        const struct pg_endpoint *remote)
+{
+    struct pg_sim_socket *there = sim_socket(k->sim, listener->host);
+    there->local = *local;
+    there->remote = *remote;
+    there->other = k;
+    k->other = there;
+    there->open = true;
+    settle(there);
+    struct pg_sim_socket **end = &listener->backlog;
+    while (*end)
+        end = &(*end)->next_backlog;
+    *end = there;
+    return there;
+}
+
 static void syn_arrives(void *context, uint64_t argument)
 {
     struct pg_sim_socket *k = context;
@@ -376,19 +410,91 @@ static void syn_arrives(void *context, uint64_t argument)
         pg_sim_at(s, s->now_us + path->latency_us, connect_fails, k, PG_ERR_UNREACHABLE);
         return;
     }
-    struct pg_sim_socket *there = sim_socket(s, to);
-    there->local = k->remote;
-    there->remote = k->local;
-    there->other = k;
-    k->other = there;
-    there->open = true;
-    settle(there);
-    struct pg_sim_socket **end = &listener->backlog;
-    while (*end)
-        end = &(*end)->next_backlog;
-    *end = there;
+    (void)arrival_at(listener, k, &k->remote, &k->local);
     pg_sim_at(s, s->now_us + path->latency_us, connect_done, k, 0);
     news(listener, PG_SIM_READABLE);
+}
+
+/* The same over a wide-area network, packet by packet. */
+
+/* How long a packet is under way, that is sent again when it is lost. */
+static uint64_t wan_way_us(struct pg_sim *s, const struct pg_sim_path *path)
+{
+    uint64_t us = path->latency_us + pg_sim_below(s, (uint32_t)path->jitter_us);
+    while (pg_sim_chance(s, path->lost))
+        us += SIM_SYN_AGAIN_US;
+    return us;
+}
+
+static struct pg_sim_socket *pair_at(struct pg_sim *s, unsigned host, const struct pg_endpoint *local, const struct pg_endpoint *remote)
+{
+    for (struct pg_sim_socket *k = *place(s, local); k; k = k->next_place)
+        if (k->host == host && !k->listening && same_place(&k->local, local) && same_place(&k->remote, remote))
+            return k;
+    return NULL;
+}
+
+/* A SYN meets one that is under way the other way: each of them takes the other's for the answer to its own. */
+static void meet(struct pg_sim_socket *k, struct pg_sim_socket *there, const struct pg_sim_path *path)
+{
+    struct pg_sim *s = k->sim;
+    uint64_t answered = s->now_us + wan_way_us(s, path);
+    k->other = there;
+    there->other = k;
+    pg_sim_at(s, answered, connect_done, k, 0);
+    pg_sim_at(s, answered + wan_way_us(s, path), connect_done, there, 0);
+}
+
+static void syn_comes(void *context, uint64_t host)
+{
+    struct pg_sim_socket *k = context;
+    struct pg_sim *s = k->sim;
+    struct pg_endpoint inside;
+    unsigned to = (unsigned)host;
+    const struct pg_sim_path *path = pg_sim_path(s, k->host, to);
+    if (k->other || s->host_down[to])
+        return;
+    if (path->stalled_until_us > s->now_us) {
+        pg_sim_at(s, path->stalled_until_us, syn_comes, k, host);
+        return;
+    }
+    if (!sim_nat_in(s, to, &k->seen, &k->remote, &inside)) {
+        if (sim_nat_answers(s, to))
+            pg_sim_at(s, s->now_us + path->latency_us, connect_fails, k, PG_ERR_UNREACHABLE);
+        return;
+    }
+    struct pg_sim_socket *there = pair_at(s, to, &inside, &k->seen), *listener = there ? NULL : listener_at(s, to, &inside);
+    if (k->closed) { /* nobody knows of it any more where it came from, and that is what the other end is told */
+        if (there && there->connecting && !there->other)
+            pg_sim_at(s, s->now_us + 2 * path->latency_us, connect_fails, there, PG_ERR_UNREACHABLE);
+    } else if (there) {
+        if (there->connecting && !there->other)
+            meet(k, there, path);
+    } else if (listener) {
+        (void)arrival_at(listener, k, &inside, &k->seen);
+        pg_sim_at(s, s->now_us + wan_way_us(s, path), connect_done, k, 0);
+        news(listener, PG_SIM_READABLE);
+    } else {
+        pg_sim_at(s, s->now_us + path->latency_us, connect_fails, k, PG_ERR_UNREACHABLE);
+    }
+}
+
+/* Sent after 0, 1, 3, 7, … s until something answers: Linux's tcp_syn_retries. */
+static void syn_leaves(void *context, uint64_t tries)
+{
+    struct pg_sim_socket *k = context;
+    struct pg_sim *s = k->sim;
+    unsigned to = sim_nat_host(s, &k->remote);
+    if (k->closed || !k->connecting || k->other)
+        return;
+    k->seen = sim_nat_out(s, k->host, &k->local, &k->remote);
+    const struct pg_sim_path *path = to == SIM_NOWHERE ? NULL : pg_sim_path(s, k->host, to);
+    if (path && path->dials == PG_SIM_OPEN && to != k->host && !pg_sim_chance(s, path->lost))
+        pg_sim_at(s, s->now_us + path->latency_us + pg_sim_below(s, (uint32_t)path->jitter_us), syn_comes, k, to);
+    if (tries <= SYN_RETRIES)
+        pg_sim_at(s, s->now_us + ((uint64_t)SIM_SYN_AGAIN_US << tries), syn_leaves, k, tries + 1);
+    else
+        connect_fails(k, PG_ERR_TIMEOUT);
 }
 
 /* Whether a connection between these two places stands already. */
@@ -400,12 +506,19 @@ static bool pair_is_taken(struct pg_sim *s, const struct pg_endpoint *local, con
     return false;
 }
 
+/* Of a host in a wide-area network: its own address, which needs no router. */
+static bool is_own(const struct pg_sim_socket *k)
+{
+    struct pg_endpoint own = pg_sim_inside(k->sim, k->host, k->remote.port);
+    return same_place(&own, &k->remote);
+}
+
 void sim_connect(struct pg_sim_socket *k, const struct pg_endpoint *to, const struct pg_endpoint *from)
 {
     struct pg_sim *s = k->sim;
     unsigned host = host_of(s, to, k->host);
     k->remote = *to;
-    k->local = to->family == PG_SIM_UNIX ? pg_sim_unix("") : is_loopback(to) ? pg_sim_loopback(0) : pg_sim_endpoint(k->host, 0);
+    k->local = to->family == PG_SIM_UNIX ? pg_sim_unix("") : is_loopback(to) ? pg_sim_loopback(0) : pg_sim_inside(s, k->host, 0);
     k->local.port = from->family == 4 ? from->port : 0;
     if (k->local.port == 0 || pair_is_taken(s, &k->local, &k->remote)) {
         k->local.port = s->next_port++;
@@ -414,7 +527,9 @@ void sim_connect(struct pg_sim_socket *k, const struct pg_endpoint *to, const st
     }
     k->connecting = true;
     settle(k);
-    if (host == SIM_NOWHERE || pg_sim_path(s, k->host, host)->dials == PG_SIM_UNREACHABLE)
+    if (s->routers && !is_loopback(to) && !is_own(k))
+        syn_leaves(k, 0);
+    else if (host == SIM_NOWHERE || pg_sim_path(s, k->host, host)->dials == PG_SIM_UNREACHABLE)
         pg_sim_at(s, s->now_us + 1, connect_fails, k, PG_ERR_UNREACHABLE);
     else if (same_place(&k->local, &k->remote))
         pg_sim_at(s, s->now_us + 1, connect_fails, k, PG_ERR_SELF_DIAL);
@@ -423,13 +538,6 @@ void sim_connect(struct pg_sim_socket *k, const struct pg_endpoint *to, const st
 }
 
 /* Breaking. */
-
-static void sever(struct pg_sim_socket *k)
-{
-    k->severed = true;
-    if (k->written > k->arrived)
-        pg_sim_at(k->sim, k->sim->now_us + SIM_UNANSWERED_US, check_answered, k, k->written);
-}
 
 unsigned pg_sim_break(struct pg_sim *s, unsigned a, unsigned b, enum pg_sim_break how)
 {

@@ -23,10 +23,21 @@ struct pg_sim_socket *pg_sim_listen(struct pg_sim *s, unsigned host, struct pg_e
 
 struct pg_sim_socket *pg_sim_dial(struct pg_sim *s, unsigned host, struct pg_endpoint to, const struct pg_sim_user *user, void *context)
 {
+    return pg_sim_dial_from(s, host, 0, to, user, context);
+}
+
+struct pg_sim_socket *pg_sim_dial_from(struct pg_sim *s, unsigned host, uint16_t port, struct pg_endpoint to, const struct pg_sim_user *user,
+                                       void *context)
+{
     struct pg_sim_socket *k = sim_socket(s, host);
     pg_sim_use(k, user, context);
-    sim_connect(k, &to, &(struct pg_endpoint){0});
+    sim_connect(k, &to, &(struct pg_endpoint){.family = 4, .port = port});
     return k;
+}
+
+const struct pg_endpoint *pg_sim_remote(const struct pg_sim_socket *k)
+{
+    return &k->remote;
 }
 
 void pg_sim_use(struct pg_sim_socket *k, const struct pg_sim_user *user, void *context)

@@ -37,6 +37,23 @@ struct pg_endpoint pg_sim_endpoint(unsigned host, uint16_t port);
 struct pg_endpoint pg_sim_loopback(uint16_t port);
 struct pg_endpoint pg_sim_unix(const char *path);
 
+/* A wide-area network instead, once and before anything happens there: a host's address is 11.0.0.0 + n + 1, which is public, unless a
+ * router stands before it. Then that is the router's, and the host's own one is 10.0.0.0 + n + 1, which nobody else can reach. A lost SYN
+ * is sent again as Linux does it, and SYNs that meet become one connection (RFC 9293 section 3.5, figure 8). */
+void pg_sim_wan(struct pg_sim *);
+enum pg_sim_by { PG_SIM_BY_NOTHING, PG_SIM_BY_ADDRESS, PG_SIM_BY_PORT }; /* RFC 4787: independent of the other end, dependent on it */
+struct pg_sim_nat {
+    enum pg_sim_by maps, filters;
+    bool keeps_ports; /* the port outside is the one inside, where that is free */
+    bool answers;     /* what may not come in is answered with a reset instead of silence */
+    uint64_t idle_us; /* a mapping that carries nothing for so long is forgotten; 0: never */
+};
+void pg_sim_router(struct pg_sim *, unsigned host, const struct pg_sim_nat *);
+/* It forgets all mappings, and connections over them hear nothing any more. */
+void pg_sim_reboot(struct pg_sim *, unsigned host, bool another_address);
+struct pg_endpoint pg_sim_inside(const struct pg_sim *, unsigned host, uint16_t port);  /* where the host is for itself */
+struct pg_endpoint pg_sim_outside(const struct pg_sim *, unsigned host, uint16_t port); /* and for others, as far as it is */
+
 /* Names: `host1` to `host8` are the hosts, `loopback` is whoever asks, `localhost` is so without being asked for; others have
  * TXT records only. Both are borrowed for the world's life. */
 void pg_sim_record(struct pg_sim *, const char *name, const char *text);
@@ -105,6 +122,8 @@ struct pg_sim_user {
 };
 struct pg_sim_socket *pg_sim_listen(struct pg_sim *, unsigned host, struct pg_endpoint at, const struct pg_sim_user *, void *context);
 struct pg_sim_socket *pg_sim_dial(struct pg_sim *, unsigned host, struct pg_endpoint to, const struct pg_sim_user *, void *context);
+/* From a port of the dialler's; 0: any. */
+struct pg_sim_socket *pg_sim_dial_from(struct pg_sim *, unsigned host, uint16_t port, struct pg_endpoint to, const struct pg_sim_user *, void *context);
 void pg_sim_use(struct pg_sim_socket *, const struct pg_sim_user *, void *context);
 size_t pg_sim_send(struct pg_sim_socket *, const void *, size_t); /* how many it took; news of PG_SIM_WRITABLE follow when not all */
 size_t pg_sim_receive(struct pg_sim_socket *, void *, size_t);    /* 0: nothing now; see pg_sim_ended */
@@ -113,3 +132,4 @@ void pg_sim_finish(struct pg_sim_socket *);                       /* half-close 
 void pg_sim_close(struct pg_sim_socket *);                        /* as close(2): a reset when something is left unread */
 void pg_sim_abort(struct pg_sim_socket *);                        /* a reset; of a unix socket, which has none, as pg_sim_close */
 bool pg_sim_is_unix(const struct pg_sim_socket *);
+const struct pg_endpoint *pg_sim_remote(const struct pg_sim_socket *); /* as its owner sees the other end */

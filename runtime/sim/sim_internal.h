@@ -22,6 +22,7 @@ struct pg_sim_socket {
     struct pg_sim_socket *other, *next, *next_place, **previous_place;
     unsigned host, number;
     struct pg_endpoint local, remote;
+    struct pg_endpoint seen;                       /* behind a router: as what its SYN left it */
     /* Coming in: a ring of what the other end has written; everything counts from the connection's first byte. */
     uint8_t *ring;
     uint32_t room;
@@ -99,6 +100,7 @@ struct pg_sim {
     struct pg_sim_rules rules;
     unsigned n_sockets, n_processes;
     bool *host_down;
+    struct sim_router **routers; /* of a wide-area network: one for each host, or NULL */
     uint16_t next_port;
     int tell_fd;
 };
@@ -119,6 +121,16 @@ void sim_shut(struct pg_sim_socket *);             /* no more is written */
 void sim_release(struct pg_sim_socket *, bool hard); /* the owner's close */
 struct pg_sim_socket *sim_accept(struct pg_sim_socket *listener);
 struct pg_sim_path *sim_path(struct pg_sim *, const struct pg_sim_socket *);
+
+/* nat.c. The host that such an address leads to, SIM_NOWHERE: none. */
+unsigned sim_nat_host(const struct pg_sim *, const struct pg_endpoint *);
+/* As what a SYN leaves its host's router; whether one comes in, and where to. */
+struct pg_endpoint sim_nat_out(struct pg_sim *, unsigned host, const struct pg_endpoint *from, const struct pg_endpoint *to);
+bool sim_nat_in(struct pg_sim *, unsigned host, const struct pg_endpoint *from, const struct pg_endpoint *to, struct pg_endpoint *inside);
+bool sim_nat_answers(const struct pg_sim *, unsigned host);
+/* Whether the routers on its way remember a connection; what they carry keeps it in mind. */
+bool sim_nat_carries(struct pg_sim *, const struct pg_sim_socket *);
+void sim_nat_free(struct pg_sim *);
 
 /* process.c: a socket of a core can do something. */
 void sim_process_news(struct pg_sim_socket *, enum pg_sim_news);

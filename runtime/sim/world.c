@@ -48,6 +48,7 @@ void pg_sim_free(struct pg_sim *s)
         free(p);
     }
     sim_datagrams_free(s, true);
+    sim_nat_free(s);
     free(s->host_down);
     for (struct sim_record *r = s->records, *next; r; r = next) {
         next = r->next;
