@@ -163,6 +163,9 @@ bool pg_bootstrap_is_rested(const struct pg_bootstrap *b)
 bool pg_bootstrap_is_crowded(const struct pg_bootstrap *b)
 {
     const struct pg_contact *c = of_bootstrap(b);
+    const struct pg_session *s = pg_node_session(c->node, &c->peer);
+    if (s && s->suspect)
+        return s->place->conns < pg_node_limit(c->node, PG_LIMIT_CONNS_PEER);
     return pg_node_full(c->node, &c->peer) == PG_LIMIT_STREAMS_OUTBOUND;
 }
 
@@ -451,6 +454,14 @@ void pg_contacts_peer_up(struct pg_session *s)
         pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_PEER_UP);
         pg_visits_up(&n->contacts[i]);
     }
+}
+
+void pg_contacts_doubt(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    const struct pg_session *best = pg_node_session(n, peer);
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
+        if (best && best->suspect && (n->contacts[i].for_ever || n->contacts[i].visits) && pg_peer_id_equal(&n->contacts[i].peer, peer))
+            pg_post(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_HURRY);
 }
 
 void pg_contacts_peer_lost(struct pg_node *n, const struct pg_peer_id *peer)

@@ -576,16 +576,16 @@ static bool init(struct pg_node *n)
                                          .window_budget = most[PG_LIMIT_MEMORY] / 2,
                                          .limits = &n->config.limits,
                                          .map_seed = n->config.hash_seed, .above = n, .command = command, .deliver = deliver, .unlink = link_free,
-                                         .emptied = pg_session_emptied, .forbids = pg_session_forbids, .refused = refused,
+                                         .moved = pg_session_moved, .emptied = pg_session_emptied, .forbids = pg_session_forbids, .refused = refused,
                                          .arrived = pg_session_arrived, .lost = pg_session_lost, .relieved = relieved, .protocol = protocol};
     uint32_t links = conns + 2 * streams + 256, hops = (uint32_t)most[PG_LIMIT_RELAY_CIRCUITS] + PG_FIXED_HOP_ASKED;
     /* Each kind of command once for every link, and what the frames of one input can ask for; touched as far as needed. */
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    uint32_t timers = conns * 20 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 3 * hops + 4096 + 4 * PG_FIXED_MDNS_PEERS;
+    uint32_t timers = conns * 22 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 3 * hops + 4096 + 4 * PG_FIXED_MDNS_PEERS;
     return n->commands && n->arena.base &&
-           pg_scope_init(&n->scope, timers, /* All may end in one turn, and each tells its owner. */ conns * 5 + streams * 2 + 4 * hops + 4096) &&
+           pg_scope_init(&n->scope, timers, /* All may end in one turn, and each tells its owner. */ conns * 7 + streams * 2 + 4 * hops + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
            pg_pool_init(&n->links, sizeof(struct pg_link), links, 256) &&
            pg_pool_init(&n->session_pool, sizeof(struct pg_session), conns, 64) &&

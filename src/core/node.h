@@ -154,6 +154,7 @@ struct pg_session *pg_node_session(struct pg_node *, const struct pg_peer_id *);
 /* The one for the bytes of a tunnel, by --path; NULL also while a better one than the relayed may still come. */
 struct pg_session *pg_path_for_tunnel(struct pg_node *, const struct pg_peer_id *);
 bool pg_session_is_relayed(const struct pg_session *);                /* it runs over a circuit */
+bool pg_session_is_suspect(const struct pg_session *);                /* nothing is heard on it although something should be */
 /* Why a connected peer takes no more streams of ours: PG_LIMIT_STREAMS_OUTBOUND when one more connection would help,
  * PG_LIMIT_CONNS_PEER when that is not allowed; PG_LIMITS: it does take more, is only slow to acknowledge, or is not connected. */
 enum pg_limit pg_node_full(struct pg_node *, const struct pg_peer_id *);

@@ -18,6 +18,7 @@
 #include "identify.gen.h"
 #include "mem/arena.h"
 #include "shutdown.gen.h"
+#include "pulse.gen.h"
 #include "spare.gen.h"
 #include "transport/circuit.h"
 #include "transport/conn.h"
@@ -87,6 +88,8 @@ void pg_contact_note(struct pg_contact *, enum pg_err, struct pg_bytes reason);
 void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);
 void pg_contacts_peer_up(struct pg_session *);
 void pg_contacts_peer_lost(struct pg_node *, const struct pg_peer_id *);
+/* Nothing is heard on any connection to it: one more is dialled, if it is wanted. */
+void pg_contacts_doubt(struct pg_node *, const struct pg_peer_id *);
 /* Somebody else has named these for it, and they have passed pg_offer_good; a round that is under way tries them as well. Nobody
  * can keep others from being heard by naming many: of a full list the oldest hearsay gives way, half of the list at most. False:
  * they were known. */
@@ -109,6 +112,11 @@ struct pg_spare {
     struct pg_instance in;
     struct pg_timer timers[PG_SPARE_TIMERS];
 };
+struct pg_pulse {
+    struct pg_instance in;
+    struct pg_timer timers[PG_PULSE_TIMERS];
+    bool lively;
+};
 struct pg_session {
     struct pg_link_owner owner;
     struct pg_node *node;
@@ -125,6 +133,7 @@ struct pg_session {
     struct pg_identify identify;
     struct pg_ping ping;
     struct pg_spare spare;
+    struct pg_pulse pulse;
     struct pg_kad_seat kad_seat;
     uint64_t up_us, idle_us, rtt_us, bytes_in; /* idle_us: since when it carries nothing */
     struct pg_multiaddr dialled, observed;
@@ -162,6 +171,9 @@ void pg_sessions_reap(struct pg_node *);
 void pg_session_arrived(void *node, struct pg_conn *);
 void pg_session_lost(void *node, struct pg_conn *, enum pg_err);
 void pg_session_emptied(void *node, struct pg_conn *);
+void pg_session_moved(void *node, struct pg_conn *);
+void pg_pulse_begin(struct pg_session *);
+void pg_pulse_end(struct pg_session *);
 /* The limit that forbids one more stream of the connection's peer; PG_LIMITS: none. */
 enum pg_limit pg_session_forbids(void *node, struct pg_conn *);
 

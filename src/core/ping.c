@@ -59,7 +59,7 @@ static void ask_data(struct pg_stream *s, struct pg_bytes data)
         data = pg_bytes_skip(data, part.len);
         if (p->got < sizeof p->sent_bytes)
             return;
-        p->why = PG_ERR_PING_BAD;
+        p->why = p->differs ? PG_ERR_PING_BAD : PG_OK;
         pg_step(&p->in, p->differs ? PG_PING_ON_PONG_BAD : PG_PING_ON_PONG_GOOD);
         p->got = 0;
     }
@@ -98,6 +98,7 @@ uint64_t pg_ping_interval_ms(const struct pg_ping *p)
 
 void pg_ping_do_stream_open(struct pg_ping *p)
 {
+    p->why = PG_OK;
     if (!p->stream) /* the one of the last ping serves again */
         p->stream = pg_stream_open(p->session->conn, &ask, p, &p->why);
 }

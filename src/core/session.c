@@ -15,6 +15,13 @@ static struct pg_session *of(struct pg_link_owner *owner)
     return (struct pg_session *)owner;
 }
 
+static void note_life(struct pg_session *s)
+{
+    s->pulse.lively = true;
+    if (s->pulse.in.machine && (1u << s->pulse.in.ctl.state) & PG_PULSE_LISTENS)
+        pg_post(&s->pulse.in, PG_PULSE_ON_HEARD);
+}
+
 static void on_connected(struct pg_link_owner *owner, const struct pg_input *in)
 {
     pg_conn_linked(of(owner)->conn, &in->remote, &in->local);
@@ -24,6 +31,7 @@ static void on_received(struct pg_link_owner *owner, uint8_t *data, size_t len)
 {
     struct pg_session *s = of(owner);
     s->bytes_in += len;
+    note_life(s);
     s->node->metrics.value[PG_METRIC_BYTES_RECEIVED] += len;
     pg_conn_received(s->conn, data, len);
 }
@@ -39,7 +47,10 @@ static void on_ended(struct pg_link_owner *owner)
 
 static void on_written(struct pg_link_owner *owner)
 {
-    pg_conn_written(of(owner)->conn);
+    struct pg_session *s = of(owner);
+    if (s->conn->link && s->conn->link->tx.bytes > 0)
+        note_life(s); /* a slow way is none that is dead: what waits for it gets less */
+    pg_conn_written(s->conn);
 }
 
 static void on_lost(struct pg_link_owner *owner, enum pg_err why, struct pg_bytes reason)
@@ -570,6 +581,7 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     }
     s->up = true;
     s->up_us = s->idle_us = n->scope.now_us;
+    pg_pulse_begin(s);
     n->metrics.value[conn->dialer ? PG_METRIC_CONNECTIONS_OPENED_OUTBOUND : PG_METRIC_CONNECTIONS_OPENED_INBOUND]++;
     n->metrics.value[PG_METRIC_CONNECTIONS]++;
     pg_log_connection_opened(n->log, pg_text(s->peer_text), endpoint_text(s, endpoint, sizeof endpoint));
@@ -651,6 +663,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
         pg_log_connection_broken(n->log, pg_text(s->peer_text), pg_text(pg_err_text(why)));
     s->up = false;
     pg_slot_lost(s);
+    pg_pulse_end(s);
     end_spare(s);
     pg_observed_leave(s);
     pg_identify_end(s);
@@ -763,6 +776,11 @@ uint64_t pg_session_limit_bytes(const struct pg_session *s)
 uint64_t pg_session_limit_us(const struct pg_session *s)
 {
     return s->circuit ? s->circuit->limit_us : 0;
+}
+
+bool pg_session_is_suspect(const struct pg_session *s)
+{
+    return s->suspect;
 }
 
 bool pg_session_is_up(const struct pg_session *s)

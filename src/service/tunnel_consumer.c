@@ -26,7 +26,7 @@ static struct pg_metrics *metrics(const struct pg_tunnel_consumer *t)
 bool pg_tunnel_consumer_is_reachable(const struct pg_tunnel_consumer *t)
 {
     struct pg_session *s = pg_path_for_tunnel(t->tunnels->node, pg_forward_peer(t->forward));
-    return s && pg_stream_room(pg_session_conn(s));
+    return s && !pg_session_is_suspect(s) && pg_stream_room(pg_session_conn(s));
 }
 
 bool pg_tunnel_consumer_is_patient(const struct pg_tunnel_consumer *t)
@@ -178,6 +178,16 @@ void pg_tunnel_consumer_stop_waiting(struct pg_tunnel_consumer *t)
     t->previous_waiting = NULL;
 }
 
+/* A foreign relay's circuit ends at its limits, and what runs over it then: whoever moves much hears of it before. */
+static void tell_limits(struct pg_tunnel_consumer *t, const struct pg_session *s)
+{
+    char peer[PG_PEER_ID_TEXT];
+    uint64_t bytes = pg_session_limit_bytes(s), us = pg_session_limit_us(s);
+    if (bytes || us)
+        pg_log_tunnel_limited(logs(t), pg_bytes(peer, pg_peer_id_text(pg_session_peer(s), peer)), pg_forward_service(t->forward), bytes,
+                              us / 1000000);
+}
+
 void pg_tunnel_consumer_do_stream_open(struct pg_tunnel_consumer *t)
 {
     pg_tunnel_consumer_stop_waiting(t);
@@ -186,6 +196,8 @@ void pg_tunnel_consumer_do_stream_open(struct pg_tunnel_consumer *t)
     t->asked = *pg_forward_peer(t->forward);
     pg_frame_init(&t->frame, PG_JSON_TUNNEL_RESPONSE_FRAMING, NULL, PG_JSON_TUNNEL_RESPONSE_MAX);
     t->pipe.stream = s ? pg_stream_open(pg_session_conn(s), &handler, t, &why) : NULL;
+    if (t->pipe.stream)
+        tell_limits(t, s);
     if (!t->pipe.stream) {
         snprintf(t->reason, sizeof t->reason, "%s", pg_err_text(why));
         pg_post(&t->in, PG_TUNNEL_CONSUMER_ON_STREAM_FAILED);

@@ -41,6 +41,7 @@ struct pg_conn {
     bool dialer; /* we have opened the link */
     bool client; /* our role in negotiation, Noise and Yamux; another one only where two dials may meet and be one connection */
     bool early_muxer, has_handshake;
+    bool moved;  /* bytes of streams that are no housekeeping have passed; cleared by the core */
 };
 
 /* A connection over a link that is up (accepted) or will be (dialled: call pg_conn_linked then). `expected` may be

@@ -59,6 +59,7 @@ struct pg_transport {
     void (*arrived)(void *above, struct pg_conn *);                /* identity proven, streams may open */
     void (*lost)(void *above, struct pg_conn *, enum pg_err);      /* at any stage; the connection is gone after the turn */
     void (*relieved)(void *above, struct pg_conn *);               /* it takes streams of ours again */
+    void (*moved)(void *above, struct pg_conn *);                  /* its `moved` has been set */
     void (*emptied)(void *above, struct pg_conn *);                /* it carries nothing any more but its own housekeeping */
     enum pg_limit (*forbids)(void *above, struct pg_conn *);       /* one more stream of the remote; PG_LIMITS: nothing does */
     void (*refused)(void *above, struct pg_conn *, enum pg_limit, const char *what);

@@ -287,6 +287,11 @@ void pg_yamux_leave(struct pg_yamux_session *y)
     pg_step(&y->in, PG_YAMUX_SESSION_ON_LEAVE);
 }
 
+void pg_yamux_probe(struct pg_yamux_session *y)
+{
+    pg_step(&y->in, PG_YAMUX_SESSION_ON_PROBE);
+}
+
 void pg_yamux_end(struct pg_yamux_session *y, enum pg_err why)
 {
     while (y->first)

@@ -113,6 +113,8 @@ void pg_yamux_begin(struct pg_yamux_session *, struct pg_conn *);
 void pg_yamux_received(struct pg_yamux_session *, struct pg_bytes plain);
 void pg_yamux_writable(struct pg_yamux_session *);
 void pg_yamux_leave(struct pg_yamux_session *);
+/* A ping at once, unless one is under way; without an answer the connection ends as it does for a keep-alive. */
+void pg_yamux_probe(struct pg_yamux_session *);
 void pg_yamux_end(struct pg_yamux_session *, enum pg_err);
 void pg_yamux_free(struct pg_yamux_session *);
 void pg_yamux_reap(struct pg_transport *);

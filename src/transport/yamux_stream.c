@@ -178,10 +178,22 @@ size_t pg_stream_credit(const struct pg_stream *s)
     return s->send_window < room ? s->send_window : room;
 }
 
+/* Told once until the core has taken note. */
+static void note_move(struct pg_stream *s)
+{
+    struct pg_conn *c = s->conn;
+    if (!s->works || c->moved)
+        return;
+    c->moved = true;
+    if (c->transport->moved)
+        c->transport->moved(c->transport->above, c);
+}
+
 bool pg_stream_write(struct pg_stream *s, struct pg_bytes data)
 {
     if (!((1u << s->local.in.ctl.state) & PG_STREAM_LOCAL_MAY_SEND) || data.len > s->send_window)
         return false;
+    note_move(s);
     while (data.len > 0) {
         struct pg_bytes body = pg_bytes_head(data, s->conn->body_most);
         if (!pg_yamux_frame(session(s), PG_YAMUX_DATA, flags_due(s), s->id, (uint32_t)body.len, body))
@@ -308,6 +320,7 @@ void pg_yamux_stream_turn(struct pg_stream *s)
 
 void pg_yamux_stream_data(struct pg_stream *s, struct pg_bytes data)
 {
+    note_move(s);
     if (s->substream.in.ctl.state == PG_SUBSTREAM_NEGOTIATING) {
         size_t before = data.len;
         pg_negotiation_feed(s->negotiation, &data);

@@ -17,6 +17,7 @@ struct host {
     struct pg_log log;
     struct pg_sim_process *process;
     unsigned n_relayed, n_stands, n_barred;
+    char ping_failed[256];
 };
 
 static struct pg_sim *sim;
@@ -35,9 +36,11 @@ static void on_path(void *context, const struct pg_peer_id *peer, enum pg_path_n
 
 static void log_line(void *context, unsigned number, struct pg_bytes text)
 {
-    (void)number;
+    struct host *h = context;
+    if (number == PG_LOG_PING_FAILED)
+        pg_bytes_text(h->ping_failed, sizeof h->ping_failed, text);
     if (tell_fd >= 0)
-        dprintf(tell_fd, "%12.6f %td %.*s\n", (double)pg_sim_now(sim) / 1e6, (struct host *)context - hosts, (int)text.len, (const char *)text.at);
+        dprintf(tell_fd, "%12.6f %td %.*s\n", (double)pg_sim_now(sim) / 1e6, h - hosts, (int)text.len, (const char *)text.at);
 }
 
 /* Bytes that come back. */
@@ -395,6 +398,100 @@ static void the_direct_connection_that_is_not_taken_drains(void)
     world_close();
 }
 
+/* 0 keeps itself connected to 1. */
+static void plain_world(void)
+{
+    world_open(PG_PATH_AUTO);
+    start(1);
+    bootstrap(0, 1);
+    start(0);
+    pass(SECONDS);
+}
+
+static uint64_t silences(unsigned host)
+{
+    return pg_node_metrics(hosts[host].node)->value[PG_METRIC_CONNECTIONS_SILENT];
+}
+
+static void a_connection_that_goes_silent_under_a_stream_is_left_within_five_seconds(void)
+{
+    plain_world();
+    struct pg_session *dead = session(0, false);
+    (void)stream(0, dead);
+    pass(10 * SECONDS); /* nothing passes any more, and nobody looks */
+    CU_ASSERT_EQUAL(pg_sim_break(sim, 0, 1, PG_SIM_BREAK_SILENT), 1);
+    say(0, talk);
+    pass(5 * SECONDS);
+    CU_ASSERT_TRUE(dead->suspect);
+    struct pg_session *next = pg_path_for_tunnel(hosts[0].node, id(1));
+    CU_ASSERT_PTR_NOT_EQUAL(next, dead);
+    CU_ASSERT_FALSE_FATAL(!next || next->suspect);
+    heard.got = 0;
+    (void)stream(0, next);
+    CU_ASSERT_EQUAL(heard.got, 5);
+    pass(25 * SECONDS);
+    CU_ASSERT_EQUAL(heard.closed, 1); /* the one on what was silent */
+    CU_ASSERT_EQUAL(sessions(0), 1);
+    pass(60 * SECONDS);
+    CU_ASSERT_EQUAL(sessions(0), 1); /* it was dialled beside another one, and is the only one now */
+    world_close();
+}
+
+static void what_waits_for_an_answer_on_a_dead_connection_notices_it_too(void)
+{
+    plain_world();
+    struct pg_session *dead = session(1, false);
+    (void)stream(0, session(0, false));
+    pg_sim_break(sim, 0, 1, PG_SIM_BREAK_SILENT); /* while the last bytes are not a second old: 1 waits for the next request */
+    pass(5 * SECONDS);
+    CU_ASSERT_TRUE(dead->suspect);
+    world_close();
+}
+
+static void a_silent_connection_that_is_heard_again_is_trusted_again(void)
+{
+    plain_world();
+    struct pg_session *slow = session(0, false);
+    (void)stream(0, slow);
+    pg_sim_path(sim, 0, 1)->stalled_until_us = pg_sim_now(sim) + 8 * SECONDS;
+    say(0, talk);
+    pass(5 * SECONDS);
+    CU_ASSERT_TRUE(slow->suspect);
+    heard.got = 0;
+    pass(5 * SECONDS);
+    CU_ASSERT_FALSE(slow->suspect);
+    CU_ASSERT_EQUAL(heard.got, 11);
+    pass(60 * SECONDS);
+    CU_ASSERT_EQUAL(sessions(0), 1); /* what was dialled meanwhile is closed again */
+    world_close();
+}
+
+static void a_slow_way_is_not_taken_for_a_dead_one(void)
+{
+    static const uint8_t block[60000];
+    plain_world();
+    pg_sim_path(sim, 0, 1)->bytes_per_s = 60000;
+    (void)stream(0, session(0, false));
+    for (unsigned i = 0; i < 4; i++)
+        (void)pg_stream_write(opened, pg_bytes(block, sizeof block));
+    say(0, talk);
+    pass(60 * SECONDS);
+    CU_ASSERT_EQUAL(silences(0), 0);
+    CU_ASSERT_EQUAL(silences(1), 0);
+    world_close();
+}
+
+static void an_unanswered_ping_is_told_as_such_also_after_a_good_one(void)
+{
+    plain_world();
+    pass(20 * SECONDS);
+    CU_ASSERT(pg_node_metrics(hosts[0].node)->value[PG_METRIC_PINGS] > 0);
+    pg_sim_path(sim, 0, 1)->stalled_until_us = pg_sim_now(sim) + 60 * SECONDS;
+    pass(37 * SECONDS);
+    CU_ASSERT_PTR_NOT_NULL(strstr(hosts[0].ping_failed, "error=no answer in time"));
+    world_close();
+}
+
 /* With any argument what the peers log goes to standard error. */
 int main(int argc, char **argv)
 {
@@ -408,6 +505,11 @@ int main(int argc, char **argv)
         {"with path relay tunnels go over the relay and nothing else is tried", with_path_relay_tunnels_go_over_the_relay_and_nothing_else_is_tried},
         {"of two direct connections both sides take the one whose client has the smaller id", of_two_direct_connections_both_sides_take_the_one_whose_client_has_the_smaller_id},
         {"the direct connection that is not taken drains", the_direct_connection_that_is_not_taken_drains},
+        {"a connection that goes silent under a stream is left within five seconds", a_connection_that_goes_silent_under_a_stream_is_left_within_five_seconds},
+        {"what waits for an answer on a dead connection notices it too", what_waits_for_an_answer_on_a_dead_connection_notices_it_too},
+        {"a silent connection that is heard again is trusted again", a_silent_connection_that_is_heard_again_is_trusted_again},
+        {"a slow way is not taken for a dead one", a_slow_way_is_not_taken_for_a_dead_one},
+        {"an unanswered ping is told as such also after a good one", an_unanswered_ping_is_told_as_such_also_after_a_good_one},
     };
     return RUN_SUITE("path", all);
 }
