@@ -21,7 +21,9 @@ def product_text(s):
     parts = []
     for name in s.product:
         arms = next((arms for arms in s.sums if name in arms), None)
-        if arms is None:
+        if name in s.others:
+            parts.append(f"{factor(s.others[name])} as {name}")
+        elif arms is None:
             parts.append(factor(name))
         elif name == arms[0]:
             parts.append("(" + " + ".join(factor(arm) for arm in arms) + ")")

@@ -47,6 +47,7 @@ class System:
     line: int
     machines: dict                                            # all machines of the spec
     product: list = dataclasses.field(default_factory=list)
+    others: dict = dataclasses.field(default_factory=dict)    # further instances of a machine: their name -> its name
     hear: list = dataclasses.field(default_factory=list)
     table: bool = False                                       # the core dispatches by it: write it out in C
     large: bool = False                                       # too many configurations to be searched for every mutant
@@ -56,6 +57,7 @@ class System:
     may: list = dataclasses.field(default_factory=list)       # (event, condition, as written)
     given: list = dataclasses.field(default_factory=list)     # (machine, fact, condition, as written)
     fair: list = dataclasses.field(default_factory=list)      # timer events
+    due: list = dataclasses.field(default_factory=list)       # (event from outside, condition, as written): comes at last where it holds
     properties: list = dataclasses.field(default_factory=list)
     ends: list = dataclasses.field(default_factory=list)      # (side, system), when there are two
     channels: list = dataclasses.field(default_factory=list)
@@ -69,9 +71,20 @@ class System:
     @functools.cached_property
     def inner(self):
         """(machine, event) that come from within the product: emitted, or stepped by another's action."""
-        out = {(hearer, emit.event) for m in self.factors for row in m.rows for emit in row.emits for hearer in hearers(m, emit)}
+        out = {(hearer, emit.event) for m in self.factors for row in m.rows for emit in row.emits for hearer in self.hearers(m, emit)}
         out |= {(self.opening.to, self.opening.event)} if self.opening else set()
         return out | {(tie.to, tie.event) for tie in self.ties if tie.event}
+
+    def kind(self, name):
+        """The machine that a factor is an instance of."""
+        return self.others.get(name, name)
+
+    def hearers(self, machine, emit):
+        """Factors that an emit may reach, in the order of hearing; beside `each` there is one of a machine."""
+        named = hearers(machine, emit)
+        if emit.to != "each":
+            return named
+        return named + [name for name in self.hear if self.kind(name) in named and name not in named]
 
     def hears(self, machine, name):
         """Whether an event from outside reaches a machine: not a timer, nor from within unless it is said to come from outside too."""
@@ -329,10 +342,23 @@ class Reader:
         name = line.name("a machine's name", PLAIN)
         if name not in self.machines:
             line.fail(f"no machine is named {name}{near(name, self.machines)}")
+        if line.take("as"):
+            name = self.another(line, name)
         if name in self.s.product:
             line.fail(f"machine {name} twice")
         self.s.product.append(name)
         return name
+
+    def another(self, line, name):
+        """`M as N`: one more instance of a machine that is in the product. It has its events, and facts and timers of its own."""
+        alias = line.name("the other instance's name", PLAIN)
+        if name not in self.s.product or name in self.s.others:
+            line.fail(f"{name} as {alias}: the first instance stands before it, under the machine's own name")
+        if alias in self.machines:
+            line.fail(f"{alias}: a machine has this name")
+        self.s.machines = self.machines = {**self.machines, alias: dataclasses.replace(self.machines[name], name=alias)}
+        self.s.others[alias] = name
+        return alias
 
     def indented(self, line):
         if self.block == "system":
@@ -356,22 +382,40 @@ class Reader:
             condition = self.condition(line)
             self.s.may += [(event, condition, line.text) for event in events]
         else:
-            while True:
-                channel = line.take(*(c.name for c in self.s.channels))
-                if channel:
-                    self.s.arriving.append(channel)
-                else:
-                    self.s.fair.append(self.timer_event(line))
-                if not line.take(","):
-                    return
+            self.promises(line)
+
+    def promises(self, line):
+        events = []
+        while True:
+            channel = line.take(*(c.name for c in self.s.channels))
+            if channel:
+                self.s.arriving.append(channel)
+            elif line.next in self.s.all_events():
+                events.append(self.outside(line))
+            else:
+                self.s.fair.append(self.timer_event(line))
+            if not line.take(","):
+                break
+        if events:
+            line.need("when")
+            condition = self.condition(line)
+            self.s.due += [(event, condition, line.text) for event in events]
 
     def timer_event(self, line):
+        """`x.fired`, or `second.x.fired` where an instance has a name of its own."""
         name = line.next
+        other, _, own = name.partition(".")
+        if other in self.s.others:
+            event = self.machines[other].events.get(own)
+            if event is None or not event.timer:
+                line.fail(f"{name}: {other} has no timer's event {own}")
+            line.at += 1
+            return name
         for m in self.s.factors:
             if name in m.events and m.events[name].timer:
                 line.at += 1
                 return name
-        line.fail(f"{name or 'end of line'}: a timer's event (x.fired) expected; only a timer can be promised to fire")
+        line.fail(f"{name or 'end of line'}: a timer's event (x.fired) expected; only a timer, and what comes from outside, can be promised")
 
     def fact(self, line):
         token = line.name("machine.fact")

@@ -17,15 +17,15 @@ def header(s):
     return f"""{made_from(s.path)}#pragma once
 #include "machine/machine.h"
 
-/* What comes from outside; each factor that knows the name hears it, in this order: {', '.join(s.hear)}. */
+/* What comes from outside; each factor that knows the name hears it, in this order: {', '.join(kinds(s))}. */
 enum pg_{low}_event {{
 {rows}    PG_{up}_EVENTS,
 }};
 
-#define PG_{up}_FACTORS {len(s.hear)}
+#define PG_{up}_FACTORS {len(kinds(s))}
 #define PG_{up}_DEAF (-1)
 
-/* The factors' machines, and the event's number in each. */
+/* The factors' machines, and the event's number in each; of one with several instances all hear it. */
 extern const struct pg_machine *const pg_{low}_factors[PG_{up}_FACTORS];
 extern const int16_t pg_{low}_hears[PG_{up}_EVENTS][PG_{up}_FACTORS];
 extern const char *const pg_{low}_events[PG_{up}_EVENTS];
@@ -36,11 +36,12 @@ extern const char *const pg_{low}_events_as[PG_{up}_EVENTS];
 def tables(s):
     low, up = s.name, s.name.upper()
     events = s.all_events()
-    includes = "".join(f'#include "{name}.gen.h"\n' for name in s.hear)
-    machines = ", ".join(f"&pg_{name}_machine" for name in s.hear)
+    includes = "".join(f'#include "{name}.gen.h"\n' for name in kinds(s))
+    machines = ", ".join(f"&pg_{name}_machine" for name in kinds(s))
     hears = ""
     for event in events:
-        cells = [str(number) if number >= 0 else f"PG_{up}_DEAF" for number in heard(s, event)]
+        numbers = [number for name, number in zip(s.hear, heard(s, event)) if name not in s.others]
+        cells = [str(number) if number >= 0 else f"PG_{up}_DEAF" for number in numbers]
         hears += f"    {{{', '.join(cells)}}}, /* {event} */\n"
     names = "".join(f'    "{event}",\n' for event in events)
     shown = "".join(f'    "{shown or event}",\n' for event, shown in events.items())
@@ -57,6 +58,11 @@ const char *const pg_{low}_events[PG_{up}_EVENTS] = {{
 const char *const pg_{low}_events_as[PG_{up}_EVENTS] = {{
 {shown}}};
 """
+
+
+def kinds(s):
+    """The machines, each once: the core knows its instances itself."""
+    return [name for name in s.hear if name not in s.others]
 
 
 def heard(s, event):
@@ -78,7 +84,7 @@ def golden(s):
     for event, shown in s.all_events().items():
         hearers = ", ".join(m.name for m in s.factors if s.hears(m, event))
         body.append(f"hears {event} : {hearers}" + (f" as {shown}" if shown else ""))
-    body += [text for *_, text in s.given] + [f"fair {e}" for e in s.fair + s.arriving]
+    body += [text for *_, text in s.given] + [f"fair {e}" for e in s.fair + s.arriving] + sorted({text for *_, text in s.due})
     body += [f"property {p.text}" for p in s.properties]
     return "\n".join(out + sorted(body)) + "\n"
 
@@ -87,7 +93,9 @@ def product(s):
     parts = []
     for name in s.product:
         arms = next((arms for arms in s.sums if name in arms), [name])
-        if name == arms[0]:
+        if name in s.others:
+            parts.append(f"{s.others[name]} as {name}")
+        elif name == arms[0]:
             parts.append(f"({' + '.join(arms)})" if arms in s.sums else name)
     return " * ".join(parts)
 
@@ -96,7 +104,7 @@ def listing(s):
     """Numbers only, one item a line, for the C verifier; names stand at the end of a line where messages need them."""
     events = list(s.all_events())
     order = {name: n for n, name in enumerate(s.hear)}
-    out = [f"system {s.name}"] + [f"factor {m.name}" for m in s.factors]
+    out = [f"system {s.name}"] + [f"factor {m.name}" + (f" {s.kind(m.name)}" if m.name in s.others else "") for m in s.factors]
     for event in events:
         out.append(f"event {' '.join(map(str, heard(s, event)))} {event}")
     out += [f"arrival {' '.join(map(str, arrival(s, event)))} {event}" for event in s.arrivals()]
@@ -112,9 +120,12 @@ def listing(s):
     every = events + s.arrivals()  # where a name is both, what the world sends is meant
     out += [f"may {every.index(name)} {condition_text(s, condition, order)}" for name, condition, _ in s.may]
     for name in s.fair:
-        for m in s.factors:
-            if name in m.events and m.events[name].timer:
-                out.append(f"fair {order[m.name]} {list(m.timers).index(m.events[name].timer)}")
+        other, _, own = name.partition(".")
+        for m in [s.machines[other]] if other in s.others else s.factors:
+            event = m.events.get(own if other in s.others else name)
+            if event is not None and event.timer:
+                out.append(f"fair {order[m.name]} {list(m.timers).index(event.timer)}")
+    out += [f"due {events.index(name)} {condition_text(s, condition, order)}" for name, condition, _ in s.due]
     out += channels(s, order)
     for name, fact, condition, _ in s.given:
         m = s.machines[name]
@@ -172,7 +183,8 @@ def by_text(s, event, events, order):
         return f"2 {len(events) + s.arrivals().index(event)} 0"
     if event in events:
         return f"0 {events.index(event)} 0"
-    m = next(m for m in s.factors if event in m.events)
+    other, _, own = event.partition(".")
+    m, event = (s.machines[other], own) if other in s.others else (next(m for m in s.factors if event in m.events), event)
     return f"1 {order[m.name]} {list(m.timers).index(m.events[event].timer)}"
 
 

@@ -58,10 +58,16 @@ void pg_control_plane_init(struct pg_control_plane *cp, const struct pg_control_
     *cp = (struct pg_control_plane){.config = *config};
     assert(config->n_listens <= PG_CONTROL_ADDRS && config->n_bootstraps <= PG_CONTROL_ADDRS);
     assert(config->n_exposed <= PG_CONTROL_SERVICES && config->n_wanted <= PG_CONTROL_SERVICES);
-    cp->phase.plane = cp->nat.plane = cp->relay.plane = cp;
+    assert(config->n_relays <= PG_MAX_RELAYS);
+    cp->phase.plane = cp->nat.plane = cp;
+    cp->relays_known.seed = config->seed;
     pg_instance_init(&cp->phase.in, &pg_phase_machine, &pg_phase_binding, &cp->phase, scope, cp->phase.timers, NULL, 0);
     pg_instance_init(&cp->nat.in, &pg_nat_machine, &pg_nat_binding, &cp->nat, scope, NULL, NULL, 0);
-    pg_instance_init(&cp->relay.in, &pg_relay_machine, &pg_relay_binding, &cp->relay, scope, cp->relay.timers, NULL, 0);
+    for (uint32_t n = 0; n < config->n_relays; n++) {
+        struct pg_relay *r = &cp->relays[n];
+        r->plane = cp;
+        pg_instance_init(&r->in, &pg_relay_machine, &pg_relay_binding, r, scope, r->timers, NULL, n);
+    }
     cp->phase_told = cp->phase.in.ctl.state;
 }
 
@@ -69,22 +75,21 @@ void pg_control_plane_end(struct pg_control_plane *cp)
 {
     pg_instance_end(&cp->phase.in);
     pg_instance_end(&cp->nat.in);
-    pg_instance_end(&cp->relay.in);
-}
-
-static struct pg_instance *instance(struct pg_control_plane *cp, unsigned machine)
-{
-    switch (machine) {
-    case PG_MACHINE_PHASE: return &cp->phase.in;
-    case PG_MACHINE_NAT: return &cp->nat.in;
-    case PG_MACHINE_RELAY: return &cp->relay.in;
-    default: return NULL;
-    }
+    for (uint32_t n = 0; n < cp->config.n_relays; n++)
+        pg_instance_end(&cp->relays[n].in);
 }
 
 struct pg_instance *pg_control_plane_hearer(struct pg_control_plane *cp, unsigned machine, const struct pg_instance *after)
 {
-    return after ? NULL : instance(cp, machine);
+    switch (machine) {
+    case PG_MACHINE_PHASE: return after ? NULL : &cp->phase.in;
+    case PG_MACHINE_NAT: return after ? NULL : &cp->nat.in;
+    case PG_MACHINE_RELAY: {
+        uint32_t next = after ? after->key + 1 : 0;
+        return next < cp->config.n_relays ? &cp->relays[next].in : NULL;
+    }
+    default: return NULL;
+    }
 }
 
 /* Notes what the event says about peers, before anybody asks for facts. */
@@ -103,18 +108,23 @@ static void absorb(struct pg_control_plane *cp, const struct pg_seed_event *even
     case PG_SEED_PEER_IDENTIFIED:
         for (size_t n = 0; n < n_places; n++)
             pg_book_add_addr(&cp->book, &event->places[n].peer, &event->places[n].addr);
+        if (event->kind == PG_SEED_PEER_IDENTIFIED && event->hop)
+            pg_relay_book_heard(&cp->relays_known, event->peer, event->seen, event->hop > 0, cp->phase.in.scope->now_us);
         break;
     case PG_SEED_MDNS_EXPIRED:
         for (size_t n = 0; n < n_places; n++)
             pg_book_drop_addr(&cp->book, &event->places[n].peer, &event->places[n].addr);
         break;
     case PG_SEED_CONNECTION_LOST:
-        if (event->remaining == 0)
-            pg_book_drop(&cp->book, event->peer);
+        if (event->remaining)
+            break;
+        pg_book_drop(&cp->book, event->peer);
+        pg_relay_book_lost(&cp->relays_known, event->peer);
         break;
     case PG_SEED_RELAY_RESERVATION_ACCEPTED:
-        if (event->peer && pg_peer_id_equal(event->peer, &cp->relay.peer))
-            cp->relay.lease_ms = event->lease_ms ? event->lease_ms : 3600000;
+        for (uint32_t n = 0; n < cp->config.n_relays; n++)
+            if (event->peer && pg_peer_id_equal(event->peer, &cp->relays[n].peer))
+                cp->relays[n].lease_ms = event->lease_ms ? event->lease_ms : 3600000;
         break;
     case PG_SEED_LISTENING_ON:
     case PG_SEED_SHUTDOWN_REQUESTED:
@@ -201,17 +211,22 @@ void pg_control_plane_input(struct pg_control_plane *cp, const struct pg_seed_ev
     if (event->kind == PG_SEED_DISCOVERY_TIMEOUT)
         discovery_timeout(cp);
     for (unsigned n = 0; number != PG_NODE_EVENTS && n < PG_NODE_FACTORS; n++)
-        if (pg_node_hears[number][n] != PG_NODE_DEAF)
-            pg_step(instance(cp, pg_node_factors[n]->id), (unsigned)pg_node_hears[number][n]);
+        for (struct pg_instance *in = NULL; pg_node_hears[number][n] != PG_NODE_DEAF &&
+                                            (in = pg_control_plane_hearer(cp, pg_node_factors[n]->id, in));)
+            pg_step(in, (unsigned)pg_node_hears[number][n]);
     cp->event = NULL;
     tell(cp, pg_seed_event_name(event->kind));
 }
 
 void pg_control_plane_settle(struct pg_control_plane *cp)
 {
-    const struct pg_instance *in = cp->phase.in.ctl.state != cp->phase_told ? &cp->phase.in : &cp->relay.in;
-    if (cp->polled != cp->n_commands || cp->phase.in.ctl.state != cp->phase_told)
-        tell(cp, in->machine->events_as[in->event]);
+    if (cp->polled == cp->n_commands && cp->phase.in.ctl.state == cp->phase_told)
+        return;
+    const struct pg_instance *in = &cp->phase.in;
+    for (uint32_t n = 0; n < cp->config.n_relays && in->ctl.state == cp->phase_told; n++)
+        if (cp->relays[n].in.event >= pg_relay_machine.n_events - PG_RELAY_TIMERS)
+            in = &cp->relays[n].in; /* one whose timer has fired; several have the same names for it */
+    tell(cp, in->machine->events_as[in->event]);
 }
 
 bool pg_control_plane_poll(struct pg_control_plane *cp, struct pg_seed_command *command)
@@ -263,7 +278,15 @@ const char *pg_control_plane_nat(const struct pg_control_plane *cp)
 
 const char *pg_control_plane_relay(const struct pg_control_plane *cp)
 {
-    return shown(&cp->relay.in);
+    uint8_t best = PG_RELAY_IDLE;
+    for (uint32_t n = 0; n < cp->config.n_relays; n++) {
+        uint8_t state = cp->relays[n].in.ctl.state;
+        if (state == PG_RELAY_HELD || state == PG_RELAY_RENEWING)
+            best = PG_RELAY_HELD;
+        else if (state == PG_RELAY_ASKING && best == PG_RELAY_IDLE)
+            best = state;
+    }
+    return pg_relay_machine.states_as[best];
 }
 
 bool pg_control_plane_stopping(const struct pg_control_plane *cp)

@@ -5,6 +5,8 @@
 #include "core/peer_book.h"
 #include "nat.gen.h"
 #include "node_system.gen.h"
+#include "core/relay_book.h"
+#include "core/reserve.h"
 #include "phase.gen.h"
 #include "relay.gen.h"
 
@@ -17,7 +19,7 @@ enum pg_seed_event_kind {
     PG_SEED_KADEMLIA_BOOTSTRAP_FAILED,  /* reason */
     PG_SEED_MDNS_DISCOVERED,            /* places */
     PG_SEED_MDNS_EXPIRED,               /* places */
-    PG_SEED_PEER_IDENTIFIED,            /* peer, places: all of this peer */
+    PG_SEED_PEER_IDENTIFIED,            /* peer, places: all of this peer; hop, seen */
     PG_SEED_NAT_STATUS_CHANGED,         /* nat */
     PG_SEED_DISCOVERY_TIMEOUT,          /* phase's own timer; from outside it means: at once */
     PG_SEED_RELAY_RESERVATION_ACCEPTED, /* peer, lease_ms */
@@ -76,6 +78,8 @@ struct pg_seed_event {
     enum pg_seed_nat nat;
     uint32_t remaining;
     uint64_t lease_ms; /* 0: an hour */
+    int hop;           /* the peer relays: 1 yes, -1 no, 0 not said */
+    const struct pg_multiaddr *seen; /* where it is seen itself, or NULL */
 };
 
 /* Borrows from the event, the configuration and the book: to be carried out before the next event. */
@@ -102,6 +106,7 @@ struct pg_control_config {
     size_t n_listens, n_bootstraps;
     const struct pg_bytes *exposed, *wanted; /* service names: those we offer, those we look up */
     size_t n_exposed, n_wanted;
+    uint32_t n_relays; /* to be held while private, PG_MAX_RELAYS at most */
     uint64_t seed; /* for jitter */
     void (*told)(void *context, const struct pg_control_turn *); /* after each turn; may be NULL */
     void *context;
@@ -122,18 +127,19 @@ struct pg_relay {
     struct pg_instance in;
     struct pg_timer timers[PG_RELAY_TIMERS];
     struct pg_control_plane *plane;
-    struct pg_peer_id peer; /* asked last; len 0: nobody yet */
-    bool asked;             /* of that peer, and not given back */
+    struct pg_peer_id peer; /* that has been asked; len 0: none */
+    struct pg_peer_id left, told; /* of this turn's commands */
+    bool asked;             /* something may be there to be given back */
     uint64_t lease_ms;
-    uint32_t attempts; /* since the last reservation that was granted */
 };
 
 struct pg_control_plane {
     struct pg_phase phase;
     struct pg_nat nat;
-    struct pg_relay relay;
+    struct pg_relay relays[PG_MAX_RELAYS];
     struct pg_control_config config;
     struct pg_peer_book book;
+    struct pg_relay_book relays_known;
     /* Kept by the node, asked by facts. */
     uint32_t judges;  /* connected peers that could tell us whether we are reachable */
     bool can_reserve; /* the relay client exists */
@@ -144,8 +150,8 @@ struct pg_control_plane {
     struct pg_seed_command commands[PG_CONTROL_COMMANDS];
 };
 
-#define PG_CONTROL_TIMERS (PG_PHASE_TIMERS + PG_NAT_TIMERS + PG_RELAY_TIMERS)
-#define PG_CONTROL_PENDING 8u
+#define PG_CONTROL_TIMERS (PG_PHASE_TIMERS + PG_NAT_TIMERS + PG_MAX_RELAYS * PG_RELAY_TIMERS)
+#define PG_CONTROL_PENDING (8u + 2 * PG_MAX_RELAYS)
 
 /* The scope is the caller's, with room for PG_CONTROL_TIMERS and PG_CONTROL_PENDING; its `next` must ask
  * pg_control_plane_hearer for the three machines. */
@@ -165,7 +171,7 @@ bool pg_control_plane_poll(struct pg_control_plane *, struct pg_seed_command *);
 /* Names as users see them. */
 const char *pg_control_plane_phase(const struct pg_control_plane *);
 const char *pg_control_plane_nat(const struct pg_control_plane *);
-const char *pg_control_plane_relay(const struct pg_control_plane *);
+const char *pg_control_plane_relay(const struct pg_control_plane *); /* of all reservations the one that has come farthest */
 bool pg_control_plane_stopping(const struct pg_control_plane *);
 
 /* For phase.c, nat.c and relay.c: appends a command; the caller fills in what it carries. */

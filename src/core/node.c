@@ -17,7 +17,7 @@ enum { ARENA = 1024 * 1024, COMMANDS_LINK = 6, COMMANDS_INPUT = 65536, LEAVING =
 
 void pg_node_config_default(struct pg_node_config *c)
 {
-    *c = (struct pg_node_config){.kad_protocol = PG_LIT(PG_PROTOCOL_KAD)};
+    *c = (struct pg_node_config){.kad_protocol = PG_LIT(PG_PROTOCOL_KAD), .n_relays = 2};
     pg_limits_standard(&c->limits);
 }
 

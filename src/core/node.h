@@ -81,6 +81,7 @@ struct pg_node_config {
     struct pg_multiaddr externals[PG_MAX_EXTERNALS]; /* where others reach us, as the user says */
     uint32_t n_externals;
     enum pg_path_mode path;
+    uint32_t n_relays;            /* to be held while private */
     int nat_status;               /* -1 private, 1 public, 0 to be found out */
     uint64_t seed;                /* of everything random that is no secret */
     uint64_t unix_offset_us;      /* what makes the core's time that of 1970: numbers of our records grow over restarts */

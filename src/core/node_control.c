@@ -16,19 +16,29 @@ static struct pg_bytes addr_text(const struct pg_multiaddr *addr, char out[PG_MU
     return addr ? pg_bytes(out, pg_multiaddr_text(addr, out, PG_MULTIADDR_TEXT)) : PG_NONE;
 }
 
-/* What NAT says, and what it makes of the relay. */
-static void note_nat(struct pg_node *n, const struct pg_seed_command *c)
+/* What becomes of a reservation. */
+static void note_relay(struct pg_node *n, const struct pg_seed_command *c, enum pg_seed_event_kind event)
 {
-    if (c->machine == PG_MACHINE_NAT)
-        pg_log_nat_status_changed(n->log, pg_text(n->nat_before), pg_text(pg_control_plane_nat(&n->control)));
-    else
+    char peer[PG_PEER_ID_TEXT];
+    struct pg_bytes relay = peer_text(c->peer, peer);
+    if (event == PG_SEED_RELAY_RESERVATION_ACCEPTED)
+        pg_log_relay_accepted(n->log, relay);
+    else if (event == PG_SEED_NAT_STATUS_CHANGED)
         pg_log_relay_released(n->log);
+    else if (event == PG_SEED_CONNECTION_LOST)
+        pg_log_relay_lost(n->log, relay);
+    else
+        pg_log_relay_failed(n->log, relay, event == PG_SEED_RELAY_RESERVATION_FAILED ? c->reason : pg_text(c->text));
 }
 
 /* The seed's Log command: the line for people that belongs to the event. */
 static void note(struct pg_node *n, const struct pg_seed_command *c, enum pg_seed_event_kind event)
 {
     char peer[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
+    if (c->machine == PG_MACHINE_RELAY) {
+        note_relay(n, c, event);
+        return;
+    }
     switch (event) {
     case PG_SEED_LISTENING_ON: pg_log_listening_on(n->log, addr_text(c->addr, addr)); return;
     case PG_SEED_BOOTSTRAP_CONNECTED: pg_log_bootstrap_connected(n->log, peer_text(c->peer, peer)); return;
@@ -40,11 +50,13 @@ static void note(struct pg_node *n, const struct pg_seed_command *c, enum pg_see
             pg_log_all_peers_lost(n->log);
         return;
     case PG_SEED_DISCOVERY_TIMEOUT: pg_log_discovery_timeout(n->log); return;
-    case PG_SEED_RELAY_RESERVATION_ACCEPTED: pg_log_relay_accepted(n->log, peer_text(c->peer, peer)); return;
-    case PG_SEED_RELAY_RESERVATION_FAILED: pg_log_relay_failed(n->log, peer_text(c->peer, peer), c->reason); return;
     case PG_SEED_HOLE_PUNCH_SUCCEEDED: pg_log_hole_punch_succeeded(n->log, peer_text(c->peer, peer)); return;
     case PG_SEED_HOLE_PUNCH_FAILED: pg_log_hole_punch_failed(n->log, peer_text(c->peer, peer), c->reason); return;
-    case PG_SEED_NAT_STATUS_CHANGED: note_nat(n, c); return;
+    case PG_SEED_NAT_STATUS_CHANGED:
+        pg_log_nat_status_changed(n->log, pg_text(n->nat_before), pg_text(pg_control_plane_nat(&n->control)));
+        return;
+    case PG_SEED_RELAY_RESERVATION_ACCEPTED:
+    case PG_SEED_RELAY_RESERVATION_FAILED:
     case PG_SEED_NO_BOOTSTRAP_PEERS:
     case PG_SEED_SHUTDOWN_REQUESTED:
     case PG_SEED_MDNS_DISCOVERED:
@@ -153,7 +165,7 @@ void pg_node_control_init(struct pg_node *n)
 {
     struct pg_control_config c = {.listens = n->config.listens, .n_listens = n->config.n_listens,
                                   .bootstraps = n->config.bootstraps, .n_bootstraps = n->config.n_bootstraps,
-                                  .seed = pg_node_random(n), .told = told, .context = n};
+                                  .n_relays = n->config.n_relays, .seed = pg_node_random(n), .told = told, .context = n};
     pg_control_plane_init(&n->control, &c, &n->scope);
     take_names(n);
     input(n, &(struct pg_seed_event){.kind = PG_SEED_NODE_STARTED});

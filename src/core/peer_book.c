@@ -1,6 +1,5 @@
 /* The peers that the control plane knows: a flat table, searched in order, since it is small and asked rarely.
- * Called by control.c and relay.c, within a turn.
- * Serves libp2p/specs addressing/README.md, and the choice of a relay in relay/circuit-v2.md. */
+ * Called by control.c, within a turn. Serves libp2p/specs addressing/README.md. */
 #include "core/peer_book.h"
 #include <string.h>
 
@@ -77,19 +76,4 @@ void pg_book_drop_addr(struct pg_peer_book *book, const struct pg_peer_id *id, c
             pg_book_drop(book, id);
         return;
     }
-}
-
-struct pg_known_peer *pg_book_relay(struct pg_peer_book *book)
-{
-    struct pg_known_peer *best = NULL;
-    for (uint32_t n = 0; n < PG_BOOK_PEERS; n++) {
-        struct pg_known_peer *peer = &book->peers[n];
-        if (!peer->id.len || !peer->bootstrap || !peer->connected || !peer->n_addrs)
-            continue;
-        /* What has not been measured counts as far away. */
-        if (!best || peer->relay_failures < best->relay_failures ||
-            (peer->relay_failures == best->relay_failures && peer->rtt_us - 1 < best->rtt_us - 1))
-            best = peer;
-    }
-    return best;
 }

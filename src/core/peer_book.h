@@ -1,5 +1,5 @@
 /* The peers that the control plane knows, each with a few addresses: what Kademlia, mDNS and identify have told us.
- * Called by control.c, phase.c and relay.c. Serves libp2p/specs addressing/README.md; bounded, and never grows. */
+ * Called by control.c and phase.c. Serves libp2p/specs addressing/README.md; bounded, and never grows. */
 #pragma once
 #include "crypto/multiaddr.h"
 
@@ -11,8 +11,6 @@ struct pg_known_peer {
     bool bootstrap;
     bool connected;
     uint8_t n_addrs;
-    uint16_t relay_failures; /* reservations asked for since the last one that was granted */
-    uint64_t rtt_us;         /* 0: not measured */
     struct pg_multiaddr addrs[PG_BOOK_ADDRS];
 };
 
@@ -29,5 +27,3 @@ void pg_book_add_addr(struct pg_peer_book *, const struct pg_peer_id *, const st
 /* Forgets one address, and the peer with its last one. */
 void pg_book_drop_addr(struct pg_peer_book *, const struct pg_peer_id *, const struct pg_multiaddr *addr);
 void pg_book_drop(struct pg_peer_book *, const struct pg_peer_id *);
-/* The connected bootstrap peer to ask for a reservation: fewest failures first, then nearest; NULL when there is none. */
-struct pg_known_peer *pg_book_relay(struct pg_peer_book *);

@@ -5,8 +5,10 @@
 
 bool pg_reservation_held(const struct pg_node *n, const struct pg_peer_id *relay)
 {
-    const struct pg_relay *r = &n->control.relay;
-    return r->asked && pg_peer_id_equal(&r->peer, relay);
+    for (uint32_t i = 0; i < n->control.config.n_relays; i++)
+        if (n->control.relays[i].peer.len && pg_peer_id_equal(&n->control.relays[i].peer, relay))
+            return true;
+    return false;
 }
 
 uint32_t pg_reservations_addrs(const struct pg_node *n, struct pg_multiaddr *out, uint32_t room)

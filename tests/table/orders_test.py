@@ -102,7 +102,7 @@ def models_matter(score, allowed, folder):
     smaller.write_text("".join(line for n, line in enumerate(lines) if n not in vectors[3:]))
     status, said = explore("--allowed", str(smaller), "--depth", "4", "plane")
     score.check(status == 1 and "the model of node never comes to" in said, f"vectors left out: {said}")
-    smaller.write_text("".join(line.replace("given 2 0 1 1 0 0 1 0", "given 2 0 1 1 0 0 1 1") for line in lines))
+    smaller.write_text("".join(line.replace("given 2 2 1 1 2 0 14 1", "given 2 2 1 1 2 0 4 1") for line in lines))
     status, said = explore("--allowed", str(smaller), "--depth", "4", "plane")
     score.check(smaller.read_text() != text and status == 1 and "where `given` of node says that it cannot be" in said, f"a given that is narrower: {said}")
     smaller.write_text(text + "")

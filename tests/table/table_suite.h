@@ -34,6 +34,7 @@ struct bench {
     struct pg_scope scope;
     struct pg_control_plane cp;
     struct pg_seed_command last[PG_CONTROL_COMMANDS];
+    uint8_t last_peer[PG_CONTROL_COMMANDS]; /* bytes of the peer's id: the id itself is gone with the event */
     uint32_t n_last;
     uint32_t total[PG_SEED_COMMANDS]; /* since the start */
     char turn[64];                    /* event of the last turn that changed the phase */
@@ -58,6 +59,7 @@ static inline void bench_drain(struct bench *b)
     struct pg_seed_command command;
     b->n_last = 0;
     while (pg_control_plane_poll(&b->cp, &command)) {
+        b->last_peer[b->n_last] = command.peer ? (uint8_t)command.peer->len : 0;
         b->last[b->n_last++] = command;
         b->total[command.kind]++;
     }
@@ -79,6 +81,7 @@ static inline void bench_wait(struct bench *b, uint64_t ms)
         pg_control_plane_settle(&b->cp);
         struct pg_seed_command command;
         while (pg_control_plane_poll(&b->cp, &command)) {
+            b->last_peer[n % PG_CONTROL_COMMANDS] = command.peer ? (uint8_t)command.peer->len : 0;
             b->last[n++ % PG_CONTROL_COMMANDS] = command;
             b->total[command.kind]++;
         }

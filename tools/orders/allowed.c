@@ -196,13 +196,14 @@ static bool holds(const struct orders_group *g, const struct given *given)
     return false;
 }
 
-void orders_check_given(const struct orders_group *g, const struct pg_machine *m, unsigned fact)
+void orders_check_given(const struct orders_group *g, const void *self, unsigned fact)
 {
     struct system *s = find(g->system);
     for (unsigned n = 0; s && n < s->n_givens; n++) {
         const struct given *given = &s->givens[n];
-        if (g->machines[given->factor] == m && given->fact == fact && !holds(g, given))
-            orders_fault("%s.%s is true, where `given` of %s says that it cannot be", m->name, m->facts[fact], g->system);
+        const struct pg_instance *in = g->in[given->factor];
+        if (in && in->self == self && given->fact == fact && !holds(g, given))
+            orders_fault("%s.%s is true, where `given` of %s says that it cannot be", in->machine->name, in->machine->facts[fact], g->system);
     }
 }
 

@@ -71,7 +71,7 @@ struct orders_group {
 };
 bool orders_read_allowed(const char *path);
 void orders_check_group(const struct orders_group *);
-void orders_check_given(const struct orders_group *, const struct pg_machine *, unsigned fact);
+void orders_check_given(const struct orders_group *, const void *self, unsigned fact);
 bool orders_commute(const char *system, const char *event, const char *other);
 /* Whether an event is to leave this machine, or this flag of it, alone. */
 bool orders_apart(const char *system, const char *event, const char *machine, const char *flag);

@@ -1,105 +1,58 @@
 /* The control plane with its data, in a world of two bootstrap peers and a stranger: phase, nat and relay, the peer book,
  * what is advertised, reserved and published. Explored by explore.c; what must hold is written from what the words of
  * spec/machine mean, never from their rows. Serves design section 7, point 4; facts and actions of phase.c, nat.c, relay.c. */
-#include "orders.h"
-#include "core/control.h"
+#include "plane.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define HOUR_MS 3600000u
-enum who { NOBODY, BOOT1, BOOT2, STRANGER, PEERS };
-enum { PLAIN, MOVED, NEARBY, ADDRS }; /* the addresses of a peer: told, told by identify, told by mDNS */
-enum what { SEED, TICK, JUDGE_COMES, JUDGE_GOES, MEASURED, CLIENT_COMES, CLIENT_GOES, WAIT };
-
-static const struct choice {
-    const char *name, *event;
-    enum pg_seed_event_kind kind;
-    enum who who;
-    enum what what;
-    uint8_t nat, addrs, remaining; /* addrs: mask */
-    bool circuit;
-    uint64_t lease_ms;
-} all[] = {
-    {"listen.opened on tcp", "listen.opened", PG_SEED_LISTENING_ON, NOBODY, SEED, 0, 0, 0, false, 0},
-    {"listen.opened through the relay", "listen.opened", PG_SEED_LISTENING_ON, NOBODY, SEED, 0, 0, 0, true, 0},
-    {"bootstrap.connected first", "bootstrap.connected", PG_SEED_BOOTSTRAP_CONNECTED, BOOT1, SEED, 0, 1, 0, false, 0},
-    {"bootstrap.connected second", "bootstrap.connected", PG_SEED_BOOTSTRAP_CONNECTED, BOOT2, SEED, 0, 1, 0, false, 0},
-    {"bootstrap.none", "bootstrap.none", PG_SEED_NO_BOOTSTRAP_PEERS, NOBODY, SEED, 0, 0, 0, false, 0},
-    {"peer.identified first", "peer.identified", PG_SEED_PEER_IDENTIFIED, BOOT1, SEED, 0, 3, 0, false, 0},
-    {"peer.identified stranger", "peer.identified", PG_SEED_PEER_IDENTIFIED, STRANGER, SEED, 0, 3, 0, false, 0},
-    {"peer.lost first", "peer.lost", PG_SEED_CONNECTION_LOST, BOOT1, SEED, 0, 0, 0, false, 0},
-    {"peer.lost second", "peer.lost", PG_SEED_CONNECTION_LOST, BOOT2, SEED, 0, 0, 0, false, 0},
-    {"peer.lost stranger", "peer.lost", PG_SEED_CONNECTION_LOST, STRANGER, SEED, 0, 0, 0, false, 0},
-    {"one of two connections to the first lost", NULL, PG_SEED_CONNECTION_LOST, BOOT1, SEED, 0, 0, 1, false, 0},
-    {"kad.ready", "kad.ready", PG_SEED_KADEMLIA_BOOTSTRAP_OK, NOBODY, SEED, 0, 0, 0, false, 0},
-    {"kad.failed", "kad.failed", PG_SEED_KADEMLIA_BOOTSTRAP_FAILED, NOBODY, SEED, 0, 0, 0, false, 0},
-    {"mdns.discovered stranger", "mdns.discovered", PG_SEED_MDNS_DISCOVERED, STRANGER, SEED, 0, 4, 0, false, 0},
-    {"mdns.expired stranger", "mdns.expired", PG_SEED_MDNS_EXPIRED, STRANGER, SEED, 0, 4, 0, false, 0},
-    {"mdns.expired first", "mdns.expired", PG_SEED_MDNS_EXPIRED, BOOT1, SEED, 0, 1, 0, false, 0},
-    {"nat.found_unknown", "nat.found_unknown", PG_SEED_NAT_STATUS_CHANGED, NOBODY, SEED, PG_SEED_NAT_UNKNOWN, 0, 0, false, 0},
-    {"nat.found_public", "nat.found_public", PG_SEED_NAT_STATUS_CHANGED, NOBODY, SEED, PG_SEED_NAT_PUBLIC, 0, 0, false, 0},
-    {"nat.found_private", "nat.found_private", PG_SEED_NAT_STATUS_CHANGED, NOBODY, SEED, PG_SEED_NAT_PRIVATE, 0, 0, false, 0},
-    {"hop.accepted by the first", "hop.accepted", PG_SEED_RELAY_RESERVATION_ACCEPTED, BOOT1, SEED, 0, 0, 0, false, 0},
-    {"hop.accepted by the second, for 20 s", "hop.accepted", PG_SEED_RELAY_RESERVATION_ACCEPTED, BOOT2, SEED, 0, 0, 0, false, 20000},
-    {"hop.refused by the first", "hop.refused", PG_SEED_RELAY_RESERVATION_FAILED, BOOT1, SEED, 0, 0, 0, false, 0},
-    {"hop.refused by the second", "hop.refused", PG_SEED_RELAY_RESERVATION_FAILED, BOOT2, SEED, 0, 0, 0, false, 0},
-    {"punch.succeeded", "punch.succeeded", PG_SEED_HOLE_PUNCH_SUCCEEDED, STRANGER, SEED, 0, 0, 0, false, 0},
-    {"punch.failed", "punch.failed", PG_SEED_HOLE_PUNCH_FAILED, STRANGER, SEED, 0, 0, 0, false, 0},
-    {"lookup.found", "lookup.found", PG_SEED_SERVICE_PROVIDERS_FOUND, NOBODY, SEED, 0, 0, 0, false, 0},
-    {"lookup.failed", "lookup.failed", PG_SEED_SERVICE_LOOKUP_FAILED, NOBODY, SEED, 0, 0, 0, false, 0},
-    {"shutdown.requested", "shutdown.requested", PG_SEED_SHUTDOWN_REQUESTED, NOBODY, SEED, 0, 0, 0, false, 0},
-    {"the discovery deadline, at once", NULL, PG_SEED_DISCOVERY_TIMEOUT, NOBODY, SEED, 0, 0, 0, false, 0},
-    {"the next timer fires", NULL, PG_SEED_EVENTS, NOBODY, TICK, 0, 0, 0, false, 0},
-    {"somebody who could judge us comes", NULL, PG_SEED_EVENTS, NOBODY, JUDGE_COMES, 0, 0, 0, false, 0},
-    {"the first is measured to be near", NULL, PG_SEED_EVENTS, BOOT1, MEASURED, 0, 0, 0, false, 0},
-    {"there is a relay client", NULL, PG_SEED_EVENTS, NOBODY, CLIENT_COMES, 0, 0, 0, false, 0},
-    {"there is no relay client", NULL, PG_SEED_EVENTS, NOBODY, CLIENT_GOES, 0, 0, 0, false, 0},
-    {"a second passes", NULL, PG_SEED_EVENTS, NOBODY, WAIT, 0, 0, 0, false, 0},
-    {"who could judge us goes", NULL, PG_SEED_EVENTS, NOBODY, JUDGE_GOES, 0, 0, 0, false, 0},
+static const struct choice all[] = {
+    {"listen.opened on tcp", "listen.opened", PG_SEED_LISTENING_ON, NOBODY, SEED, 0, 0, 0, false, 0, 0},
+    {"listen.opened through the relay", "listen.opened", PG_SEED_LISTENING_ON, NOBODY, SEED, 0, 0, 0, true, 0, 0},
+    {"bootstrap.connected first", "bootstrap.connected", PG_SEED_BOOTSTRAP_CONNECTED, BOOT1, SEED, 0, 1, 0, false, 0, 0},
+    {"bootstrap.connected second", "bootstrap.connected", PG_SEED_BOOTSTRAP_CONNECTED, BOOT2, SEED, 0, 1, 0, false, 0, 0},
+    {"bootstrap.none", "bootstrap.none", PG_SEED_NO_BOOTSTRAP_PEERS, NOBODY, SEED, 0, 0, 0, false, 0, 0},
+    {"peer.identified first", "peer.identified", PG_SEED_PEER_IDENTIFIED, BOOT1, SEED, 0, 3, 0, false, 0, 1},
+    {"peer.identified second", "peer.identified", PG_SEED_PEER_IDENTIFIED, BOOT2, SEED, 0, 1, 0, false, 0, 1},
+    {"peer.identified first, which relays no more", "peer.identified", PG_SEED_PEER_IDENTIFIED, BOOT1, SEED, 0, 1, 0, false, 0, -1},
+    {"peer.identified stranger", "peer.identified", PG_SEED_PEER_IDENTIFIED, STRANGER, SEED, 0, 3, 0, false, 0, 1},
+    {"peer.lost first", "peer.lost", PG_SEED_CONNECTION_LOST, BOOT1, SEED, 0, 0, 0, false, 0, 0},
+    {"peer.lost second", "peer.lost", PG_SEED_CONNECTION_LOST, BOOT2, SEED, 0, 0, 0, false, 0, 0},
+    {"peer.lost stranger", "peer.lost", PG_SEED_CONNECTION_LOST, STRANGER, SEED, 0, 0, 0, false, 0, 0},
+    {"one of two connections to the first lost", NULL, PG_SEED_CONNECTION_LOST, BOOT1, SEED, 0, 0, 1, false, 0, 0},
+    {"kad.ready", "kad.ready", PG_SEED_KADEMLIA_BOOTSTRAP_OK, NOBODY, SEED, 0, 0, 0, false, 0, 0},
+    {"kad.failed", "kad.failed", PG_SEED_KADEMLIA_BOOTSTRAP_FAILED, NOBODY, SEED, 0, 0, 0, false, 0, 0},
+    {"mdns.discovered stranger", "mdns.discovered", PG_SEED_MDNS_DISCOVERED, STRANGER, SEED, 0, 4, 0, false, 0, 0},
+    {"mdns.expired stranger", "mdns.expired", PG_SEED_MDNS_EXPIRED, STRANGER, SEED, 0, 4, 0, false, 0, 0},
+    {"mdns.expired first", "mdns.expired", PG_SEED_MDNS_EXPIRED, BOOT1, SEED, 0, 1, 0, false, 0, 0},
+    {"nat.found_unknown", "nat.found_unknown", PG_SEED_NAT_STATUS_CHANGED, NOBODY, SEED, PG_SEED_NAT_UNKNOWN, 0, 0, false, 0, 0},
+    {"nat.found_public", "nat.found_public", PG_SEED_NAT_STATUS_CHANGED, NOBODY, SEED, PG_SEED_NAT_PUBLIC, 0, 0, false, 0, 0},
+    {"nat.found_private", "nat.found_private", PG_SEED_NAT_STATUS_CHANGED, NOBODY, SEED, PG_SEED_NAT_PRIVATE, 0, 0, false, 0, 0},
+    {"hop.accepted by the first", "hop.accepted", PG_SEED_RELAY_RESERVATION_ACCEPTED, BOOT1, SEED, 0, 0, 0, false, 0, 0},
+    {"hop.accepted by the second, for 20 s", "hop.accepted", PG_SEED_RELAY_RESERVATION_ACCEPTED, BOOT2, SEED, 0, 0, 0, false, 20000, 0},
+    {"hop.refused by the first", "hop.refused", PG_SEED_RELAY_RESERVATION_FAILED, BOOT1, SEED, 0, 0, 0, false, 0, 0},
+    {"hop.refused by the second", "hop.refused", PG_SEED_RELAY_RESERVATION_FAILED, BOOT2, SEED, 0, 0, 0, false, 0, 0},
+    {"punch.succeeded", "punch.succeeded", PG_SEED_HOLE_PUNCH_SUCCEEDED, STRANGER, SEED, 0, 0, 0, false, 0, 0},
+    {"punch.failed", "punch.failed", PG_SEED_HOLE_PUNCH_FAILED, STRANGER, SEED, 0, 0, 0, false, 0, 0},
+    {"lookup.found", "lookup.found", PG_SEED_SERVICE_PROVIDERS_FOUND, NOBODY, SEED, 0, 0, 0, false, 0, 0},
+    {"lookup.failed", "lookup.failed", PG_SEED_SERVICE_LOOKUP_FAILED, NOBODY, SEED, 0, 0, 0, false, 0, 0},
+    {"shutdown.requested", "shutdown.requested", PG_SEED_SHUTDOWN_REQUESTED, NOBODY, SEED, 0, 0, 0, false, 0, 0},
+    {"the discovery deadline, at once", NULL, PG_SEED_DISCOVERY_TIMEOUT, NOBODY, SEED, 0, 0, 0, false, 0, 0},
+    {"the next timer fires", NULL, PG_SEED_EVENTS, NOBODY, TICK, 0, 0, 0, false, 0, 0},
+    {"somebody who could judge us comes", NULL, PG_SEED_EVENTS, NOBODY, JUDGE_COMES, 0, 0, 0, false, 0, 0},
+    {"the first is measured to be near", NULL, PG_SEED_EVENTS, BOOT1, MEASURED, 0, 0, 0, false, 0, 0},
+    {"there is a relay client", NULL, PG_SEED_EVENTS, NOBODY, CLIENT_COMES, 0, 0, 0, false, 0, 0},
+    {"there is no relay client", NULL, PG_SEED_EVENTS, NOBODY, CLIENT_GOES, 0, 0, 0, false, 0, 0},
+    {"a second passes", NULL, PG_SEED_EVENTS, NOBODY, WAIT, 0, 0, 0, false, 0, 0},
+    {"who could judge us goes", NULL, PG_SEED_EVENTS, NOBODY, JUDGE_GOES, 0, 0, 0, false, 0, 0},
 };
 
-static struct pg_scope scope;
-static struct pg_control_plane cp;
+struct pg_scope plane_scope;
+struct pg_control_plane plane_cp;
+struct notes plane_notes;
 static struct pg_multiaddr listens[2], bootstraps[2], addrs[PEERS][ADDRS], plain, circuit;
 static const struct pg_bytes exposed[] = {{(const uint8_t *)"echo", 4}, {(const uint8_t *)"ssh", 3}};
 static const struct pg_bytes wanted[] = {{(const uint8_t *)"web", 3}};
 static bool seeded;
-
-/* What happened, as the explorer itself has seen it. */
-static struct notes {
-    struct {
-        uint8_t addrs; /* mask of those that are known */
-        bool known, up, boot, near;
-        unsigned failures; /* requests since it last granted one */
-    } peers[PEERS];
-    enum who asked;          /* last */
-    bool out, granted, held_back; /* a request unanswered; a circuit stands; asked since the last release */
-    uint64_t lease_end_us;
-    unsigned judges;
-    bool kad_out; /* a bootstrap of Kademlia is out */
-    bool judged, needed, stopping, ready, client, waited;
-    uint8_t nat;
-    uint64_t commanded; /* a sum that no order changes */
-    /* of the turn */
-    const struct choice *now;
-    unsigned did[PG_SEED_COMMANDS], before;
-    uint8_t from_phase, from_relay, was_nat;
-    bool was_ready;
-    uint64_t relay_before; /* its control and timers */
-    const char *fired;     /* the timer of a tick */
-} notes;
-
-static struct pg_peer_id id_of(enum who who)
-{
-    struct pg_peer_id id = {.len = 38, .at = {0, 36, 8, 1, 18, 32}};
-    id.at[37] = (uint8_t)who;
-    return id;
-}
-
-static enum who who_is(const struct pg_peer_id *id)
-{
-    return id && id->len == 38 && id->at[37] < PEERS ? (enum who)id->at[37] : NOBODY;
-}
 
 static void parse(struct pg_multiaddr *out, const char *text)
 {
@@ -140,18 +93,12 @@ static void commanded(const struct pg_seed_command *c)
 {
     uint64_t hash = orders_mix(7, (uint64_t)c->kind);
     notes.did[c->kind]++;
-    hash = orders_mix(hash, who_is(c->peer));
+    hash = orders_mix(hash, plane_who(c->peer));
     hash = c->addr ? orders_mix_bytes(hash, c->addr->at, c->addr->len) : hash;
     hash = orders_mix_bytes(hash, c->name.at, c->name.len);
     hash = c->text ? orders_mix_bytes(hash, c->text, strlen(c->text)) : hash;
     notes.commanded += hash;
-    if (c->kind == PG_DO_REQUEST_RELAY_RESERVATION) {
-        notes.asked = who_is(c->peer);
-        notes.out = notes.held_back = true;
-        notes.peers[notes.asked].failures++;
-    } else if (c->kind == PG_DO_RELEASE_RELAY_RESERVATION)
-        notes.out = notes.granted = notes.held_back = false;
-    else if (c->kind == PG_DO_KADEMLIA_BOOTSTRAP) {
+    if (c->kind == PG_DO_KADEMLIA_BOOTSTRAP) {
         ORDERS_HOLDS(!notes.kad_out, "a bootstrap of Kademlia is asked for while one is out");
         notes.kad_out = notes.now->kind != PG_SEED_CONNECTION_LOST; /* then nobody is there to answer */
     }
@@ -159,21 +106,10 @@ static void commanded(const struct pg_seed_command *c)
 
 /* Facts, as the notes have them. */
 
-static bool is_usable(enum who who)
-{
-    return notes.peers[who].boot && notes.peers[who].up && notes.peers[who].addrs;
-}
-
-static bool can_reserve(void)
-{
-    return notes.client && (is_usable(BOOT1) || is_usable(BOOT2));
-}
-
 static int truth(const struct pg_machine *m, const void *self, unsigned fact)
 {
     const char *name = m->facts[fact];
     const struct choice *c = notes.now;
-    (void)self;
     if (strcmp(name, "verdict_awaited") == 0)
         return notes.judges > 0;
     if (strcmp(name, "seeded") == 0)
@@ -183,17 +119,19 @@ static int truth(const struct pg_machine *m, const void *self, unsigned fact)
     if (strcmp(name, "alone") == 0)
         return is_alone();
     if (strcmp(name, "usable") == 0)
-        return can_reserve();
+        return plane_can_reserve();
+    if (strcmp(name, "hopeful") == 0)
+        return plane_can_hope();
     if (strcmp(name, "ours") == 0)
-        return c->who != NOBODY && c->who == notes.asked;
+        return c->who != NOBODY && c->who == notes.slots[plane_slot(self)].asked;
     return -1;
 }
 
 static bool group(const struct pg_machine *m, const void *self, struct orders_group *g)
 {
     (void)m, (void)self;
-    *g = (struct orders_group){"node", {cp.phase.in.machine, cp.nat.in.machine, cp.relay.in.machine},
-                               {&cp.phase.in, &cp.nat.in, &cp.relay.in}, 3, true};
+    *g = (struct orders_group){"node", {&pg_phase_machine, &pg_nat_machine, &pg_relay_machine, &pg_relay_machine},
+                               {&cp.phase.in, &cp.nat.in, &cp.relays[0].in, &cp.relays[1].in}, 4, true};
     return true;
 }
 
@@ -211,14 +149,14 @@ static unsigned event_addrs(void)
 }
 
 /* How many commands an action gives by its name, as the least and the most. */
-static void expected(const char *name, unsigned *least, unsigned *most)
+static void expected(const char *name, const void *self, unsigned *least, unsigned *most)
 {
     static const struct {
         const char *name;
         unsigned n;
     } fixed[] = {{"listen.open", 2}, {"kad.bootstrap", 1}, {"keys.provide", 2}, {"records.put", 2}, {"providers.get", 1},
                  {"addr.advertise", 1}, {"services.publish", 1}, {"note", 1}, {"node.stop", 1}, {"hop.reserve", 1},
-                 {"hop.renew", 1}, {"backoff.reset", 0}};
+                 {"hop.renew", 1}, {"backoff.reset", 0}, {"relay.shun", 0}};
     *least = 0, *most = UINT32_MAX;
     for (unsigned n = 0; n < sizeof fixed / sizeof *fixed; n++)
         if (strcmp(fixed[n].name, name) == 0)
@@ -228,24 +166,15 @@ static void expected(const char *name, unsigned *least, unsigned *most)
     else if (strcmp(name, "kad.add") == 0)
         *least = *most = event_addrs();
     else if (strcmp(name, "hop.release") == 0) {
-        bool late = notes.now->kind == PG_SEED_RELAY_RESERVATION_ACCEPTED && notes.now->who == notes.asked;
-        *least = notes.out || notes.granted || late;
-        *most = (notes.held_back && notes.now->kind != PG_SEED_RELAY_RESERVATION_ACCEPTED) || late;
+        const struct slot *slot = &notes.slots[plane_slot(self)];
+        *least = slot->out || slot->granted;
+        *most = slot->asked != NOBODY;
     }
 }
 
-static bool nearest_choice(enum who who)
+static void check_command(const char *action, const void *self, const struct pg_seed_command *c, unsigned n)
 {
-    for (enum who other = BOOT1; other <= BOOT2; other++)
-        if (is_usable(other) && (notes.peers[other].failures < notes.peers[who].failures ||
-                                 (notes.peers[other].failures == notes.peers[who].failures && notes.peers[other].near > notes.peers[who].near)))
-            return false;
-    return is_usable(who);
-}
-
-static void check_command(const char *action, const struct pg_seed_command *c, unsigned n)
-{
-    enum who who = who_is(c->peer);
+    enum who who = plane_who(c->peer);
     const struct choice *now = notes.now;
     bool good = true;
     if (strcmp(action, "listen.open") == 0)
@@ -253,9 +182,9 @@ static void check_command(const char *action, const struct pg_seed_command *c, u
     else if (strcmp(action, "bootstrap.dial") == 0)
         good = c->addr == &bootstraps[n];
     else if (strcmp(action, "hop.reserve") == 0)
-        good = notes.client && nearest_choice(who);
+        good = notes.client && plane_best_choice(who);
     else if (strcmp(action, "hop.renew") == 0 || strcmp(action, "hop.release") == 0)
-        good = who == notes.asked;
+        good = who != NOBODY && who == notes.slots[plane_slot(self)].asked;
     else if (strcmp(action, "addr.advertise") == 0)
         good = c->addr && pg_multiaddr_equal(c->addr, now->circuit ? &circuit : &plain);
     else if (strcmp(action, "kad.add") == 0)
@@ -274,20 +203,17 @@ static void after_act(const struct pg_machine *m, const void *self, unsigned act
 {
     const char *name = m->actions[action];
     unsigned least, most, n = cp.n_commands - notes.before;
-    (void)self;
-    expected(name, &least, &most);
+    expected(name, self, &least, &most);
     ORDERS_HOLDS(n >= least && n <= most, "action %s of %s gives %u commands, and %u to %u belong to it", name, m->name, n, least, most);
     for (unsigned i = 0; i < n && !orders_failed(); i++) {
         const struct pg_seed_command *c = &cp.commands[notes.before + i];
         ORDERS_HOLDS(strcmp(pg_seed_command_name(c->kind), m->actions_as[action]) == 0, "action %s of %s gives %s, not %s", name, m->name,
                      pg_seed_command_name(c->kind), m->actions_as[action]);
-        check_command(name, c, i);
+        check_command(name, self, c, i);
         commanded(c);
     }
-    if (strcmp(name, "backoff.reset") == 0) {
-        ORDERS_HOLDS(cp.relay.attempts == 0, "backoff.reset leaves %u attempts", cp.relay.attempts);
-        notes.peers[notes.asked].failures = 0;
-    }
+    if (m == &pg_relay_machine && !orders_failed())
+        plane_slot_after(name, plane_slot(self));
 }
 
 /* Events. */
@@ -301,6 +227,8 @@ static void learn(const struct choice *c)
     case PG_SEED_MDNS_DISCOVERED:
         notes.peers[c->who].known = true;
         notes.peers[c->who].addrs |= c->addrs;
+        if (c->hop)
+            plane_learn_relay(c->who, c->hop > 0);
         break;
     case PG_SEED_MDNS_EXPIRED: {
         bool had = notes.peers[c->who].addrs & c->addrs;
@@ -313,7 +241,7 @@ static void learn(const struct choice *c)
         if (c->remaining)
             break;
         memset(&notes.peers[c->who], 0, sizeof notes.peers[c->who]);
-        notes.out = notes.out && notes.asked != c->who;
+        notes.relays[c->who].up = false;
         notes.kad_out = notes.kad_out && !(is_alone() && seeded && cp.phase.in.ctl.state == PG_PHASE_PARTICIPATING);
         break;
     case PG_SEED_KADEMLIA_BOOTSTRAP_OK: notes.ready = notes.ready || cp.phase.in.ctl.state != PG_PHASE_INITIALIZING; /* fall through */
@@ -324,12 +252,13 @@ static void learn(const struct choice *c)
         notes.needed = c->nat == PG_SEED_NAT_UNKNOWN ? notes.needed : c->nat == PG_SEED_NAT_PRIVATE;
         break;
     case PG_SEED_RELAY_RESERVATION_ACCEPTED:
-        if (notes.asked != c->who || notes.stopping)
-            break;
-        notes.granted = true, notes.out = false;
-        notes.lease_end_us = scope.now_us + (c->lease_ms ? c->lease_ms : HOUR_MS) * 1000;
+        for (unsigned n = 0; n < SLOTS; n++)
+            if (notes.slots[n].asked == c->who && !notes.stopping) {
+                notes.slots[n].granted = true, notes.slots[n].out = false;
+                notes.slots[n].lease_end_us = scope.now_us + (c->lease_ms ? c->lease_ms : HOUR_MS) * 1000;
+            }
         break;
-    case PG_SEED_RELAY_RESERVATION_FAILED: notes.out = notes.out && notes.asked != c->who; break;
+    case PG_SEED_RELAY_RESERVATION_FAILED: break;
     case PG_SEED_SHUTDOWN_REQUESTED: notes.stopping = true; break;
     case PG_SEED_LISTENING_ON:
     case PG_SEED_DISCOVERY_TIMEOUT:
@@ -345,10 +274,11 @@ static void learn(const struct choice *c)
 
 static void send(const struct choice *c)
 {
-    struct pg_peer_id id = id_of(c->who);
+    struct pg_peer_id id = plane_id(c->who);
     struct pg_seed_place places[ADDRS];
     struct pg_seed_event event = {.kind = c->kind, .nat = (enum pg_seed_nat)c->nat, .remaining = c->remaining,
-                                  .lease_ms = c->lease_ms, .reason = PG_LIT("because"), .name = wanted[0]};
+                                  .lease_ms = c->lease_ms, .reason = PG_LIT("because"), .name = wanted[0],
+                                  .hop = c->hop, .seen = &addrs[c->who][PLAIN]};
     event.peer = c->who ? &id : NULL;
     if (c->kind == PG_SEED_LISTENING_ON)
         event.addr = c->circuit ? &circuit : &plain;
@@ -363,19 +293,20 @@ static void send(const struct choice *c)
     pg_control_plane_input(&cp, &event);
 }
 
-static void turn_holds(const struct choice *c);
+static void turn_holds(const struct choice *);
 
 /* What the spec says an event leaves alone, it leaves alone. */
-static void apart_holds(const struct choice *c, const struct pg_control before[3])
+static void apart_holds(const struct choice *c, const struct pg_control before[4])
 {
-    const struct pg_instance *in[3] = {&cp.phase.in, &cp.nat.in, &cp.relay.in};
-    for (unsigned f = 0; f < 3 && c->event; f++) {
+    const struct pg_instance *in[4] = {&cp.phase.in, &cp.nat.in, &cp.relays[0].in, &cp.relays[1].in};
+    for (unsigned f = 0; f < 4 && c->event; f++) {
         const struct pg_machine *m = in[f]->machine;
+        const char *name = f == 3 ? "second" : m->name; /* as node.sys calls it */
         bool same = in[f]->ctl.state == before[f].state && in[f]->ctl.flags == before[f].flags;
-        ORDERS_HOLDS(same || !orders_apart("node", c->event, m->name, ""), "%s moves %s", c->event, m->name);
+        ORDERS_HOLDS(same || !orders_apart("node", c->event, name, ""), "%s moves %s", c->event, name);
         for (unsigned n = 0; n < m->n_flags; n++)
-            ORDERS_HOLDS(!((in[f]->ctl.flags ^ before[f].flags) >> n & 1u) || !orders_apart("node", c->event, m->name, m->flags[n]),
-                         "%s moves flag %s of %s", c->event, m->flags[n], m->name);
+            ORDERS_HOLDS(!((in[f]->ctl.flags ^ before[f].flags) >> n & 1u) || !orders_apart("node", c->event, name, m->flags[n]),
+                         "%s moves flag %s of %s", c->event, m->flags[n], name);
     }
 }
 
@@ -390,13 +321,18 @@ static void do_choice(const struct choice *c)
 {
     notes.now = c;
     memset(notes.did, 0, sizeof notes.did);
-    notes.from_phase = cp.phase.in.ctl.state, notes.from_relay = cp.relay.in.ctl.state;
+    notes.from_phase = cp.phase.in.ctl.state;
     notes.was_ready = notes.ready, notes.was_nat = notes.nat;
-    notes.relay_before = orders_mix_instance(1, &cp.relay.in);
     const struct pg_timer *due = scope.timers.used ? scope.timers.heap[1] : NULL;
+    for (unsigned n = 0; n < SLOTS; n++) {
+        notes.slots[n].from = cp.relays[n].in.ctl.state;
+        notes.had[n] = notes.slots[n].asked;
+        notes.slots[n].before = orders_mix_instance(1, &cp.relays[n].in);
+        notes.slots[n].fired = c->what == TICK && due && due->in == &cp.relays[n].in ? due->number + 1u : 0;
+    }
     notes.fired = c->what == TICK && due ? due->in->machine->timers[due->number] : "";
     bool was_stopping = notes.stopping;
-    const struct pg_control before[3] = {cp.phase.in.ctl, cp.nat.in.ctl, cp.relay.in.ctl};
+    const struct pg_control before[4] = {cp.phase.in.ctl, cp.nat.in.ctl, cp.relays[0].in.ctl, cp.relays[1].in.ctl};
     switch (c->what) {
     case SEED:
         learn(c);
@@ -413,9 +349,9 @@ static void do_choice(const struct choice *c)
     case CLIENT_COMES:
     case CLIENT_GOES: notes.client = cp.can_reserve = c->what == CLIENT_COMES; break;
     case MEASURED: {
-        struct pg_peer_id id = id_of(c->who);
-        pg_book_find(&cp.book, &id)->rtt_us = 5000;
-        notes.peers[c->who].near = true;
+        struct pg_peer_id id = plane_id(c->who);
+        pg_relay_book_find(&cp.relays_known, &id)->rtt_us = 5000;
+        notes.relays[c->who].near = true;
         break;
     }
     }
@@ -431,7 +367,7 @@ static void do_choice(const struct choice *c)
 
 static void begin(bool with_bootstraps)
 {
-    static const struct choice start = {"node.started", "node.started", PG_SEED_NODE_STARTED, NOBODY, SEED, 0, 0, 0, false, 0};
+    static const struct choice start = {"node.started", "node.started", PG_SEED_NODE_STARTED, NOBODY, SEED, 0, 0, 0, false, 0, 0};
     if (!plain.len)
         make_addresses();
     seeded = with_bootstraps;
@@ -443,7 +379,7 @@ static void begin(bool with_bootstraps)
     notes.judges = 1;
     notes.client = true;
     struct pg_control_config config = {.listens = listens, .n_listens = 2, .bootstraps = bootstraps, .n_bootstraps = seeded ? 2 : 0,
-                                       .exposed = exposed, .n_exposed = 2, .wanted = wanted, .n_wanted = 1, .seed = 7};
+                                       .exposed = exposed, .n_exposed = 2, .wanted = wanted, .n_wanted = 1, .n_relays = SLOTS, .seed = 7};
     pg_control_plane_init(&cp, &config, &scope);
     cp.can_reserve = notes.client;
     cp.judges = notes.judges;
@@ -458,7 +394,7 @@ static void begin_seeded(void)
 /* One that lasts 20 s: what comes late in a reservation's life would be many events away. */
 static void begin_reserved(void)
 {
-    static const char *const way[] = {"bootstrap.connected second", "nat.found_private", "hop.accepted by the second, for 20 s"};
+    static const char *const way[] = {"bootstrap.connected second", "peer.identified second", "nat.found_private", "hop.accepted by the second, for 20 s"};
     begin(true);
     for (unsigned i = 0; i < sizeof way / sizeof *way; i++)
         for (unsigned n = 0; n < sizeof all / sizeof *all; n++)
@@ -488,7 +424,7 @@ static bool possible(unsigned n)
     if (c->what == TICK)
         return scope.timers.used > 0;
     if (c->what == MEASURED)
-        return notes.peers[c->who].known && !notes.peers[c->who].near;
+        return notes.relays[c->who].hop && !notes.relays[c->who].near;
     if (c->kind == PG_SEED_CONNECTION_LOST)
         return notes.peers[c->who].known;
     if (c->kind == PG_SEED_BOOTSTRAP_CONNECTED)
@@ -526,13 +462,13 @@ static bool says_something(const struct choice *c)
     case PG_SEED_LISTENING_ON:
     case PG_SEED_KADEMLIA_BOOTSTRAP_FAILED:
     case PG_SEED_NAT_STATUS_CHANGED:
-    case PG_SEED_RELAY_RESERVATION_ACCEPTED:
-    case PG_SEED_RELAY_RESERVATION_FAILED:
     case PG_SEED_HOLE_PUNCH_SUCCEEDED:
     case PG_SEED_HOLE_PUNCH_FAILED:
     case PG_SEED_SERVICE_PROVIDERS_FOUND:
     case PG_SEED_SERVICE_LOOKUP_FAILED:
     case PG_SEED_KADEMLIA_BOOTSTRAP_OK: return true;
+    case PG_SEED_RELAY_RESERVATION_ACCEPTED:
+    case PG_SEED_RELAY_RESERVATION_FAILED: return false; /* slot_turn_holds knows whose it is */
     case PG_SEED_CONNECTION_LOST: return !c->remaining;
     case PG_SEED_BOOTSTRAP_CONNECTED: return notes.from_phase == PG_PHASE_INITIALIZING;
     case PG_SEED_NO_BOOTSTRAP_PEERS: return notes.from_phase == PG_PHASE_INITIALIZING;
@@ -552,7 +488,9 @@ static void phase_turn_holds(const struct choice *c)
 {
     uint8_t phase = cp.phase.in.ctl.state, from = notes.from_phase;
     bool came = phase != from, participates = phase == PG_PHASE_PARTICIPATING;
-    bool dialable = participates && cp.relay.in.ctl.state == PG_RELAY_HELD && notes.from_relay == PG_RELAY_ASKING;
+    bool dialable = false;
+    for (unsigned n = 0; n < SLOTS; n++)
+        dialable = dialable || (participates && cp.relays[n].in.ctl.state == PG_RELAY_HELD && notes.slots[n].from == PG_RELAY_ASKING);
     bool again = strcmp(notes.fired, "republish") == 0;
     bool first = participates && c->kind == PG_SEED_KADEMLIA_BOOTSTRAP_OK && !notes.was_ready;
     bool publishes = (came && participates) || dialable || again || first;
@@ -584,60 +522,22 @@ static void phase_turn_holds(const struct choice *c)
         ORDERS_HOLDS(notes.did[PG_DO_LOG] > 0, "the discovery deadline: nobody is told of it");
 }
 
-/* A reservation: asked for when it is needed and possible, kept by nobody else's doing, given back when it is not needed. */
-static void relay_turn_holds(const struct choice *c)
-{
-    uint8_t relay = cp.relay.in.ctl.state, from = notes.from_relay;
-    bool had = from == PG_RELAY_ASKING || from == PG_RELAY_HELD || from == PG_RELAY_RENEWING;
-    bool accepted = c->kind == PG_SEED_RELAY_RESERVATION_ACCEPTED, refused = c->kind == PG_SEED_RELAY_RESERVATION_FAILED;
-    bool lost = c->kind == PG_SEED_CONNECTION_LOST && !c->remaining;
-    bool asks = c->kind == PG_SEED_BOOTSTRAP_CONNECTED || c->kind == PG_SEED_PEER_IDENTIFIED ||
-                (c->kind == PG_SEED_NAT_STATUS_CHANGED && c->nat == PG_SEED_NAT_PRIVATE && notes.was_nat != PG_SEED_NAT_PRIVATE && from == PG_RELAY_IDLE) ||
-                strcmp(notes.fired, "rest") == 0;
-    uint64_t left = 0;
-    if (asks && can_reserve() && notes.needed)
-        ORDERS_HOLDS(relay != PG_RELAY_IDLE, "%s: a reservation is needed and possible, and nobody asks for it", c->name);
-    if ((accepted || refused || lost) && c->who != notes.asked)
-        ORDERS_HOLDS(orders_mix_instance(1, &cp.relay.in) == notes.relay_before, "%s: it is not about us, and moves our reservation", c->name);
-    if (accepted && c->who == notes.asked && relay != PG_RELAY_HELD)
-        ORDERS_HOLDS(!notes.granted, "a reservation that nobody waits for is kept");
-    if (accepted && c->who == notes.asked && relay == PG_RELAY_HELD)
-        ORDERS_HOLDS(orders_runs(&cp.relay.in, "refresh", &left) && left * 100 > (notes.lease_end_us - scope.now_us) * 74, "a new lease, and it is renewed as the old one");
-    if (accepted && c->who == notes.asked && had && from != PG_RELAY_HELD)
-        ORDERS_HOLDS(cp.relay.attempts == 0, "granted, and %u attempts are counted", cp.relay.attempts);
-    if ((refused || lost) && c->who == notes.asked && had)
-        ORDERS_HOLDS(relay == PG_RELAY_RESTING, "%s: and no rest is taken", c->name);
-    if (c->kind == PG_SEED_NAT_STATUS_CHANGED && had && relay == PG_RELAY_IDLE)
-        gives("what is given back", PG_DO_LOG, 2);
-    if (strcmp(notes.fired, "answer") == 0)
-        ORDERS_HOLDS(notes.did[PG_DO_LOG] > 0, "no answer: nobody is told of it");
-}
-
 static void turn_holds(const struct choice *c)
 {
     phase_turn_holds(c);
-    relay_turn_holds(c);
+    for (unsigned n = 0; n < SLOTS; n++)
+        plane_slot_turn_holds(c, n, notes.had[n]);
     if (says_something(c))
         ORDERS_HOLDS(notes.did[PG_DO_LOG] > 0, "%s: nobody is told of it", c->name);
 }
 
 /* What holds between turns. */
 
-static void timer_holds(const struct pg_instance *in, const char *timer, bool runs, uint64_t least_ms, uint64_t most_ms)
-{
-    uint64_t left = 0;
-    bool is = orders_runs(in, timer, &left);
-    ORDERS_HOLDS(is == runs, "%s is %s, and timer %s %s", in->machine->name, in->machine->states[in->ctl.state], timer,
-                 is ? "runs" : "does not run");
-    ORDERS_HOLDS(!is || (left >= least_ms * 1000 && left <= most_ms * 1000), "timer %s of %s has %llu ms left, and %llu to %llu are its name's",
-                 timer, in->machine->name, (unsigned long long)left / 1000, (unsigned long long)least_ms, (unsigned long long)most_ms);
-}
-
 static void book_holds(void)
 {
     unsigned n_known = 0;
     for (enum who who = BOOT1; who < PEERS; who++) {
-        struct pg_peer_id id = id_of(who);
+        struct pg_peer_id id = plane_id(who);
         const struct pg_known_peer *peer = pg_book_find(&cp.book, &id);
         n_known += notes.peers[who].known;
         ORDERS_HOLDS(!peer == !notes.peers[who].known, "peer %u is %s the book", who, peer ? "in" : "not in");
@@ -656,37 +556,19 @@ static void book_holds(void)
     ORDERS_HOLDS(cp.book.used == n_known, "the book counts %u peers, and %u are known", cp.book.used, n_known);
 }
 
-static void reservation_holds(void)
-{
-    uint8_t relay = cp.relay.in.ctl.state;
-    bool asking = relay == PG_RELAY_ASKING, held = relay == PG_RELAY_HELD, renewing = relay == PG_RELAY_RENEWING;
-    const char *name = cp.relay.in.machine->states[relay];
-    ORDERS_HOLDS(notes.out == (asking || renewing), "relay is %s, and a request is %s", name, notes.out ? "out" : "not out");
-    ORDERS_HOLDS(notes.granted == (held || renewing), "relay is %s, and a circuit %s", name, notes.granted ? "stands" : "does not stand");
-    ORDERS_HOLDS(!(asking || held || renewing) || who_is(&cp.relay.peer) == notes.asked, "the reservation is not at the peer that was asked");
-    ORDERS_HOLDS(!(notes.out || notes.granted) || (notes.needed && !notes.stopping), "a reservation is kept that nobody needs");
-    ORDERS_HOLDS(notes.stopping || orders_has(&cp.relay.in, "needed") == notes.needed, "needed is not what AutoNAT said last");
-    if (held && !orders_failed()) {
-        uint64_t left = notes.lease_end_us - scope.now_us, due = 0;
-        (void)orders_runs(&cp.relay.in, "refresh", &due);
-        ORDERS_HOLDS(due < left, "the reservation is renewed after its end");
-    }
-}
-
 static void check(void)
 {
     struct orders_group g;
-    const struct pg_instance *phase = &cp.phase.in, *relay = &cp.relay.in;
-    uint8_t p = phase->ctl.state, r = relay->ctl.state;
+    const struct pg_instance *phase = &cp.phase.in;
+    uint8_t p = phase->ctl.state;
     (void)group(NULL, NULL, &g);
     orders_check_group(&g);
-    timer_holds(phase, "discovery", p == PG_PHASE_DISCOVERING || p == PG_PHASE_INITIALIZING, 0, 30000);
-    timer_holds(phase, "republish", p == PG_PHASE_PARTICIPATING, 0, 300000);
-    timer_holds(relay, "answer", r == PG_RELAY_ASKING || r == PG_RELAY_RENEWING, 0, 10000);
-    timer_holds(relay, "refresh", r == PG_RELAY_HELD, 0, HOUR_MS);
-    timer_holds(relay, "rest", r == PG_RELAY_RESTING, 0, 300000);
+    plane_timer_holds(phase, "discovery", p == PG_PHASE_DISCOVERING || p == PG_PHASE_INITIALIZING, 0, 30000);
+    plane_timer_holds(phase, "republish", p == PG_PHASE_PARTICIPATING, 0, 300000);
     book_holds();
-    reservation_holds();
+    plane_relays_hold();
+    for (unsigned n = 0; n < SLOTS; n++)
+        plane_reservation_holds(n);
     ORDERS_HOLDS((p == PG_PHASE_STOPPING) == notes.stopping, "phase is %s, and the end was %s asked for", phase->machine->states[p], notes.stopping ? "" : "not");
     ORDERS_HOLDS(cp.nat.in.ctl.state == notes.nat, "nat is %s, which is not the last verdict", cp.nat.in.machine->states[cp.nat.in.ctl.state]);
     ORDERS_HOLDS(notes.stopping || orders_has(phase, "judged") == notes.judged, "judged is not so");
@@ -696,13 +578,13 @@ static void check(void)
 
 static uint64_t state(bool exact)
 {
-    uint64_t hash = orders_mix_instance(orders_mix_instance(orders_mix_instance(3, &cp.phase.in), &cp.nat.in), &cp.relay.in);
+    uint64_t hash = orders_mix_instance(orders_mix_instance(orders_mix_instance(orders_mix_instance(3, &cp.phase.in), &cp.nat.in), &cp.relays[0].in), &cp.relays[1].in);
     uint64_t book = 0;
     for (unsigned n = 0; n < PG_BOOK_PEERS; n++) {
         const struct pg_known_peer *peer = &cp.book.peers[n];
         if (!peer->id.len)
             continue;
-        uint64_t one = orders_mix(orders_mix(who_is(&peer->id), peer->relay_failures), (uint64_t)peer->bootstrap | (uint64_t)peer->connected << 1 | peer->rtt_us << 2), sum = 0;
+        uint64_t one = orders_mix(plane_who(&peer->id), (uint64_t)peer->bootstrap | (uint64_t)peer->connected << 1), sum = 0;
         for (unsigned i = 0; i < peer->n_addrs; i++) {
             uint64_t addr = orders_mix_bytes(5, peer->addrs[i].at, peer->addrs[i].len);
             sum = exact ? orders_mix(sum, addr) : sum + addr;
@@ -711,12 +593,17 @@ static uint64_t state(bool exact)
         book = exact ? orders_mix(book, orders_mix(one, n)) : book + one;
     }
     hash = orders_mix(orders_mix(hash, book), cp.book.used);
-    hash = orders_mix(orders_mix(hash, who_is(&cp.relay.peer)), cp.relay.attempts);
-    hash = orders_mix(orders_mix(hash, cp.relay.asked), cp.judges | (unsigned)cp.can_reserve << 8);
+    for (unsigned n = 0; n < SLOTS; n++)
+        hash = orders_mix(orders_mix(hash, plane_who(&cp.relays[n].peer)), cp.relays[n].asked);
+    hash = orders_mix(orders_mix(hash, plane_mix_relays()), cp.judges | (unsigned)cp.can_reserve << 8);
     if (!exact)
         return orders_mix(hash, notes.commanded);
-    hash = orders_mix(orders_mix(hash, (uint64_t)notes.out | (uint64_t)notes.granted << 1 | (uint64_t)notes.held_back << 2 | (uint64_t)notes.ready << 3), (uint64_t)notes.kad_out | (uint64_t)notes.waited << 1);
-    return orders_mix(hash, notes.granted ? notes.lease_end_us - scope.now_us : 0);
+    hash = orders_mix(orders_mix(hash, notes.ready), (uint64_t)notes.kad_out | (uint64_t)notes.waited << 1);
+    for (unsigned n = 0; n < SLOTS; n++) {
+        hash = orders_mix(hash, (uint64_t)notes.slots[n].out | (uint64_t)notes.slots[n].granted << 1);
+        hash = orders_mix(hash, notes.slots[n].granted ? notes.slots[n].lease_end_us - scope.now_us : 0);
+    }
+    return hash;
 }
 
 static const char *const machines[] = {"phase", "nat", "relay", NULL};

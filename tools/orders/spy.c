@@ -23,7 +23,7 @@ static bool fact(unsigned id, const void *self, unsigned number)
     int truth = s->truth ? s->truth(machines[id], self, number) : -1;
     ORDERS_HOLDS(truth < 0 || truth == said, "%s.%s answers %d, and it is %d", machines[id]->name, machines[id]->facts[number], said, truth);
     if (said && s->group && s->group(machines[id], self, &group))
-        orders_check_given(&group, machines[id], number);
+        orders_check_given(&group, self, number);
     return said;
 }
 

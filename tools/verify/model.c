@@ -146,10 +146,19 @@ static struct pg_instance *sister(struct pg_scope *scope, unsigned machine, cons
                                   struct pg_instance *after)
 {
     (void)scope;
-    for (unsigned f = 0; f < run.model->n_factors; f++)
-        if (run.in[f].machine->id == machine && !after && run.model->side[f] == run.model->side[from - run.in] && (unsigned)run.lives >> f & 1u)
+    for (unsigned f = after ? (unsigned)(after - run.in) + 1 : 0; f < run.model->n_factors; f++)
+        if (run.in[f].machine->id == machine && run.model->side[f] == run.model->side[from - run.in] && (unsigned)run.lives >> f & 1u)
             return &run.in[f];
     return NULL;
+}
+
+/* `near.wait.fired` of two ends; `second.answer.fired` of the instance with that name. */
+static void print_timer(const struct model *m, unsigned factor, const char *event)
+{
+    const char *label = m->labels[factor], *name = m->factors[factor]->name;
+    size_t side = strlen(label) - (strchr(label, '.') ? strlen(name) : 0);
+    bool other = !strchr(label, '.') && strcmp(label, name) != 0;
+    printf("  %.*s%s%s", strchr(label, '.') || other ? (int)side : 0, label, other ? "." : "", event);
 }
 
 static void print_cause(const struct model *m, const struct cause *cause)
@@ -158,8 +167,7 @@ static void print_cause(const struct model *m, const struct cause *cause)
     switch (cause->kind) {
     case CAUSE_EVENT: printf("  %s", m->events[cause->event]); break;
     case CAUSE_TIMER:
-        printf("  %.*s%s", (int)(strlen(m->labels[cause->factor]) - strlen(machine->name)), m->labels[cause->factor],
-               machine->events[machine->timer_event[cause->number]]);
+        print_timer(m, cause->factor, machine->events[machine->timer_event[cause->number]]);
         break;
     case CAUSE_ARRIVAL: printf("  %s arrives", m->events[cause->event]); break;
     case CAUSE_BREAK: printf("  the connection breaks"); break;

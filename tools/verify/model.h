@@ -5,7 +5,7 @@
 
 #define MAX_FACTORS 8u
 #define MAX_EVENTS 128u
-#define MAX_PROPERTIES 128u
+#define MAX_PROPERTIES 192u
 #define MAX_LIST 32u
 #define MAX_ATOMS 8u
 #define MAX_ACTIONS 64u
@@ -89,10 +89,13 @@ struct config {
     uint8_t started, lives; /* masks of sides, of factors; all is zero in one that does not live */
 };
 
-/* A timer that runs fires at last, or what is under way on a channel arrives. */
+/* A timer that runs fires at last, what is under way on a channel arrives, or somebody outside does what is due. */
 struct promise {
     unsigned factor, timer; /* factor: or the channel */
     bool arrivals;
+    bool outside;           /* or an event from outside comes where a condition holds */
+    unsigned event;
+    struct condition when;
 };
 
 struct turn {

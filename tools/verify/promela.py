@@ -6,8 +6,6 @@ ask (in an atomic, so that only whole turns are states), then does everything el
 now, `queue` what was emitted or is still to be heard. Rows stand there as they are written; `else` is Promela's own."""
 import re
 
-from gen.smc.check import hearers
-
 QUEUE = 24
 
 
@@ -241,8 +239,8 @@ class Writer:
             ("else", lambda: self.put("break;"))], "do")
 
     def emit(self, m, emit):
-        """To the owner that is here, or to the one sister, when it lives."""
-        for name in hearers(m, emit):
+        """To the owner that is here, or to the sister or sisters that live."""
+        for name in self.s.hearers(m, emit):
             if name not in self.s.hear or (emit.to == "owner" and name != self.s.owner(m)):
                 continue
             send = lambda name=name: self.put(f"assert(used < {QUEUE}); queue[used] = {self.codes[name, emit.event]}; used++;")  # noqa: E731
@@ -289,7 +287,7 @@ class Writer:
                 facts += [(name, fact) for fact in (row.guard or {}) if fact in m.facts]
                 todo += [(tie.to, tie.event) for tie in self.s.ties if tie.event and tie.machine == name and
                          any(act.kind == "CALL" and act.name == tie.action for act in row.acts)]
-                todo += [(to, emit.event) for emit in row.emits for to in hearers(m, emit) if to in self.s.hear]
+                todo += [(to, emit.event) for emit in row.emits for to in self.s.hearers(m, emit) if to in self.s.hear]
         return sorted(set(facts))
 
     def pick(self, cause, when, event, timer):

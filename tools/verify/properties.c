@@ -339,8 +339,10 @@ static void gather(struct search *s)
 }
 
 /* Whether a promise is due in a configuration: a timer runs, or a message is under way. */
-static bool is_due(const struct config *c, const struct promise *fair)
+static bool is_due(const struct model *m, const struct config *c, const struct promise *fair)
 {
+    if (fair->outside)
+        return model_holds(m, &fair->when, c);
     if (fair->arrivals)
         return c->channels[fair->factor].n > 0;
     return c->at[fair->factor].timers >> fair->timer & 1u;
@@ -349,6 +351,8 @@ static bool is_due(const struct config *c, const struct promise *fair)
 static bool keeps(const struct turn *turn, const struct promise *fair)
 {
     const struct cause *cause = &turn->cause;
+    if (fair->outside)
+        return cause->kind == CAUSE_EVENT && cause->event == fair->event;
     if (fair->arrivals)
         return cause->kind == CAUSE_ARRIVAL && cause->factor == fair->factor;
     return (cause->kind == CAUSE_TIMER && cause->factor == fair->factor && cause->number == fair->timer) ||
@@ -360,7 +364,7 @@ static bool broken_by(const struct search *s, uint32_t part, const struct promis
 {
     for (uint32_t k = s->first[part]; k < s->first[part + 1]; k++) {
         uint32_t n = s->members[k];
-        if (!is_due(&s->m->configs[n], fair))
+        if (!is_due(s->m, &s->m->configs[n], fair))
             return false;
         for (uint32_t t = s->m->first_turn[n]; t < s->m->first_turn[n + 1]; t++) {
             const struct turn *turn = &s->m->turns[t];
@@ -389,7 +393,7 @@ static bool may_rest(const struct search *s, uint32_t n)
         if (!((unsigned)s->m->configs[n].started >> s->m->side[f] & 1u))
             return false;
     for (unsigned f = 0; f < s->m->n_fair; f++)
-        if (is_due(&s->m->configs[n], &s->m->fair[f]))
+        if (is_due(s->m, &s->m->configs[n], &s->m->fair[f]))
             return false;
     return true;
 }

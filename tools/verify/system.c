@@ -102,10 +102,10 @@ static bool read_detail(struct model *m, const char *word, char *at)
 static bool read_shape(struct model *m, const char *word, char *at)
 {
     if (strcmp(word, "factor") == 0 && m->n_factors < MAX_FACTORS) {
-        const char *dot = strchr(at, '.');
+        const char *dot = strchr(at, '.'), *kind = strchr(at, ' '); /* `second relay`: an instance with a name of its own */
         m->owner[m->n_factors] = -1;
-        snprintf(m->labels[m->n_factors], sizeof m->labels[0], "%s", at);
-        m->factors[m->n_factors] = machine_named(dot ? dot + 1 : at);
+        snprintf(m->labels[m->n_factors], sizeof m->labels[0], "%.*s", (int)strcspn(at, " "), at);
+        m->factors[m->n_factors] = machine_named(kind ? kind + 1 : dot ? dot + 1 : at);
         m->side[m->n_factors] = dot && m->n_factors && strncmp(m->labels[0], at, (size_t)(dot + 1 - at)) != 0;
         if (m->factors[m->n_factors++]->n_actions > MAX_ACTIONS)
             give_up("machine %s has more than %u actions", at, MAX_ACTIONS);
@@ -144,6 +144,10 @@ static bool read_world(struct model *m, const char *word, char *at)
     } else if (strcmp(word, "fair") == 0 && m->n_fair < MAX_LIST) {
         m->fair[m->n_fair].factor = below(&at, m->n_factors);
         m->fair[m->n_fair++].timer = below(&at, 32);
+    } else if (strcmp(word, "due") == 0 && m->n_fair < MAX_LIST) {
+        m->fair[m->n_fair].outside = true;
+        m->fair[m->n_fair].event = below(&at, m->n_events);
+        read_condition(&at, &m->fair[m->n_fair++].when);
     } else if (strcmp(word, "arrives") == 0 && m->n_fair < MAX_LIST) {
         m->fair[m->n_fair].arrivals = true;
         m->fair[m->n_fair++].factor = below(&at, m->n_channels);
