@@ -31,7 +31,8 @@ enum pg_resolve_kind { PG_RESOLVE_ADDRESSES, PG_RESOLVE_IP4, PG_RESOLVE_IP6, PG_
 
 enum pg_command_kind {
     PG_COMMAND_LISTEN,  /* link, listen, endpoint or host and endpoint.port (names are resolved), or path */
-    PG_COMMAND_DIAL,    /* link, dial, endpoint or host or path; from: endpoint.port of a peer listener to dial from; meets */
+    PG_COMMAND_DIAL,    /* link, dial, endpoint or host or path; from: endpoint.port of a peer listener to dial from; meets.
+                         * Once more for a link that is not up: a dial that nobody has answered yet begins anew */
     PG_COMMAND_WRITE,   /* link: its tx holds bytes */
     PG_COMMAND_READ,    /* link: its credit was 0 and is no more */
     PG_COMMAND_END,     /* link: no more will be written; half-close after tx is empty */

@@ -151,14 +151,33 @@ static void run_open(struct pg_loop *l, const struct pg_command *c)
     pg_names_resolve_link(o, c->host);
 }
 
+/* Its SYN may be lost, and the kernel would wait for a second. With an answer half here it goes on instead. */
+static void run_dial_again(struct os_link *o, const struct pg_command *c)
+{
+    struct os_link *next = o->connecting && pg_socket_is_unanswered(o->write_fd) ? pg_os_new(o->loop, o->link, -1, -1) : NULL;
+    if (!next)
+        return;
+    next->remote = c->endpoint;
+    next->from = c->from;
+    next->mode = c->mode;
+    o->link = NULL;
+    pg_os_end(o, false); /* first, for the pair of addresses can be used but once */
+    run_dial(c);
+}
+
 static void run(struct pg_loop *l, const struct pg_command *c)
 {
     struct os_link *o = c->link ? c->link->os : NULL;
     if (c->link && !o && c->kind != PG_COMMAND_LISTEN && c->kind != PG_COMMAND_DIAL)
         return; /* the link died before its turn came */
     switch (c->kind) {
-    case PG_COMMAND_LISTEN:
-    case PG_COMMAND_DIAL: run_open(l, c); return;
+    case PG_COMMAND_DIAL:
+        if (o)
+            run_dial_again(o, c);
+        else
+            run_open(l, c);
+        return;
+    case PG_COMMAND_LISTEN: run_open(l, c); return;
     case PG_COMMAND_WRITE: pg_os_mark_dirty(o); return;
     case PG_COMMAND_READ:
         if (!o->dead)

@@ -128,6 +128,7 @@ int pg_socket_listen(const struct pg_endpoint *, uint8_t listen_kind);
 int pg_socket_listen_unix(const char *path);
 /* Connecting (EINPROGRESS) or connected, or -1 with errno. */
 int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *from, uint8_t dial_kind, bool meets, const char *usual);
+bool pg_socket_is_unanswered(int fd); /* a dial whose SYN nobody has answered, nor met with one of its own */
 int pg_socket_dial_unix(const char *path); /* connected, or -1 with errno */
 /* For a socket that was accepted or is to be dialled; usual is the system's congestion control. */
 void pg_socket_tune(int fd, const struct pg_endpoint *remote, const char *usual);

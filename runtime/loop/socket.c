@@ -212,6 +212,13 @@ int pg_socket_dial(const struct pg_endpoint *remote, const struct pg_endpoint *f
     return fd;
 }
 
+bool pg_socket_is_unanswered(int fd)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && info.tcpi_state == TCP_SYN_SENT;
+}
+
 int pg_socket_dial_unix(const char *path)
 {
     struct sockaddr_un a;

@@ -432,6 +432,8 @@ void sim_named(struct pg_sim_socket *k, const struct pg_endpoint *found)
 
 static void run_open(struct pg_sim_process *p, const struct pg_command *c)
 {
+    if (c->link->os)
+        return; /* a dial that begins anew: no SYN gets lost here */
     struct pg_sim_socket *k = sim_socket(p->sim, p->host);
     adopt(p, k, c->link);
     k->mode = c->mode;

@@ -209,6 +209,15 @@ enum pg_limit pg_budget_dial(struct pg_budget *b, uint32_t pending, uint64_t now
     return PG_LIMITS;
 }
 
+enum pg_limit pg_budget_punch(struct pg_budget *b, const struct pg_endpoint *to, uint64_t now_us)
+{
+    uint8_t key[PG_PLACE_KEY];
+    place_key(key, ADDRESS, to);
+    struct pg_place *place = find(b, key, true);
+    uint64_t each_s = most(b, PG_LIMIT_PUNCH_DIAL_RATE);
+    return place && pg_rate_take(&place->punches, now_us, each_s, 8 * each_s) ? PG_LIMITS : PG_LIMIT_PUNCH_DIAL_RATE;
+}
+
 bool pg_budget_may_visit(const struct pg_budget *b, uint64_t now_us)
 {
     uint64_t rate = most(b, PG_LIMIT_DIAL_RATE);

@@ -23,6 +23,7 @@ struct pg_place {
     uint32_t reservations, circuits_from, circuits_to;
     void *slot;
     struct pg_rate reserves, connects, targets;
+    struct pg_rate punches; /* of a peer: what it has asked for; of an address: dials to it that a peer has asked for */
     void *first;         /* of a peer: its oldest session */
     void *path;          /* of a peer that is or was connected over a relay */
     uint64_t record_seq; /* of a peer: of the newest signed record that it has shown while connected */
@@ -63,6 +64,10 @@ void pg_budget_leave(struct pg_budget *, struct pg_seat *);
 
 /* Whether one more dial may begin, `pending` of them being under way to the same peer; counts it when it may. */
 enum pg_limit pg_budget_dial(struct pg_budget *, uint32_t pending, uint64_t now_us);
+
+/* Whether one more dial may begin to an address that another peer has named for hole punching: beside all else, so that nobody is
+ * made to flood it. */
+enum pg_limit pg_budget_punch(struct pg_budget *, const struct pg_endpoint *to, uint64_t now_us);
 
 /* Whether one more dial may begin for something that others can wait for: half of the dials are left to what cannot. */
 bool pg_budget_may_visit(const struct pg_budget *, uint64_t now_us);

@@ -165,6 +165,7 @@ static void tell_addrs(struct pg_node *n)
     if (!n->addrs_stale || !n->ready || n->stopping)
         return;
     n->addrs_stale = false;
+    pg_punch_moved(n);
     count = pg_node_addrs(n, addrs);
     for (uint32_t i = 0; i < count; i++) {
         uint64_t one = pg_keyed_hash(&n->budget.hash, addrs[i].at, addrs[i].len);
@@ -423,6 +424,7 @@ static bool settle(struct pg_node *n)
     pg_transport_reap(&n->transport);
     pg_sessions_reap(n);
     pg_circuit_ends_reap(&n->circuit_ends);
+    pg_punching_settle(n);
     return n->transport.streams.used < before;
 }
 
@@ -583,7 +585,7 @@ static bool init(struct pg_node *n)
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    uint32_t timers = conns * 22 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 3 * hops + 4096 + 4 * PG_FIXED_MDNS_PEERS;
+    uint32_t timers = conns * 22 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 3 * hops + 4096 + 4 * PG_FIXED_MDNS_PEERS + 9 * PG_PUNCH_PEERS;
     return n->commands && n->arena.base &&
            pg_scope_init(&n->scope, timers, /* All may end in one turn, and each tells its owner. */ conns * 7 + streams * 2 + 4 * hops + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&
@@ -620,7 +622,7 @@ struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg
     (void)pg_node_serve(n, &pg_identify_serve);
     (void)pg_node_serve(n, &pg_identify_push_take);
     (void)pg_node_serve(n, &pg_stop_serve);
-    if (pg_kad_serving_init(&n->kad_serving, n, &n->kad.table, &n->kad.store) && pg_relaying_init(&n->relaying, n))
+    if (pg_punching_init(n) && pg_kad_serving_init(&n->kad_serving, n, &n->kad.table, &n->kad.store) && pg_relaying_init(&n->relaying, n))
         return n;
     pg_node_free(n);
     return NULL;
@@ -637,6 +639,7 @@ void pg_node_free(struct pg_node *n)
         pg_transport_reap(&n->transport);
         pg_sessions_reap(n);
     }
+    pg_punching_free(n);
     pg_kad_free(n);
     pg_transport_free(&n->transport);
     pg_kad_serving_free(&n->kad_serving);

@@ -10,6 +10,7 @@
 #include "core/observed.h"
 #include "core/path.h"
 #include "core/ping.h"
+#include "core/punch.h"
 #include "core/relaying.h"
 #include "core/relayed.h"
 #include "core/reserve.h"
@@ -164,6 +165,8 @@ struct pg_session *pg_session_punch(struct pg_node *, struct pg_hole *, const st
 /* A plain dial beside a relayed connection, for no contact, and from a port of its own: a punch may be under way from the listening
  * one. False when it cannot be. */
 bool pg_session_reverse(struct pg_node *, struct pg_path *, const struct pg_multiaddr *addr);
+/* Its SYN may have been lost: another one takes its place, unless it has been answered. */
+void pg_session_punch_again(struct pg_session *);
 void pg_session_drop(struct pg_session *, enum pg_err);
 /* Ends connections that hold memory and do not go on, while it is short. */
 void pg_sessions_relieve(struct pg_node *);
@@ -208,6 +211,7 @@ struct pg_node {
     struct pg_kad_serving kad_serving;
     struct pg_relaying relaying;
     struct pg_circuit_ends circuit_ends;
+    struct pg_punching punching;
     struct pg_mdns *mdns; /* NULL: nobody looks */
     struct pg_pool chunks, links, session_pool, paths;
     struct pg_command *commands; /* FIFO of this turn */

@@ -196,7 +196,7 @@ void pg_observed_note(struct pg_session *s, const struct pg_multiaddr *observed)
     struct pg_observation word = {.session = s, .peer = s->conn->peer, .from = s->conn->remote, .port = s->conn->local.port,
                                   .dialled = s->conn->dialer};
     /* A connection from another port says nothing of where we can be reached. */
-    if (n->config.quiet || !listens_on(n, &s->conn->local) || pg_multiaddr_tcp(observed, &word.seen, NULL) != PG_OK)
+    if (n->config.quiet || pg_session_is_relayed(s) || !listens_on(n, &s->conn->local) || pg_multiaddr_tcp(observed, &word.seen, NULL) != PG_OK)
         return;
     for (uint32_t i = 0; i < n->observed.n; i++)
         if (n->observed.at[i].session == s && pg_endpoint_equal(&n->observed.at[i].seen, &word.seen))

@@ -364,7 +364,18 @@ void pg_paths_moved(struct pg_node *n)
 /* The side that the relayed connection came to begins; the other one answers. */
 void pg_direct_leg_do_punch_begin(struct pg_direct_leg *d)
 {
-    struct pg_path *p = of_direct(d);
-    pg_bytes_text(p->reason, sizeof p->reason, PG_LIT("no hole punching in this build"));
-    pg_post(&d->in, PG_DIRECT_LEG_ON_PUNCH_FAILED);
+    struct pg_session *s = opened_by_it(of_direct(d));
+    if (s)
+        pg_punch_begin(s);
+    else
+        pg_post(&d->in, PG_DIRECT_LEG_ON_PUNCH_FAILED);
+}
+
+void pg_path_punched(struct pg_node *n, const struct pg_peer_id *peer, enum pg_err why, struct pg_bytes reason)
+{
+    struct pg_path *p = path_of(n, peer);
+    if (!p || why == PG_OK) /* a connection speaks for itself */
+        return;
+    pg_bytes_text(p->reason, sizeof p->reason, reason);
+    pg_post(&p->direct.in, PG_DIRECT_LEG_ON_PUNCH_FAILED);
 }

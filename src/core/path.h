@@ -40,6 +40,8 @@ void pg_path_emptied(struct pg_session *);
 void pg_path_dial_failed(struct pg_path *, enum pg_err, struct pg_bytes reason);
 /* identify.c: these are the peer's addresses now. */
 void pg_path_told(struct pg_session *, const struct pg_multiaddr *, uint32_t n);
+/* punch.c: what has come of a round. PG_OK: a direct session stands. */
+void pg_path_punched(struct pg_node *, const struct pg_peer_id *, enum pg_err, struct pg_bytes reason);
 /* node.c: our own addresses are others than before. */
 void pg_paths_moved(struct pg_node *);
 /* Another direct connection to the same peer stands that both sides take before this one, and that nobody has opened for want of

@@ -394,6 +394,15 @@ bool pg_session_reverse(struct pg_node *n, struct pg_path *p, const struct pg_mu
     return true;
 }
 
+void pg_session_punch_again(struct pg_session *s)
+{
+    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER, .meets = true, .link = s->conn->link};
+    if (!dial.link || pg_multiaddr_tcp(&s->dialled, &dial.endpoint, NULL) != PG_OK)
+        return;
+    choose_port(s->node, &dial.endpoint, &dial.from);
+    pg_node_command(s->node, &dial);
+}
+
 void pg_session_drop(struct pg_session *s, enum pg_err why)
 {
     pg_conn_close(s->conn, why);
@@ -595,6 +604,7 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     s->reverses = NULL;
     pg_path_sessions_changed(n, s->place, &conn->peer);
     pg_node_control_peer_up(s);
+    pg_punch_session_up(s);
     if (!n->config.quiet || n->config.asks_dht || s->place->path)
         pg_identify_start(s);
     if (!n->config.quiet)
@@ -641,6 +651,8 @@ static void lost_in_handshake(struct pg_session *s, enum pg_err why)
         pg_contact_attempt_failed(s->contact, s, why, reason);
     else if (s->reverses)
         reversal_failed(s, why, reason);
+    else if (s->hole)
+        pg_hole_dial_failed(s, reason);
     else if (!s->conn->dialer && why != PG_ERR_SELF_DIAL && why != PG_ERR_IDENTITY_TWIN && why != PG_ERR_LIMIT_REACHED)
         pg_log_connection_failed(n->log, endpoint_text(s, endpoint, sizeof endpoint), reason);
 }
@@ -675,6 +687,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
         pg_log_circuit_lost(n->log, pg_text(s->peer_text), pg_text(s->reason));
     pg_log_connection_closed(n->log, pg_text(s->peer_text), remaining);
     pg_node_control_peer_lost(n, &conn->peer, remaining);
+    pg_punch_session_lost(n, &conn->peer);
     if (n->hooks.peer_lost)
         n->hooks.peer_lost(n->hooks.context, s);
     if (remaining == 0) {
