@@ -169,6 +169,8 @@ void *pg_session_services(const struct pg_session *); /* the hooks' context */
 struct pg_contact *pg_session_contact(const struct pg_session *); /* that dialled it, or NULL */
 const struct pg_peer_id *pg_session_relay(const struct pg_session *);         /* whose; NULL: it is direct */
 void pg_session_remote(const struct pg_session *, struct pg_multiaddr *);     /* where its peer is seen; of a relayed one RELAY_ADDR/p2p/RELAY/p2p-circuit */
+/* Why one that is lost has ended, as far as its link knows. */
+enum pg_err pg_session_loss(const struct pg_session *, struct pg_bytes *reason);
 uint64_t pg_session_limit_bytes(const struct pg_session *);                   /* that the relay lets through, each way; 0: it has said nothing */
 uint64_t pg_session_limit_us(const struct pg_session *);                      /* that the circuit may live; 0: the same */
 
@@ -180,6 +182,8 @@ struct pg_session_view {
     uint32_t id; /* as machine::step shows it */
     uint32_t streams;
     bool dialer;
+    const struct pg_peer_id *relay; /* that it runs over; NULL: it is direct */
+    uint64_t limit_bytes, left_bytes, limit_us, left_us; /* of the circuit, the less of both ways; a limit of 0: none told */
 };
 void pg_session_view(const struct pg_session *, struct pg_session_view *);
 bool pg_session_is_up(const struct pg_session *);

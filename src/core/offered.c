@@ -43,8 +43,12 @@ static bool in_reach(const struct pg_offer *o, const struct pg_endpoint *e)
 bool pg_offer_good(const struct pg_offer *o, const struct pg_multiaddr *offered)
 {
     struct pg_endpoint e;
-    struct pg_peer_id named;
-    if (pg_multiaddr_tcp(offered, &e, &named) != PG_OK || e.port == 0 || (e.zone && e.zone != o->on_link))
+    struct pg_multiaddr relay;
+    struct pg_peer_id named, relay_id;
+    bool over = pg_multiaddr_circuit(offered, &relay, &relay_id, &named) == PG_OK;
+    if (over && (pg_peer_id_equal(&relay_id, o->own_id) || pg_peer_id_equal(&relay_id, o->peer)))
+        return false;
+    if (pg_multiaddr_tcp(over ? &relay : offered, &e, over ? NULL : &named) != PG_OK || e.port == 0 || (e.zone && e.zone != o->on_link))
         return false;
     if (named.len && !pg_peer_id_equal(&named, o->peer))
         return false;

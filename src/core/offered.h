@@ -14,7 +14,8 @@ struct pg_offer {
 
 /* Public addresses may be dialled. Private ones only when the peer itself is at a private or loopback address, loopback
  * ones only when it is at one: who is in that network could reach them without us. Link-local ones of the interface that the
- * peer was heard by, and private ones, when it is in our own network. Never: names (who answers for them is
+ * peer was heard by, and private ones, when it is in our own network. Of one over a relay, the relay's address has to be such a one,
+ * and the relay neither the peer itself nor we. Never: names (who answers for them is
  * the peer's to say), mapped IPv4, unspecified, other link-local, multicast, documentation and reserved ranges, port 0, our own
  * addresses, and addresses of another peer. */
 bool pg_offer_good(const struct pg_offer *, const struct pg_multiaddr *offered);

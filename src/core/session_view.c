@@ -72,6 +72,13 @@ void pg_session_remote(const struct pg_session *s, struct pg_multiaddr *out)
         pg_multiaddr_from_tcp(out, &s->conn->remote);
 }
 
+enum pg_err pg_session_loss(const struct pg_session *s, struct pg_bytes *reason)
+{
+    enum pg_err why = s->conn->why ? s->conn->why : PG_ERR_CLOSED;
+    *reason = pg_text(s->reason[0] ? s->reason : pg_err_text(why));
+    return why;
+}
+
 uint64_t pg_session_limit_bytes(const struct pg_session *s)
 {
     return s->circuit ? s->circuit->limit_bytes : 0;
@@ -99,5 +106,11 @@ void pg_session_view(const struct pg_session *s, struct pg_session_view *v)
                                   .bytes_out = s->conn->bytes_sent, .id = s->conn->number,
                                   .streams = s->conn->yamux.streams.used, .dialer = s->conn->dialer};
     pg_session_remote(s, &v->remote);
+    v->relay = pg_session_relay(s);
+    if (!s->circuit)
+        return;
+    v->limit_bytes = s->circuit->limit_bytes;
+    v->left_bytes = pg_circuit_left_bytes(s->circuit);
+    v->limit_us = s->circuit->limit_us;
+    v->left_us = pg_circuit_left_us(s->circuit);
 }
-

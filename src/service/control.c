@@ -26,6 +26,21 @@ static void put_addr(struct pg_out *out, const char *key, const struct pg_multia
     pg_out_text(out, key, pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)));
 }
 
+/* What a connection over a relay may still carry; a limit that the relay has not told is left out. */
+static void put_circuit(struct pg_out *out, const struct pg_session_view *v)
+{
+    char id[PG_PEER_ID_TEXT];
+    pg_out_text(out, "relay", pg_bytes(id, pg_peer_id_text(v->relay, id)));
+    if (v->limit_bytes) {
+        pg_out_u64(out, "limit_bytes", v->limit_bytes);
+        pg_out_u64(out, "limit_bytes_left", v->left_bytes);
+    }
+    if (v->limit_us) {
+        pg_out_u64(out, "limit_s", v->limit_us / 1000000);
+        pg_out_u64(out, "limit_s_left", v->left_us / 1000000);
+    }
+}
+
 static void put_connections(struct pg_out *out, struct pg_node *n)
 {
     uint64_t left_out = 0;
@@ -44,6 +59,8 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
         pg_out_text(out, "peer", v.peer);
         pg_out_text(out, "agent", v.agent);
         put_addr(out, "remote", &v.remote);
+        if (v.relay)
+            put_circuit(out, &v);
         pg_out_text(out, "direction", v.dialer ? PG_LIT("outbound") : PG_LIT("inbound"));
         pg_out_u64(out, "age_s", v.age_us / 1000000);
         pg_out_u64(out, "rtt_us", v.rtt_us);
@@ -248,6 +265,10 @@ static void put_people(struct pg_line *out, struct pg_control_socket *k)
         put(out, "connection  %.*s %s %s, %u streams, round trip %llu us, %llu bytes in, %llu out\n", (int)w.peer.len, (const char *)w.peer.at,
             w.dialer ? "to" : "from", text, w.streams, (unsigned long long)w.rtt_us,
             (unsigned long long)w.bytes_in, (unsigned long long)w.bytes_out);
+        if (w.relay && w.limit_bytes)
+            put(out, "            over a relay that lets %llu bytes more through\n", (unsigned long long)w.left_bytes);
+        if (w.relay && w.limit_us)
+            put(out, "            over a relay that ends it in %llu s\n", (unsigned long long)(w.left_us / 1000000));
     }
     if (left_out > 0)
         put(out, "connections %u more\n", left_out);

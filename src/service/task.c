@@ -204,6 +204,11 @@ void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
     pg_ping_end(&t->ping);
     pg_perf_end(&t->perf);
     t->session = NULL;
+    if (pg_session_is_relayed(s) && t->why == PG_OK) { /* the relay's doing, as a rule */
+        struct pg_bytes reason;
+        enum pg_err why = pg_session_loss(s, &reason);
+        fail(t, why, reason);
+    }
     if (!t->piping)
         pg_step(&t->in, PG_TASK_ON_PEER_LOST); /* a pipe ends by its tunnel, which knows more */
 }

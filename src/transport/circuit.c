@@ -40,19 +40,21 @@ static void deliver(struct pg_circuit *c, struct pg_input in)
         c->transport->deliver(c->transport->above, &in);
 }
 
-/* Whatever is to be said of limits: a relay gives no reason when it ends a circuit. */
+/* A relay gives no reason when it ends a circuit, but has told its limits before. rust-libp2p counts the bytes of both ways together
+ * (protocols/relay/src/copy_future.rs), and go-libp2p ends a way in good order when it has let as many through as it may. */
 static void find_reason(struct pg_circuit *c, enum pg_err why)
 {
     struct pg_line line;
     uint64_t age_us = c->transport->scope->now_us - c->begun_us;
+    bool by_relay = why == PG_OK || why == PG_ERR_STREAM_RESET;
     pg_line_init(&line, c->reason, sizeof c->reason);
     c->why = why;
-    if (c->limit_bytes && (c->bytes_in >= c->limit_bytes || c->bytes_out >= c->limit_bytes)) {
+    if (by_relay && c->limit_bytes && c->bytes_in + c->bytes_out >= c->limit_bytes) {
         c->why = PG_ERR_RELAY_LIMIT;
         pg_line_put(&line, "the relay lets no more than ");
         pg_line_u64(&line, c->limit_bytes);
         pg_line_put(&line, " bytes through a circuit");
-    } else if (c->limit_us && age_us + NEARLY_US >= c->limit_us) {
+    } else if (by_relay && c->limit_us && age_us + NEARLY_US >= c->limit_us) {
         c->why = PG_ERR_RELAY_LIMIT;
         pg_line_put(&line, "the relay lets a circuit live for no more than ");
         pg_line_duration(&line, c->limit_us);
@@ -96,7 +98,14 @@ static void on_data(struct pg_stream *s, struct pg_bytes data)
 
 static void on_ended(struct pg_stream *s)
 {
-    deliver(s->user, (struct pg_input){.kind = PG_INPUT_ENDED});
+    struct pg_circuit *c = s->user;
+    find_reason(c, PG_OK);
+    if (c->why != PG_ERR_RELAY_LIMIT || !is_heard(c)) {
+        deliver(c, (struct pg_input){.kind = PG_INPUT_ENDED});
+        return;
+    }
+    pg_circuit_do_stream_reset(c); /* it is not the peer who has ended it */
+    pg_post(&c->in, PG_CIRCUIT_ON_STREAM_CLOSED);
 }
 
 static void on_writable(struct pg_stream *s)
@@ -274,6 +283,18 @@ void pg_circuit_release(struct pg_circuit *c)
 {
     c->held = false;
     give(c);
+}
+
+uint64_t pg_circuit_left_bytes(const struct pg_circuit *c)
+{
+    uint64_t most = c->bytes_in > c->bytes_out ? c->bytes_in : c->bytes_out;
+    return c->limit_bytes > most ? c->limit_bytes - most : 0;
+}
+
+uint64_t pg_circuit_left_us(const struct pg_circuit *c)
+{
+    uint64_t age_us = c->transport->scope->now_us - c->begun_us;
+    return c->limit_us > age_us ? c->limit_us - age_us : 0;
 }
 
 bool pg_circuits_init(struct pg_transport *t, uint32_t most)

@@ -38,6 +38,9 @@ void pg_circuit_fail(struct pg_circuit *, enum pg_err, struct pg_bytes reason);
 void pg_circuit_command(struct pg_circuit *, enum pg_command_kind);
 /* Nobody reads it any more once its link is gone. */
 void pg_circuit_release(struct pg_circuit *);
+/* Of the limits that the relay has told; 0 also when it has told none. */
+uint64_t pg_circuit_left_bytes(const struct pg_circuit *);
+uint64_t pg_circuit_left_us(const struct pg_circuit *);
 static inline bool pg_circuit_is_open(const struct pg_circuit *c)
 {
     return c->in.ctl.state == PG_CIRCUIT_OPEN;

@@ -3,6 +3,7 @@
 #include "crypto_suite.h"
 
 #define PEER "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5"
+#define RELAY "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"
 #define OTHER "12D3KooWNvSZnPi3RrhrTwEY4LuuBeB6K6facKUCJcyWG1aoDd2p"
 
 enum { P = 1, L = 2, H = 4, N = 8 }; /* seen at a public, a local-network and a loopback address, and in our own network, interface 1 */
@@ -19,6 +20,19 @@ static const struct {
     {"/ip4/8.8.8.8/udp/4001/quic-v1", 0},
     {"/ip4/8.8.8.8/tcp/4001/ws", 0},
     {"/ip4/8.8.8.8/tcp/4001/p2p/" OTHER "/p2p-circuit", 0},
+    {"/ip4/8.8.8.8/tcp/4001/p2p/" PEER "/p2p-circuit", 0}, /* by itself */
+    {"/ip4/8.8.8.8/tcp/4001/p2p/" RELAY "/p2p-circuit", P | L | H | N},
+    {"/ip4/8.8.8.8/tcp/4001/p2p/" RELAY "/p2p-circuit/p2p/" PEER, P | L | H | N},
+    {"/ip4/8.8.8.8/tcp/4001/p2p/" RELAY "/p2p-circuit/p2p/" OTHER, 0},
+    {"/ip4/8.8.8.8/tcp/0/p2p/" RELAY "/p2p-circuit", 0},
+    {"/ip4/8.8.8.8/udp/4001/quic-v1/p2p/" RELAY "/p2p-circuit", 0},
+    {"/ip4/10.0.0.1/tcp/4001/p2p/" RELAY "/p2p-circuit", L | H | N},
+    {"/ip4/127.0.0.1/tcp/22/p2p/" RELAY "/p2p-circuit", H},
+    {"/ip4/169.254.169.254/tcp/80/p2p/" RELAY "/p2p-circuit", N},
+    {"/ip4/5.6.7.8/tcp/4001/p2p/" RELAY "/p2p-circuit", 0}, /* our own place */
+    {"/dns4/relay.example/tcp/4001/p2p/" RELAY "/p2p-circuit", 0},
+    {"/p2p/" RELAY "/p2p-circuit", 0},
+    {"/ip4/8.8.8.8/tcp/4001/p2p-circuit", 0},
     {"/ip4/10.0.0.1/tcp/4001", L | H | N},
     {"/ip4/172.16.0.1/tcp/4001", L | H | N},
     {"/ip4/192.168.1.1/tcp/22", L | H | N},
