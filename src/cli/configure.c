@@ -81,7 +81,7 @@ static bool configure_dht(struct pg_configured *r, const struct pg_options *opti
     c->key = pg_bytes(r->key, key);
     c->value = pg_bytes(r->value, value);
     c->node.quiet = v->listen.n == 0;
-    c->node.asks_dht = true;
+    c->node.asks_who = true;
     c->node.limits.value[PG_LIMIT_CONNS] = 256;
     c->node.limits.value[PG_LIMIT_STREAMS] = 1024;
     c->node.kad_protocol = pg_text(v->kad_protocol);
@@ -89,10 +89,26 @@ static bool configure_dht(struct pg_configured *r, const struct pg_options *opti
            read_addrs(&v->listen, c->node.listens, &c->node.n_listens, PG_MAX_LISTENS);
 }
 
+/* A question about our reachability: it listens, and what comes in while it does is the answer. */
+static bool configure_autonat(struct pg_configured *r, const struct pg_options *options)
+{
+    static const char *const anywhere[] = {"/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0"};
+    const struct pg_option_values *v = &options->values;
+    struct pg_node_config *c = &r->config.node;
+    c->asks_who = true;
+    r->config.autonat_version = v->autonat_version == PG_OPTION_AUTONAT_VERSION_V1 ? 1 : v->autonat_version == PG_OPTION_AUTONAT_VERSION_V2 ? 2 : 0;
+    for (unsigned i = 0; v->listen.n == 0 && i < 2; i++)
+        if (pg_multiaddr_parse(&c->listens[c->n_listens++], pg_text(anywhere[i])) != PG_OK)
+            return false;
+    return read_addrs(&v->listen, c->listens, &c->n_listens, PG_MAX_LISTENS) &&
+           read_addrs(&v->external_address, c->externals, &c->n_externals, PG_MAX_EXTERNALS);
+}
+
 static bool configure_task(struct pg_configured *r, const struct pg_options *options)
 {
     static const enum pg_task_kind kinds[PG_CLI_COMMANDS] = {
-        [PG_CLI_PING] = PG_TASK_PING, [PG_CLI_IDENTIFY] = PG_TASK_IDENTIFY, [PG_CLI_PERF] = PG_TASK_PERF, [PG_CLI_PIPE] = PG_TASK_PIPE};
+        [PG_CLI_PING] = PG_TASK_PING, [PG_CLI_IDENTIFY] = PG_TASK_IDENTIFY, [PG_CLI_PERF] = PG_TASK_PERF, [PG_CLI_PIPE] = PG_TASK_PIPE,
+        [PG_CLI_AUTONAT] = PG_TASK_AUTONAT};
     struct pg_peer_config *c = &r->config;
     c->task = options->key ? PG_TASK_DHT : kinds[options->command];
     c->node.quiet = true;
@@ -107,6 +123,8 @@ static bool configure_task(struct pg_configured *r, const struct pg_options *opt
     c->service = pg_text(options->service);
     if (c->task == PG_TASK_DHT)
         return configure_dht(r, options);
+    if (c->task == PG_TASK_AUTONAT && !configure_autonat(r, options))
+        return false;
     return pg_multiaddr_parse(&c->address, pg_text(options->address)) == PG_OK;
 }
 

@@ -190,8 +190,11 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
         pg_contacts_learn(n, &s->conn->peer, said.addrs, n_good);
     pg_address_book_learn(&n->addresses, &s->conn->peer, said.addrs, n_good, PG_ADDRESS_CONNECTED);
     pg_kad_identified(s, m->protocols, m->n_protocols, said.addrs, n_good);
+    pg_autonat_identified(s, m->protocols, m->n_protocols);
     pg_node_control_peer_identified(s, said.addrs, n_good);
     pg_path_told(s, said.addrs, n_good);
+    if (n->hooks.identified)
+        n->hooks.identified(n->hooks.context, s);
 }
 
 enum taken { NOTHING, TAKEN, BROKEN };

@@ -533,7 +533,7 @@ static void trace(struct pg_scope *scope, const struct pg_instance *in, const st
 static void relieved(void *self, struct pg_conn *conn)
 {
     struct pg_node *n = self;
-    if (n->hooks.peer_up)
+    if (n->hooks.peer_up && ((struct pg_session *)conn->above)->up)
         n->hooks.peer_up(n->hooks.context, conn->above);
 }
 
@@ -553,6 +553,8 @@ static const struct pg_handler *protocol(void *self, struct pg_conn *conn, struc
 
 bool pg_node_offers(const struct pg_session *s, const struct pg_handler *h)
 {
+    if (s->probes)
+        return h == &pg_identify_serve || h == &pg_ping_serve;
     bool relayed = pg_session_is_relayed(s);
     if (h->relayed == (relayed ? PG_RELAYED_NEVER : PG_RELAYED_ONLY))
         return false;
@@ -622,7 +624,8 @@ struct pg_node *pg_node_new(const struct pg_node_config *config, const struct pg
     (void)pg_node_serve(n, &pg_identify_serve);
     (void)pg_node_serve(n, &pg_identify_push_take);
     (void)pg_node_serve(n, &pg_stop_serve);
-    if (pg_punching_init(n) && pg_kad_serving_init(&n->kad_serving, n, &n->kad.table, &n->kad.store) && pg_relaying_init(&n->relaying, n))
+    if (pg_punching_init(n) && pg_kad_serving_init(&n->kad_serving, n, &n->kad.table, &n->kad.store) && pg_relaying_init(&n->relaying, n) &&
+        pg_autonat_init(&n->autonat, n))
         return n;
     pg_node_free(n);
     return NULL;
@@ -641,6 +644,7 @@ void pg_node_free(struct pg_node *n)
     }
     pg_punching_free(n);
     pg_kad_free(n);
+    pg_autonat_free(&n->autonat);
     pg_transport_free(&n->transport);
     pg_kad_serving_free(&n->kad_serving);
     pg_relaying_free(&n->relaying);

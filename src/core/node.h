@@ -51,6 +51,7 @@ struct pg_node_hooks {
     void (*start)(void *);                             /* first input */
     void (*peer_up)(void *, struct pg_session *);
     void (*peer_lost)(void *, struct pg_session *);    /* the session is gone after the turn */
+    void (*identified)(void *, struct pg_session *);   /* identify has said something of its peer */
     void (*contact_failed)(void *, struct pg_contact *, enum pg_err, struct pg_bytes reason);
     void (*adopted)(void *, struct pg_link *);         /* a link that the loop brought along */
     void (*reload)(void *, struct pg_bytes lists);     /* PG_INPUT_RELOAD */
@@ -90,11 +91,14 @@ struct pg_node_config {
     struct pg_bytes kad_protocol; /* Kademlia's id in this network; /ipfs/kad/1.0.0 is spoken as well */
     bool mdns;                    /* looks for peers of the local network, and is found there */
     bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */
-    bool asks_dht;                /* a command that has to know who serves the DHT, and so asks who others are */
+    bool asks_who;                /* a command that has to know what others speak, and so asks them who they are */
 };
 
 /* Limits a peer has when nobody says otherwise. */
 void pg_node_config_default(struct pg_node_config *);
+
+/* Starts a listener for peers: as the seed's Listen says, or a command that has to be dialled. */
+void pg_node_listen(struct pg_node *, const struct pg_multiaddr *);
 
 /* NULL when memory cannot be had. The identity and the log stay the caller's. */
 struct pg_node *pg_node_new(const struct pg_node_config *, const struct pg_node_hooks *);
@@ -177,10 +181,11 @@ uint64_t pg_session_limit_us(const struct pg_session *);                      /*
 /* Everything that can be said of the node, for `status` and the ready line. */
 struct pg_session_view {
     struct pg_bytes peer, agent;
-    struct pg_multiaddr remote;
+    struct pg_multiaddr remote, observed; /* where we see it, where it sees us */
     uint64_t age_us, rtt_us, bytes_in, bytes_out;
     uint32_t id; /* as machine::step shows it */
     uint32_t streams;
+    uint8_t autonat; /* bits of core/autonat.h */
     bool dialer;
     const struct pg_peer_id *relay; /* that it runs over; NULL: it is direct */
     uint64_t limit_bytes, left_bytes, limit_us, left_us; /* of the circuit, the less of both ways; a limit of 0: none told */

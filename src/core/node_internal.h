@@ -1,6 +1,7 @@
 /* What the files of src/core share: the node's insides. */
 #pragma once
 #include "core/address_book.h"
+#include "core/autonat.h"
 #include "core/budget.h"
 #include "core/control.h"
 #include "core/kad_internal.h"
@@ -10,6 +11,7 @@
 #include "core/observed.h"
 #include "core/path.h"
 #include "core/ping.h"
+#include "core/probe.h"
 #include "core/punch.h"
 #include "core/relaying.h"
 #include "core/relayed.h"
@@ -126,6 +128,7 @@ struct pg_session {
     struct pg_hole *hole;       /* or that does, while it is not up */
     struct pg_circuit *circuit; /* that it runs over */
     bool relayed;               /* over a circuit */
+    struct pg_probe *probe;     /* or whose it is for all its life */
     struct pg_session *next, *previous, *next_doomed;
     struct pg_session *next_pending, **previous_pending; /* of those that others have opened and that are being set up */
     struct pg_session *next_same;                        /* of the same peer, younger */
@@ -141,6 +144,9 @@ struct pg_session {
     char peer_text[PG_PEER_ID_TEXT];
     char agent[64];
     bool up, listed, dialing;
+    uint64_t accepted; /* of those that others have opened, its number */
+    bool probes;     /* it is a probe's, and never up for anybody else */
+    uint8_t autonat; /* which versions of AutoNAT its peer serves, as identify says: a bit for each */
     bool kad_asked;  /* identify has said under which ids it serves Kademlia: kad_ids, a bit for each */
     uint8_t kad_ids;
     uint8_t hops_asked; /* hop streams without a request yet */
@@ -167,6 +173,8 @@ struct pg_session *pg_session_punch(struct pg_node *, struct pg_hole *, const st
 bool pg_session_reverse(struct pg_node *, struct pg_path *, const struct pg_multiaddr *addr);
 /* Its SYN may have been lost: another one takes its place, unless it has been answered. */
 void pg_session_punch_again(struct pg_session *);
+/* For probe.c: from a port of its own. */
+struct pg_session *pg_session_probe(struct pg_node *, struct pg_probe *, const struct pg_peer_id *, const struct pg_multiaddr *);
 void pg_session_drop(struct pg_session *, enum pg_err);
 /* Ends connections that hold memory and do not go on, while it is short. */
 void pg_sessions_relieve(struct pg_node *);
@@ -224,6 +232,7 @@ struct pg_node {
     uint32_t n_addrs;
     uint64_t addrs_told; /* a hash of what others know as our addresses; 0: nothing */
     struct pg_observed observed;
+    struct pg_autonat autonat;
     struct pg_own_record record;
     struct pg_reservation reservations[PG_MAX_RELAYS];
     struct pg_contact contacts[PG_MAX_CONTACTS];
@@ -235,6 +244,7 @@ struct pg_node {
     uint32_t n_exposed_names, n_wanted_names;
     uint64_t random;
     uint64_t stop_us, swept_us;
+    uint64_t arrivals; /* connections that others have opened */
     const char *nat_before; /* this turn */
     enum pg_err failure;
     char failure_text[256];
@@ -247,8 +257,6 @@ bool pg_node_offers(const struct pg_session *, const struct pg_handler *);
 uint32_t pg_node_addrs(const struct pg_node *, struct pg_multiaddr out[PG_NODE_ADDRS]);
 /* They may be others now: when they are, identify pushes them, services hear `moved`, and READY comes again, at the end of the turn. */
 void pg_node_addrs_changed(struct pg_node *);
-/* Starts a listener for peers, as the seed's Listen says. */
-void pg_node_listen(struct pg_node *, const struct pg_multiaddr *);
 
 /* node_control.c: the seed's events into the control plane, its commands out. */
 void pg_node_control_init(struct pg_node *);

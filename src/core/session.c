@@ -282,8 +282,10 @@ struct pg_session *pg_session_accept(struct pg_node *n, struct pg_link *link, co
                                      const struct pg_endpoint *local)
 {
     struct pg_session *s = take_in(n, link, remote, NULL);
-    if (s)
-        pg_conn_linked(s->conn, remote, local);
+    if (!s)
+        return NULL;
+    s->accepted = ++n->arrivals;
+    pg_conn_linked(s->conn, remote, local);
     return s;
 }
 
@@ -401,6 +403,20 @@ void pg_session_punch_again(struct pg_session *s)
         return;
     choose_port(s->node, &dial.endpoint, &dial.from);
     pg_node_command(s->node, &dial);
+}
+
+struct pg_session *pg_session_probe(struct pg_node *n, struct pg_probe *p, const struct pg_peer_id *peer, const struct pg_multiaddr *addr)
+{
+    struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER};
+    enum pg_limit limit;
+    struct pg_session *s = dial_new(n, addr, peer, 0, &dial, &limit);
+    if (!s)
+        return NULL;
+    dial.from = (struct pg_endpoint){0};
+    s->probe = p;
+    s->probes = true;
+    pg_node_command(n, &dial);
+    return s;
 }
 
 void pg_session_drop(struct pg_session *s, enum pg_err why)
@@ -583,6 +599,11 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     pg_budget_settle(&n->budget, &s->seat);
     n->budget.dials -= s->dialing;
     s->dialing = false;
+    if (s->probes) {
+        if (s->probe)
+            s->probe->user->reached(s->probe);
+        return;
+    }
     if (!join_peer(s)) {
         pg_node_refuse(n, PG_LIMIT_CONNS_PEER, NULL, pg_text(s->peer_text));
         pg_session_drop(s, PG_ERR_LIMIT_REACHED);
@@ -605,7 +626,7 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     pg_path_sessions_changed(n, s->place, &conn->peer);
     pg_node_control_peer_up(s);
     pg_punch_session_up(s);
-    if (!n->config.quiet || n->config.asks_dht || s->place->path)
+    if (!n->config.quiet || n->config.asks_who || s->place->path)
         pg_identify_start(s);
     if (!n->config.quiet)
         pg_ping_start(&s->ping, s, 15000, 0);
@@ -667,6 +688,10 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     give_way(s);
     if (pg_err_class(why) == PG_CLASS_PEER)
         n->metrics.value[PG_METRIC_PROTOCOL_ERRORS]++;
+    if (s->probes) {
+        pg_probe_lost(s->probe, why);
+        return;
+    }
     if (!s->up) {
         lost_in_handshake(s, why);
         return;

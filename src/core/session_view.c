@@ -104,7 +104,8 @@ void pg_session_view(const struct pg_session *s, struct pg_session_view *v)
     *v = (struct pg_session_view){.peer = pg_text(s->peer_text), .agent = pg_text(s->agent), .rtt_us = s->rtt_us,
                                   .age_us = s->node->scope.now_us - s->up_us, .bytes_in = s->bytes_in,
                                   .bytes_out = s->conn->bytes_sent, .id = s->conn->number,
-                                  .streams = s->conn->yamux.streams.used, .dialer = s->conn->dialer};
+                                  .streams = s->conn->yamux.streams.used, .observed = s->observed, .autonat = s->autonat,
+                                  .dialer = s->conn->dialer};
     pg_session_remote(s, &v->remote);
     v->relay = pg_session_relay(s);
     if (!s->circuit)

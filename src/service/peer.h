@@ -4,7 +4,7 @@
 #include "core/kad.h"
 #include "core/node.h"
 
-enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PERF, PG_TASK_PIPE, PG_TASK_DHT };
+enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PERF, PG_TASK_PIPE, PG_TASK_DHT, PG_TASK_AUTONAT };
 
 #define PG_EXPOSE_ALLOWED 32u
 
@@ -45,6 +45,7 @@ struct pg_peer_config {
     struct pg_bytes key, value;
     uint32_t count;              /* of pings */
     uint64_t up, down;           /* bytes of perf */
+    unsigned autonat_version;    /* 1 or 2; 0: the newest that the server speaks */
     uint64_t timeout_ms;
     bool json;
 };

@@ -2,6 +2,7 @@
  * Called by peer.c. Output formats: the commands' contract in spec/options.list and docs. */
 #include "service/task.h"
 
+#include "service/task_autonat.h"
 #include "service/task_identify.h"
 #include "service/task_perf.h"
 #include "trace/output.h"
@@ -39,6 +40,8 @@ void pg_task_do_contact_start(struct pg_task *t)
         pg_task_dht_start(t);
         return;
     }
+    if (t->config->task == PG_TASK_AUTONAT)
+        pg_task_autonat_start(t);
     pg_multiaddr_peer(&t->config->address, &named);
     t->contact = pg_node_contact(t->node, &named);
     (void)pg_contact_add(t->contact, &t->config->address);
@@ -148,6 +151,7 @@ void pg_task_do_work_begin(struct pg_task *t)
     case PG_TASK_PERF: pg_task_perf_begin(t); return;
     case PG_TASK_PIPE: begin_pipe(t); return;
     case PG_TASK_DHT: pg_task_dht_begin(t); return;
+    case PG_TASK_AUTONAT: return; /* goes on when the server is identified */
     case PG_TASK_NONE: return;
     }
 }
@@ -197,6 +201,12 @@ void pg_task_peer_up(struct pg_task *t, struct pg_session *s)
     pg_step(&t->in, PG_TASK_ON_PEER_UP);
 }
 
+void pg_task_identified(struct pg_task *t, struct pg_session *s)
+{
+    if (t->config->task == PG_TASK_AUTONAT && t->in.ctl.state == PG_TASK_WORKING)
+        pg_task_autonat_identified(t, s);
+}
+
 void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
 {
     if (t->session != s || t->config->task == PG_TASK_DHT)
@@ -240,5 +250,6 @@ void pg_task_free(struct pg_task *t)
     pg_ping_end(&t->ping);
     pg_perf_end(&t->perf);
     pg_task_dht_free(t);
+    pg_task_autonat_free(t);
     pg_queue_clear(&t->text);
 }

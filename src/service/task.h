@@ -2,6 +2,7 @@
 #pragma once
 #include "core/ping.h"
 #include "service/perf.h"
+#include "core/autonat.h"
 #include "service/peer.h"
 #include "service/task_dht.h"
 #include "service/tunnel.h"
@@ -21,6 +22,7 @@ struct pg_task {
     struct pg_queue text; /* of the identify answer */
     struct pg_link *stdio;
     struct pg_task_dht dht;
+    struct pg_autonat_question autonat;
     uint32_t received, sent;
     bool piping;
     enum pg_err why;
@@ -31,6 +33,7 @@ void pg_task_init(struct pg_task *, struct pg_node *, struct pg_tunnels *, const
 void pg_task_start(struct pg_task *);
 void pg_task_adopted(struct pg_task *, struct pg_link *);
 void pg_task_peer_up(struct pg_task *, struct pg_session *);
+void pg_task_identified(struct pg_task *, struct pg_session *);
 void pg_task_peer_lost(struct pg_task *, struct pg_session *);
 void pg_task_contact_failed(struct pg_task *, struct pg_contact *, enum pg_err, struct pg_bytes reason);
 void pg_task_unserved(struct pg_task *, struct pg_session *); /* its peer does not serve the DHT */

@@ -71,6 +71,7 @@ def main():
     import peers
     import lab_test  # noqa: F401
     import dials_test  # noqa: F401
+    import reach_test  # noqa: F401
     import routers_test  # noqa: F401
     import punch_test  # noqa: F401
     import autonat_test  # noqa: F401
