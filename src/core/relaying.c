@@ -301,4 +301,6 @@ void pg_relaying_view(struct pg_node *n, struct pg_relaying_view *v)
     *v = (struct pg_relaying_view){.serves = pg_kad_serving_everybody(n), .reservations = n->relaying.slots.used,
                                    .circuits = (uint32_t)m[PG_METRIC_RELAY_CIRCUITS],
                                    .pending = (uint32_t)m[PG_METRIC_RELAY_CIRCUITS_PENDING], .bytes = m[PG_METRIC_RELAY_BYTES]};
+    for (const struct pg_hop_serve *h = n->relaying.circuits; h; h = h->next)
+        v->held += h->out.held.bytes + h->back.held.bytes;
 }

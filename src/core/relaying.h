@@ -68,7 +68,7 @@ struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_
 struct pg_relaying_view {
     bool serves;
     uint32_t reservations, circuits, pending;
-    uint64_t bytes;
+    uint64_t bytes, held; /* carried; waiting for credit now */
 };
 void pg_relaying_view(struct pg_node *, struct pg_relaying_view *);
 

@@ -4,6 +4,7 @@
 
 #include "core/kad.h"
 #include "core/mdns.h"
+#include "core/relaying.h"
 #include "metrics.gen.h"
 #include "trace/output.h"
 
@@ -158,6 +159,23 @@ static void put_dht(struct pg_out *out, struct pg_node *n)
     pg_out_close(out);
 }
 
+/* What we relay for others. */
+static void put_relaying(struct pg_out *out, struct pg_node *n)
+{
+    struct pg_relaying_view v;
+    pg_relaying_view(n, &v);
+    pg_out_object(out, "relaying");
+    pg_out_bool(out, "for_strangers", v.serves);
+    pg_out_u64(out, "reservations", v.reservations);
+    pg_out_u64(out, "most_reservations", pg_node_limit(n, PG_LIMIT_RELAY_RESERVATIONS));
+    pg_out_u64(out, "circuits", v.circuits);
+    pg_out_u64(out, "circuits_pending", v.pending);
+    pg_out_u64(out, "most_circuits", pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS));
+    pg_out_u64(out, "bytes", v.bytes);
+    pg_out_u64(out, "held_bytes", v.held);
+    pg_out_close(out);
+}
+
 static void put_neighbours(struct pg_out *out, const struct pg_node *n)
 {
     struct pg_mdns_view v;
@@ -196,6 +214,7 @@ static void answer_json(struct pg_control_client *c, char *room)
         put_addr(&out, NULL, &v.addrs[i]);
     pg_out_close(&out);
     put_dht(&out, k->node);
+    put_relaying(&out, k->node);
     put_connections(&out, k->node);
     put_neighbours(&out, k->node);
     put_tunnels(&out, k->tunnels);
@@ -313,6 +332,11 @@ static void answer_text(struct pg_control_client *c, char *room)
     put(&out, "dht         %s, %u servers known and %u waiting, %u values, %u providers, %u records of ours, %u look-ups, %u streams served\n",
         d.mode, d.servers, d.waiting, d.values, d.providers, d.own, d.queries, d.streams);
     put_servers(&out, k->node);
+    struct pg_relaying_view r;
+    pg_relaying_view(k->node, &r);
+    put(&out, "relaying    %s, %u reservations, %u circuits and %u being set up, %llu bytes carried, %llu held\n",
+        r.serves ? "for everybody" : "in our own network only", r.reservations, r.circuits, r.pending, (unsigned long long)r.bytes,
+        (unsigned long long)r.held);
     put_people(&out, k);
     for (unsigned i = 0; i < PG_METRICS; i++)
         if (pg_node_metrics(k->node)->value[i])

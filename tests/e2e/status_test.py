@@ -22,7 +22,7 @@ def status_has_phase_nat_relay_addresses_connections_tunnels_and_counters(bed):
     provider, consumer, port = bed.pair("echo", service.port)
     want(speaks(bed.connect(port)))
     said = status(bed, consumer)
-    for key in ("peer", "phase", "nat", "relay", "addresses", "dht", "connections", "tunnels", "counters"):
+    for key in ("peer", "phase", "nat", "relay", "addresses", "dht", "relaying", "connections", "tunnels", "counters"):
         want(key in said, f"{key} is missing in {said}")
     same(said["peer"], consumer.id)
     want(said["phase"] in ("Discovering", "Participating"), said["phase"])
