@@ -16,7 +16,7 @@ import time
 from lab import Lab, ran
 from nat import SWITCH, slow
 from peers import same, test, until, want
-from rfc4787 import EVERYBODY, FIRST, SAME_ADDRESS, SAME_PORT, THIRD, Examination, outcome, properties
+from rfc4787 import EVERYBODY, FIRST, SAME_ADDRESS, SAME_PORT, THIRD, Examination, accepted, dialled, listener, outcome, properties
 from router import FILTERING, KINDS, MAPPING, Nat
 
 STRICT = (EVERYBODY, SAME_ADDRESS, SAME_PORT)
@@ -117,6 +117,39 @@ def a_neighbour_is_reached_by_its_outside_address_where_the_router_hairpins(bed)
                 until(lambda: select.select([inside], [], [], 0)[0] or not wanted, "the neighbour's datagram comes")
                 ask.fence()
                 same([inside.recvfrom(100)] if select.select([inside], [], [], 0)[0] else [], wanted, name)
+
+
+def met(site):
+    """Two neighbours that dial each other's outside address, first one, then both: who gets through, as (alone, together)."""
+    near, far = site.hosts
+    ports = (4100, 4101)
+    outside = [(site.address, site.outside_port(port) or port) for port in ports]
+    with listener(near, ports[0]), listener(far, ports[1]):
+        alone = dialled(near, ports[0], outside[1])
+        time.sleep(0.3)
+        first = outcome(alone)
+        if first == "passes":
+            alone.close()
+            return first, first
+        together = dialled(far, ports[1], outside[0])
+        until(lambda: outcome(together) == "passes" or site.nat.kind == "symmetric", "the simultaneous open")
+        results = first, outcome(together)
+        alone.close()
+        together.close()
+        return results
+
+
+@test
+def neighbours_dial_each_other_by_a_hairpin_as_their_router_lets_others_in(bed):
+    wanted = {"full-cone": ("passes", "passes"), "addr-restricted": ("dropped", "passes"), "port-restricted": ("dropped", "passes"),
+              "symmetric": ("dropped", "dropped")}
+    with laboratory({kind: Nat(kind, hosts=2, hairpin=True) for kind in wanted}) as lab:
+        for kind in wanted:
+            # A mapping that others can use is there when each has dialled somebody from its port.
+            for host, port in zip(lab[kind].hosts, (4100, 4101)):
+                with listener(lab["one"].host, FIRST) as friend, dialled(host, port, (lab["one"].address, FIRST)):
+                    accepted(friend)[0].close()
+        same({kind: met(lab[kind]) for kind in wanted}, wanted)
 
 
 def stranger_comes(ask, site, port, from_port):

@@ -4,6 +4,7 @@ Used by punch_test.py. A try begins with routers that remember nothing and a lis
 public. A time is from the relayed connection to a ping that was answered on the direct one, as the dialer tells it.
 """
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -95,12 +96,12 @@ class Library(Side):
         # Not 0.0.0.0: its reservations would name loopback as well.
         return self.peer.argv("relay", "--addr", f"/ip4/{host.address}/tcp/{PORT}", "--circuit-bytes", 0)
 
-    def listen(self, folder, host, relay):
+    def listen(self, folder, host, relay, port=PORT):
         # Not 0.0.0.0: rust would dial before it has heard of all its addresses, and then from another port.
-        return self.peer.argv("reserve", relay, "--dcutr", "--addr", f"/ip4/{host.address}/tcp/{PORT}")
+        return self.peer.argv("reserve", relay, "--dcutr", "--addr", f"/ip4/{host.address}/tcp/{port}")
 
-    def dial(self, folder, host, addr, seconds):
-        return self.peer.argv("path", addr, "--wait-direct", "--timeout", seconds, "--addr", f"/ip4/{host.address}/tcp/{PORT}")
+    def dial(self, folder, host, addr, seconds, port=PORT):
+        return self.peer.argv("path", addr, "--wait-direct", "--timeout", seconds, "--addr", f"/ip4/{host.address}/tcp/{port}")
 
     def autonat_server(self, folder, host):
         return self.peer.argv("autonat-server", "--addr", f"/ip4/{host.address}/tcp/{PORT}")
@@ -116,18 +117,24 @@ class Ours(Side):
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PUNCHGATE", "RUST_LOG", "XDG_"))}
         return kept | {"HOME": str(folder), "RUST_LOG": "debug,machine=off", "PUNCHGATE_NO_MDNS": "1"}
 
-    def run(self, folder, name, *arguments):
-        return [PUNCHGATE, "--identity", folder / f"{name}.key", "--listen", f"/ip4/0.0.0.0/tcp/{PORT}", "--ready-json",
+    def run(self, folder, name, *arguments, port=PORT):
+        return [PUNCHGATE, "--identity", folder / f"{name}.key", "--listen", f"/ip4/0.0.0.0/tcp/{port}", "--ready-json",
                 "--control", "off", *arguments]
 
     def relay(self, folder, host):
         return self.run(folder, f"relay{time.monotonic_ns()}", "--nat-status", "public")
 
-    def listen(self, folder, host, relay):
-        return self.run(folder, f"listener{time.monotonic_ns()}", "--bootstrap", relay, "--nat-status", "private")
+    def listen(self, folder, host, relay, port=PORT):
+        return self.run(folder, f"listener{time.monotonic_ns()}", "--bootstrap", relay, "--nat-status", "private", port=port)
 
-    def dial(self, folder, host, addr, seconds):
-        return [PUNCHGATE, "path", addr, "--wait-direct", "--json", "--listen", f"/ip4/0.0.0.0/tcp/{PORT}", "--timeout", f"{seconds}s"]
+    def dial(self, folder, host, addr, seconds, port=PORT):
+        return [PUNCHGATE, "path", addr, "--wait-direct", "--json", "--listen", f"/ip4/0.0.0.0/tcp/{port}", "--timeout", f"{seconds}s"]
+
+    def autonat_server(self, folder, host):
+        return self.relay(folder, host)
+
+    def autonat(self, folder, host, server, version, *more):
+        return [PUNCHGATE, "autonat", server, "--json", "--autonat-version", f"v{version}", "--listen", f"/ip4/0.0.0.0/tcp/{PORT}", *more]
 
 
 SIDES = {"C": Ours(), "go": Library("go"), "rust": Library("rust", keeps_port=True)}
@@ -153,7 +160,7 @@ class Matrix:
 
     def __init__(self, folder, relay, delay_ms=DELAY_MS, seed=1, pairs=None, **router):
         """`pairs`: a list of (name, dialer's place, listener's place); without, one site of each kind on both sides."""
-        self.folder, self.stack, self.tries = folder, contextlib.ExitStack(), {}
+        self.folder, self.stack, self.tries, self.ports = folder, contextlib.ExitStack(), {}, itertools.count(PORT)
         sites = {"relay": None}
         def nat(place):  # noqa: E306
             return Nat(place, **router) if place in KINDS else None
@@ -196,13 +203,15 @@ class Matrix:
         here, there = f"d.{dialer}", f"l.{listener}"
         self.forget(here)
         self.forget(there)
-        listens = self.process(there, answering, answering.listen(self.folder, self.lab[there].host, self.relay_addr))
+        # Another port each time: the connections of those who were killed before have not ended yet.
+        port = next(self.ports)
+        listens = self.process(there, answering, answering.listen(self.folder, self.lab[there].host, self.relay_addr, port))
         dials = None
         try:
             ready = listens.until(circuit_of, READY_S)
             if ready is None:
                 return Try(False, reason="the listener has no reservation", story=listens.story())
-            dials = self.process(here, dialing, dialing.dial(self.folder, self.lab[here].host, circuit_of(ready), patience))
+            dials = self.process(here, dialing, dialing.dial(self.folder, self.lab[here].host, circuit_of(ready), patience, port))
             last = dials.until(lambda said: said["event"] in ("path", "error"), patience + PATIENCE) or {}
             told = Try(bool(last.get("direct")), last.get("direct_ms", 0), last.get("attempts", 0), last.get("reason", ""))
             if not told.ok:

@@ -85,4 +85,5 @@ def pair(dialing, answering, relay, few, *marks):
 
 C, GO, RUST = SIDES["C"], SIDES["go"], SIDES["rust"]
 pair(GO, GO, GO, True, slow)
+pair(GO, GO, C, True, slow)
 pair(GO, GO, GO, False, full)

@@ -59,18 +59,36 @@ def entrances(nat, address, first_host):
         yield f"{to_us} meta l4proto . th dport . ip saddr @permitted {there}"
 
 
+def turnings(nat, address):
+    """Rules for what comes from the inside to the router's own address: let in as from outside, where its sender has the port that
+    it is mapped to. A symmetric router has no mapping that a neighbour could use."""
+    own = "th sport" + ("" if nat.keep_port else f" ^ {nat.shift}")
+    to_us = f'iifname "{LAN}" ip daddr {address} meta l4proto {{ tcp, udp }}'
+    there = "dnat ip to meta l4proto . th dport map @opened"
+    if nat.kind == "addr-restricted":
+        # Its address is the same for all of them: who has sent there from a port, has opened that port.
+        yield f"{to_us} update @turned {{ meta l4proto . {own} . {own} }}"
+        yield f"{to_us} meta l4proto . th dport . th dport @turned {there}"
+    if nat.kind == "port-restricted":
+        yield f"{to_us} update @turned {{ meta l4proto . {own} . th dport }}"
+        yield f"{to_us} meta l4proto . th dport . {own} @turned {there}"
+
+
 def rules(nat, address, first_host):
     """The whole rule set of a router at `address`; with it goes whatever was open before."""
     came_in = f'iifname {{ "{LINE}"' + (f', "{LAN}" }}' if nat.hairpin else " }")
     went_out = f'oifname "{LINE}"'
     sets = f"flags dynamic,timeout; timeout {nat.timeout_s}s;"
     entering = "\n".join(f"    {came_in} {rule}" for rule in entrances(nat, address, first_host))
+    if nat.hairpin:
+        entering += "".join(f"\n    {rule}" for rule in turnings(nat, address))
     hairpin = f"""
     iifname "{LAN}" oifname "{LAN}" ct status dnat meta l4proto {{ tcp, udp }} {translation(nat, address)}""" if nat.hairpin else ""
     text = f"""flush ruleset
 table ip nat {{
   map opened {{ typeof meta l4proto . th dport : ip saddr . th sport; {sets} }}
   set permitted {{ typeof meta l4proto . th dport . ip saddr; {sets} }}
+  set turned {{ type inet_proto . inet_service . inet_service; {sets} }}
   chain entering {{
     type nat hook prerouting priority dstnat; policy accept;
 {entering}
