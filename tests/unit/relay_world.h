@@ -440,7 +440,7 @@ static struct end *last_stop(struct peer *p)
 }
 
 /* A circuit, its two ends as if they had heard nothing yet. */
-static struct end *join(struct end *source, struct peer *from, struct peer *to)
+static inline struct end *join(struct end *source, struct peer *from, struct peer *to)
 {
     struct pg_pb_hop_message m;
     CU_ASSERT_EQUAL_FATAL(connected(source, from, to), PG_PB_CIRCUIT_STATUS_OK);
