@@ -6,7 +6,6 @@
 #include "nat.gen.h"
 #include "node_system.gen.h"
 #include "core/relay_book.h"
-#include "core/reserve.h"
 #include "phase.gen.h"
 #include "relay.gen.h"
 

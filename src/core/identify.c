@@ -154,6 +154,17 @@ static bool read_record(struct pg_session *s, struct pg_bytes envelope, struct p
     return true;
 }
 
+/* Whether it relays: 1, -1; 0 when it has not said, or is only met over another relay. */
+static int relays(const struct pg_session *s, const struct pg_pb_identify *m)
+{
+    if (m->n_protocols == 0 || pg_session_is_relayed(s))
+        return 0;
+    for (uint32_t i = 0; i < m->n_protocols; i++)
+        if (pg_bytes_equal(m->protocols[i], PG_LIT(PG_PROTOCOL_HOP)))
+            return 1;
+    return -1;
+}
+
 static void learn(struct pg_session *s, const struct pg_pb_identify *m)
 {
     struct pg_node *n = s->node;
@@ -191,7 +202,7 @@ static void learn(struct pg_session *s, const struct pg_pb_identify *m)
     pg_address_book_learn(&n->addresses, &s->conn->peer, said.addrs, n_good, PG_ADDRESS_CONNECTED);
     pg_kad_identified(s, m->protocols, m->n_protocols, said.addrs, n_good);
     pg_autonat_identified(s, m->protocols, m->n_protocols);
-    pg_node_control_peer_identified(s, said.addrs, n_good);
+    pg_node_control_peer_identified(s, said.addrs, n_good, relays(s, m));
     pg_path_told(s, said.addrs, n_good);
     if (n->hooks.identified)
         n->hooks.identified(n->hooks.context, s);

@@ -451,6 +451,8 @@ static void finish_turn(struct pg_node *n)
         pg_kad_settle(n);
         pg_node_control_settle(n);
         pg_kad_settle(n);
+        while (pg_reservations_settle(n))
+            pg_kad_settle(n);
         tell_addrs(n);
     } while (pg_circuits_settle(&n->transport));
     if (n->leaving)
@@ -636,6 +638,7 @@ void pg_node_free(struct pg_node *n)
     if (!n)
         return;
     pg_mdns_free(n->mdns);
+    pg_reservations_end(n);
     pg_kad_end(n);
     while (n->sessions) {
         pg_session_drop(n->sessions, PG_ERR_SHUTTING_DOWN);

@@ -105,9 +105,9 @@ static void carry_out(struct pg_node *n, enum pg_seed_event_kind event)
         case PG_DO_KADEMLIA_PUT_RECORD: name_to(n, n->hooks.record, c.name); break;
         case PG_DO_KADEMLIA_GET_PROVIDERS: name_to(n, n->hooks.find, c.name); break;
         case PG_DO_PUBLISH_SERVICES: break; /* opens the round of these; there is nothing that it takes */
-        /* The parts that carry these out do not exist yet; each has a fact or an answer that says so. */
-        case PG_DO_REQUEST_RELAY_RESERVATION:
-        case PG_DO_RELEASE_RELAY_RESERVATION:
+        case PG_DO_REQUEST_RELAY_RESERVATION: pg_reservation_ask(n, c.peer, c.addr); break;
+        case PG_DO_RELEASE_RELAY_RESERVATION: pg_reservation_release(n, c.peer); break;
+        /* Nobody orders it: a circuit's addresses are those of its reservation, and listeners are told of as they stand. */
         case PG_DO_ADD_EXTERNAL_ADDRESS:
         case PG_SEED_COMMANDS: break;
         }
@@ -167,6 +167,7 @@ void pg_node_control_init(struct pg_node *n)
                                   .bootstraps = n->config.bootstraps, .n_bootstraps = n->config.n_bootstraps,
                                   .n_relays = n->config.n_relays, .seed = pg_node_random(n), .told = told, .context = n};
     pg_control_plane_init(&n->control, &c, &n->scope);
+    n->control.can_reserve = !n->config.quiet;
     take_names(n);
     input(n, &(struct pg_seed_event){.kind = PG_SEED_NODE_STARTED});
     if (n->config.nat_status == 0 || n->config.quiet)
@@ -208,13 +209,28 @@ void pg_node_control_peer_up(struct pg_session *s)
     }
 }
 
-void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multiaddr *addrs, uint32_t n_addrs)
+void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multiaddr *addrs, uint32_t n_addrs, int hop)
 {
     struct pg_seed_place places[64];
+    struct pg_multiaddr seen;
+    pg_session_remote(s, &seen);
     for (uint32_t i = 0; i < n_addrs; i++)
         places[i] = (struct pg_seed_place){s->conn->peer, addrs[i]};
     input(s->node, &(struct pg_seed_event){.kind = PG_SEED_PEER_IDENTIFIED, .peer = &s->conn->peer, .places = places,
-                                           .n_places = n_addrs});
+                                           .n_places = n_addrs, .hop = hop, .seen = &seen});
+}
+
+void pg_node_control_reserved(struct pg_node *n, const struct pg_peer_id *relay, bool granted, uint64_t lease_ms, struct pg_bytes reason)
+{
+    input(n, &(struct pg_seed_event){.kind = granted ? PG_SEED_RELAY_RESERVATION_ACCEPTED : PG_SEED_RELAY_RESERVATION_FAILED, .peer = relay,
+                                     .lease_ms = lease_ms, .reason = reason});
+}
+
+void pg_node_control_measured(struct pg_session *s)
+{
+    struct pg_relay_candidate *relay = pg_session_is_relayed(s) ? NULL : pg_relay_book_find(&s->node->control.relays_known, &s->conn->peer);
+    if (relay)
+        relay->rtt_us = s->rtt_us;
 }
 
 void pg_node_control_neighbour(struct pg_node *n, enum pg_seed_event_kind kind, const struct pg_seed_place *places, uint32_t n_places)

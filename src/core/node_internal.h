@@ -234,7 +234,7 @@ struct pg_node {
     struct pg_observed observed;
     struct pg_autonat autonat;
     struct pg_own_record record;
-    struct pg_reservation reservations[PG_MAX_RELAYS];
+    struct pg_hop_reserve reservations[PG_RESERVATIONS];
     struct pg_contact contacts[PG_MAX_CONTACTS];
     struct pg_lookup lookups[PG_MAX_LOOKUPS];
     struct pg_session *sessions, *last_session, *doomed_sessions, *pending, **pending_end;
@@ -262,7 +262,9 @@ void pg_node_addrs_changed(struct pg_node *);
 void pg_node_control_init(struct pg_node *);
 void pg_node_control_listening(struct pg_node *, const struct pg_multiaddr *);
 void pg_node_control_peer_up(struct pg_session *);
-void pg_node_control_peer_identified(struct pg_session *, const struct pg_multiaddr *addrs, uint32_t n);
+void pg_node_control_peer_identified(struct pg_session *, const struct pg_multiaddr *addrs, uint32_t n, int hop); /* hop: it relays 1, does not -1, has not said 0 */
+void pg_node_control_reserved(struct pg_node *, const struct pg_peer_id *relay, bool granted, uint64_t lease_ms, struct pg_bytes reason);
+void pg_node_control_measured(struct pg_session *); /* its round trip */
 void pg_node_control_neighbour(struct pg_node *, enum pg_seed_event_kind, const struct pg_seed_place *, uint32_t n);
 void pg_node_control_peer_lost(struct pg_node *, const struct pg_peer_id *, uint32_t remaining);
 void pg_node_control_punched(struct pg_node *, const struct pg_peer_id *, bool ok, struct pg_bytes reason);

@@ -121,6 +121,7 @@ void pg_ping_do_rtt_tell(struct pg_ping *p)
     struct pg_session *s = p->session;
     uint64_t rtt = s->node->scope.now_us - p->sent_us;
     s->rtt_us = rtt;
+    pg_node_control_measured(s);
     s->node->metrics.value[PG_METRIC_PINGS]++;
     pg_log_ping(s->node->log, pg_text(s->peer_text), rtt);
     if (p->told)

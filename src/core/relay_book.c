@@ -101,6 +101,13 @@ static unsigned beside_ours(const struct pg_relay_book *book, const struct pg_re
     return most;
 }
 
+/* Who is seen at a public address can be reached by more peers than one of our own network. */
+static bool is_public(const struct pg_relay_candidate *c)
+{
+    struct pg_endpoint e;
+    return pg_offer_ip(&c->addr, &e) && pg_endpoint_is_public(&e);
+}
+
 /* Distance, longer for those that have failed more often than they have granted. */
 static uint64_t cost(const struct pg_relay_candidate *c)
 {
@@ -113,6 +120,8 @@ static bool better(const struct pg_relay_book *book, const struct pg_relay_candi
     unsigned x = beside_ours(book, a), y = beside_ours(book, b);
     if (a->failures != b->failures)
         return a->failures < b->failures;
+    if (is_public(a) != is_public(b))
+        return is_public(a);
     if (x != y)
         return x < y;
     if (a->connected != b->connected)

@@ -3,6 +3,7 @@
 #pragma once
 #include "crypto/multiaddr.h"
 
+#define PG_MAX_RELAYS 8u /* of ours at once, whatever --relays says */
 #define PG_RELAY_BOOK 64u
 
 struct pg_relay_candidate {
@@ -32,8 +33,8 @@ void pg_relay_book_lost(struct pg_relay_book *, const struct pg_peer_id *);
 /* It has failed us: 5 s until it is asked again, doubling to 5 min, up to a fifth less so that not all come back together. */
 void pg_relay_book_shun(struct pg_relay_book *, struct pg_relay_candidate *, bool dropped, uint64_t now_us);
 void pg_relay_book_granted(struct pg_relay_candidate *);
-/* Whom to ask now, NULL when there is nobody. Those that have failed come last; then one of a network where we have no relay yet
- * comes before others, a connected one before those that are to be dialled, a near one that has kept its word before the rest. */
+/* Whom to ask now, NULL when there is nobody. Those that have failed come last; then one at a public
+ * address comes before those of our own networks, one of a network where we have no relay yet before others, a connected one before those that are to be dialled, a near one that has kept its word before the rest. */
 struct pg_relay_candidate *pg_relay_book_best(struct pg_relay_book *, uint64_t now_us);
 /* When the first that is free may be asked; UINT64_MAX when none is free. */
 uint64_t pg_relay_book_next_us(const struct pg_relay_book *);

@@ -1,24 +1,65 @@
 /* The client's reservations: relays through which others reach us while we are behind a NAT, and what they have granted.
- * Asked by node.c (addresses), stop_serve.c (whose circuits are taken) and status; kept by reserve.c as the control plane orders.
+ * Asked by node.c (addresses), stop_serve.c (whose circuits are taken) and status; kept as the control plane orders.
  * Serves libp2p/specs relay/circuit-v2.md, "Reservation". */
 #pragma once
-#include "crypto/multiaddr.h"
+#include "circuit.pb.gen.h"
+#include "core/kad.h"
+#include "core/relay_book.h"
+#include "hop_reserve.gen.h"
+#include "wire/frame.h"
 
-#define PG_MAX_RELAYS 8u          /* held at once, whatever --relays says */
-#define PG_RESERVATION_ADDRS 4u   /* that one relay may be reached at, as it says */
+#define PG_RESERVATION_ADDRS 4u /* that one relay may be reached at, as it says */
 
 struct pg_node;
 
-/* What one relay has granted. */
-struct pg_reservation {
-    struct pg_peer_id relay; /* len 0: a free place */
+/* What a relay has granted. */
+struct pg_grant {
     struct pg_multiaddr addrs[PG_RESERVATION_ADDRS]; /* …/p2p/RELAY/p2p-circuit: what others dial with /p2p/US behind it */
     uint32_t n_addrs;
-    uint64_t since_us, expires_us;
+    uint64_t lease_ms, expires_us;
     uint64_t limit_bytes, limit_us; /* of each circuit, as the relay tells; 0: none told */
+    bool vouched;                   /* with a voucher, which is good */
+};
+
+/* One reservation, from the asking to the release. */
+struct pg_hop_reserve {
+    struct pg_instance in; /* hop_reserve, of the last request */
+    struct pg_timer timers[PG_HOP_RESERVE_TIMERS];
+    struct pg_node *node;
+    struct pg_peer_id relay; /* len 0: a free place */
+    struct pg_visitor visitor;
+    struct pg_visit *visit;  /* for as long as the reservation is wanted: its connection is kept, and not closed for another */
+    struct pg_stream *stream;
+    enum { PG_RESERVATION_OPEN, PG_RESERVATION_GRANTED, PG_RESERVATION_FAILED } due; /* what the control plane is yet to hear */
+    bool held, sent, begins, leaves; /* begins, leaves: at the end of the turn */
+    struct pg_grant grant, offer; /* offer: of the answer that is being looked at */
+    uint64_t since_us;
+    enum pg_pb_circuit_status status;
+    char reason[160];
+    struct pg_frame frame;
+    uint8_t room[PG_PB_HOP_MESSAGE_MAX];
 };
 
 /* Whether we hold a reservation there, or have just asked for one: circuits may come from it. */
 bool pg_reservation_held(const struct pg_node *, const struct pg_peer_id *relay);
 /* Circuit addresses of all reservations that are held, without our own id. */
 uint32_t pg_reservations_addrs(const struct pg_node *, struct pg_multiaddr *out, uint32_t room);
+
+/* What is released leaves at the end of the turn, when its place may have been taken already. */
+#define PG_RESERVATIONS (2 * PG_MAX_RELAYS)
+
+/* As the control plane orders, which may be in the middle of somebody's step: carried out at the end of the turn. */
+void pg_reservation_ask(struct pg_node *, const struct pg_peer_id *relay, const struct pg_multiaddr *addr); /* addr may be NULL */
+void pg_reservation_release(struct pg_node *, const struct pg_peer_id *relay);
+/* Carries out what was ordered, and tells the control plane what has become of requests: between steps. True: something was done. */
+bool pg_reservations_settle(struct pg_node *);
+void pg_reservations_end(struct pg_node *);
+void pg_reservation_visit_end(struct pg_visit *); /* for hop_reserve.c */
+
+/* Whether what a relay has granted can be used, and what is of use in it; else `why` says what is wrong. Pure: now_s since 1970. */
+struct pg_reservation_judge {
+    const struct pg_peer_id *relay, *own;
+    const struct pg_endpoint *seen; /* where the relay is */
+    uint64_t now_s, now_us;
+};
+bool pg_reservation_judge(const struct pg_reservation_judge *, const struct pg_pb_hop_message *, struct pg_grant *out, char *why, size_t room);

@@ -110,17 +110,21 @@ static void one_relay_is_not_taken_twice(void)
 static void the_second_relay_stands_in_another_network_where_there_is_one(void)
 {
     two();
-    says(1, 1, "/ip4/192.0.2.1/tcp/1"), says(2, 1, "/ip4/192.0.2.1/tcp/2");
-    says(3, 1, "/ip4/192.0.7.7/tcp/1"), says(4, 1, "/ip4/198.51.100.1/tcp/1");
-    for (uint8_t n = 1; n <= 4; n++) {
+    says(1, 1, "/ip4/8.8.2.1/tcp/1"), says(2, 1, "/ip4/8.8.2.1/tcp/2");
+    says(3, 1, "/ip4/8.8.7.7/tcp/1"), says(4, 1, "/ip4/9.9.9.9/tcp/1"), says(5, 1, "/ip4/10.1.1.1/tcp/1");
+    for (uint8_t n = 1; n <= 5; n++) {
         struct pg_peer_id id = peer(n);
-        pg_relay_book_find(&b->cp.relays_known, &id)->rtt_us = n * 10000u;
+        pg_relay_book_find(&b->cp.relays_known, &id)->rtt_us = n < 5 ? n * 10000u : 1;
     }
     nat(PG_SEED_NAT_PRIVATE);
     CU_ASSERT_EQUAL(asked(0), 1);
     CU_ASSERT_EQUAL(asked(1), 4);
     about(PG_SEED_RELAY_RESERVATION_FAILED, 4, 0);
     CU_ASSERT_EQUAL(asked(1), 3); /* of the same network, but not the same address */
+    about(PG_SEED_RELAY_RESERVATION_FAILED, 3, 0);
+    CU_ASSERT_EQUAL(asked(1), 2);
+    about(PG_SEED_RELAY_RESERVATION_FAILED, 2, 0);
+    CU_ASSERT_EQUAL(asked(1), 5); /* however near, it is of our own network */
 }
 
 static void who_does_not_relay_is_never_asked(void)
