@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-enum { MINUTE_US = 60000000, BACK_MOST = 64 };
+enum { MINUTE_US = 60000000 };
 
 /* What was dialled for others. */
 
@@ -97,23 +97,52 @@ static struct pg_autonat_question *asked_with(struct pg_node *n, const struct pg
     return NULL;
 }
 
+static struct pg_autonat_back *back_of(struct pg_autonat *a, const struct pg_stream *stream)
+{
+    for (uint32_t i = 0; i < PG_AUTONAT_BACKS; i++)
+        if (a->backs[i].stream == stream)
+            return &a->backs[i];
+    return NULL;
+}
+
+/* A place for what comes on the stream. When all are taken by streams that have said nothing whole yet, the next in turn gives way. */
+static struct pg_autonat_back *back_place(struct pg_autonat *a, struct pg_stream *stream)
+{
+    struct pg_autonat_back *b = back_of(a, stream);
+    if (b)
+        return b;
+    b = back_of(a, NULL);
+    if (!b) {
+        b = &a->backs[a->next_back++ % PG_AUTONAT_BACKS];
+        pg_stream_reset(b->stream);
+    }
+    b->stream = stream;
+    pg_frame_init(&b->frame, PG_FRAME_UVARINT, b->room, sizeof b->room);
+    return b;
+}
+
 static void back_data(struct pg_stream *stream, struct pg_bytes data)
 {
     struct pg_session *s = stream->conn->above;
-    struct pg_cursor c = pg_cursor(data);
+    struct pg_autonat *a = &s->node->autonat;
+    struct pg_autonat_back *b = back_place(a, stream);
     struct pg_pb_autonat2_dial_back m;
     struct pg_autonat_question *q;
+    struct pg_bytes text;
     pg_stream_consumed(stream, data.len);
-    struct pg_bytes text = pg_take_bytes(&c, pg_take_uvarint(&c));
-    if (c.failed || text.len > BACK_MOST || pg_pb_autonat2_dial_back_read(&m, text) != PG_OK || !m.has_nonce ||
+    enum pg_frame_result got = pg_frame_feed(&b->frame, &data, &text);
+    if (got == PG_FRAME_MORE)
+        return;
+    b->stream = NULL;
+    if (got != PG_FRAME_MESSAGE || pg_pb_autonat2_dial_back_read(&m, text) != PG_OK || !m.has_nonce ||
         !(q = asked_with(s->node, s, m.nonce))) {
         pg_stream_reset(stream);
         return;
     }
     stream->user = s->node;
-    s->node->autonat.back = stream;
+    a->back = stream;
     pg_step(&q->v2.in, PG_AUTONAT2_ASK_ON_NONCE_CAME);
-    s->node->autonat.back = NULL;
+    a->back = NULL;
 }
 
 static void back_ended(struct pg_stream *stream)
@@ -123,8 +152,11 @@ static void back_ended(struct pg_stream *stream)
 
 static void back_closed(struct pg_stream *stream, enum pg_err why)
 {
-    (void)stream;
+    struct pg_session *s = stream->conn->above;
+    struct pg_autonat_back *b = back_of(&s->node->autonat, stream);
     (void)why;
+    if (b)
+        b->stream = NULL;
 }
 
 const struct pg_handler pg_autonat2_back_take = {

@@ -113,12 +113,22 @@ struct pg_autonat2_serve {
 struct pg_autonat_past {
     uint64_t at_us, peer, place, nonce;
 };
+/* A nonce on its way to us: its message may come in pieces. */
+#define PG_AUTONAT_BACKS 8u
+#define PG_AUTONAT_BACK_MOST 64u
+struct pg_autonat_back {
+    struct pg_stream *stream; /* NULL: a free place */
+    struct pg_frame frame;
+    uint8_t room[PG_AUTONAT_BACK_MOST];
+};
 struct pg_autonat {
     struct pg_node *node;
     struct pg_pool served, served2; /* places, taken once and used again */
     struct pg_autonat_serve *serves[PG_AUTONAT_SERVED];
     struct pg_autonat2_serve *serves2[PG_AUTONAT_SERVED];
     struct pg_autonat_question *open[PG_AUTONAT_QUESTIONS]; /* that wait for a nonce */
+    struct pg_autonat_back backs[PG_AUTONAT_BACKS];
+    uint32_t next_back;           /* the place that is given up when all are taken */
     struct pg_stream *back;       /* of the nonce in hand */
     struct pg_autonat_past *past; /* the oldest gives way */
     uint32_t n_past, next_key;
