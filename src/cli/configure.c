@@ -89,26 +89,44 @@ static bool configure_dht(struct pg_configured *r, const struct pg_options *opti
            read_addrs(&v->listen, c->node.listens, &c->node.n_listens, PG_MAX_LISTENS);
 }
 
+/* Where it listens, which is anywhere unless the user says otherwise. */
+static bool listen_somewhere(struct pg_node_config *c, const struct pg_strings *said)
+{
+    static const char *const anywhere[] = {"/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0"};
+    for (unsigned i = 0; said->n == 0 && i < 2; i++)
+        if (pg_multiaddr_parse(&c->listens[c->n_listens++], pg_text(anywhere[i])) != PG_OK)
+            return false;
+    return read_addrs(said, c->listens, &c->n_listens, PG_MAX_LISTENS);
+}
+
 /* A question about our reachability: it listens, and what comes in while it does is the answer. */
 static bool configure_autonat(struct pg_configured *r, const struct pg_options *options)
 {
-    static const char *const anywhere[] = {"/ip4/0.0.0.0/tcp/0", "/ip6/::/tcp/0"};
     const struct pg_option_values *v = &options->values;
     struct pg_node_config *c = &r->config.node;
     c->asks_who = true;
     r->config.autonat_version = v->autonat_version == PG_OPTION_AUTONAT_VERSION_V1 ? 1 : v->autonat_version == PG_OPTION_AUTONAT_VERSION_V2 ? 2 : 0;
-    for (unsigned i = 0; v->listen.n == 0 && i < 2; i++)
-        if (pg_multiaddr_parse(&c->listens[c->n_listens++], pg_text(anywhere[i])) != PG_OK)
-            return false;
-    return read_addrs(&v->listen, c->listens, &c->n_listens, PG_MAX_LISTENS) &&
-           read_addrs(&v->external_address, c->externals, &c->n_externals, PG_MAX_EXTERNALS);
+    return listen_somewhere(c, &v->listen) && read_addrs(&v->external_address, c->externals, &c->n_externals, PG_MAX_EXTERNALS);
+}
+
+/* Whoever comes over a relay and wants more has to be reached, too: by dials of the other side, and by punches, which leave from a
+ * listening port. */
+static bool configure_way(struct pg_configured *r, const struct pg_options *options)
+{
+    struct pg_peer_config *c = &r->config;
+    bool over_relay = strstr(options->address, "/p2p-circuit") != NULL;
+    if (c->task != PG_TASK_PATH && (c->task != PG_TASK_PIPE || !over_relay || c->node.path == PG_PATH_RELAY))
+        return true;
+    c->node.quiet = false;
+    c->node.aside = true;
+    return listen_somewhere(&c->node, &options->values.listen);
 }
 
 static bool configure_task(struct pg_configured *r, const struct pg_options *options)
 {
     static const enum pg_task_kind kinds[PG_CLI_COMMANDS] = {
         [PG_CLI_PING] = PG_TASK_PING, [PG_CLI_IDENTIFY] = PG_TASK_IDENTIFY, [PG_CLI_PERF] = PG_TASK_PERF, [PG_CLI_PIPE] = PG_TASK_PIPE,
-        [PG_CLI_AUTONAT] = PG_TASK_AUTONAT};
+        [PG_CLI_AUTONAT] = PG_TASK_AUTONAT, [PG_CLI_PATH] = PG_TASK_PATH};
     struct pg_peer_config *c = &r->config;
     c->task = options->key ? PG_TASK_DHT : kinds[options->command];
     c->node.quiet = true;
@@ -121,11 +139,12 @@ static bool configure_task(struct pg_configured *r, const struct pg_options *opt
     c->down = options->values.down;
     c->json = options->values.json;
     c->service = pg_text(options->service);
+    c->wait_direct = options->values.wait_direct;
     if (c->task == PG_TASK_DHT)
         return configure_dht(r, options);
     if (c->task == PG_TASK_AUTONAT && !configure_autonat(r, options))
         return false;
-    return pg_multiaddr_parse(&c->address, pg_text(options->address)) == PG_OK;
+    return pg_multiaddr_parse(&c->address, pg_text(options->address)) == PG_OK && configure_way(r, options);
 }
 
 bool pg_configure(struct pg_configured *r, const struct pg_options *options)
@@ -134,5 +153,6 @@ bool pg_configure(struct pg_configured *r, const struct pg_options *options)
                                               [PG_OPTION_PATH_DIRECT] = PG_PATH_DIRECT, [PG_OPTION_PATH_RELAY] = PG_PATH_RELAY};
     pg_node_config_default(&r->config.node);
     r->config.node.path = paths[options->values.path];
+    r->config.node.unpunched = r->config.node.path == PG_PATH_RELAY;
     return options->command == PG_CLI_RUN ? configure_peer(r, options) : configure_task(r, options);
 }

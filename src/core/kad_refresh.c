@@ -104,13 +104,14 @@ void pg_kad_refresh_init(struct pg_node *n)
 
 void pg_kad_refresh_asked(struct pg_node *n)
 {
-    pg_step(&n->kad.refresh.in, PG_KAD_REFRESH_ON_BOOTSTRAP);
+    if (!n->config.aside)
+        pg_step(&n->kad.refresh.in, PG_KAD_REFRESH_ON_BOOTSTRAP);
 }
 
 void pg_kad_refresh_heard(struct pg_node *n)
 {
     struct pg_kad_refresh *r = &n->kad.refresh;
-    if (n->config.quiet)
+    if (n->config.quiet || n->config.aside)
         return;
     pg_post(&r->in, PG_KAD_REFRESH_ON_SERVER_HEARD);
     if (++r->n_changed == CHANGED_MUCH)

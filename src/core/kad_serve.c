@@ -256,14 +256,14 @@ static void serve_closed(struct pg_stream *stream, enum pg_err why)
 
 bool pg_kad_serving_everybody(const struct pg_node *n)
 {
-    return !n->config.quiet && n->control.nat.in.ctl.state != PG_NAT_PRIVATE;
+    return !n->config.quiet && !n->config.aside && n->control.nat.in.ctl.state != PG_NAT_PRIVATE;
 }
 
 bool pg_kad_serving_serves(const struct pg_node *n, const struct pg_session *s)
 {
     const struct pg_endpoint *there = &s->conn->remote;
     bool near = pg_endpoint_is_loopback(there) || pg_endpoint_is_private(there);
-    return pg_kad_serving_everybody(n) || (near && !n->config.quiet);
+    return pg_kad_serving_everybody(n) || (near && !n->config.quiet && !n->config.aside);
 }
 
 uint32_t pg_kad_serving_streams(struct pg_kad_serving *k)

@@ -179,6 +179,7 @@ static void tell_addrs(struct pg_node *n)
     if (first)
         return; /* the ready line says them, and nobody has heard of others before */
     pg_identify_push(n);
+    pg_paths_moved(n);
     if (n->hooks.moved)
         n->hooks.moved(n->hooks.context);
     pg_node_command(n, &(struct pg_command){.kind = PG_COMMAND_READY});
@@ -559,6 +560,8 @@ bool pg_node_offers(const struct pg_session *s, const struct pg_handler *h)
         return h == &pg_identify_serve || h == &pg_ping_serve;
     bool relayed = pg_session_is_relayed(s);
     if (h->relayed == (relayed ? PG_RELAYED_NEVER : PG_RELAYED_ONLY))
+        return false;
+    if (h == &pg_punch_handler && s->node->config.unpunched)
         return false;
     if (h == &pg_hop_handler)
         return pg_relaying_serves(s->node, s);

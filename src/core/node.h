@@ -92,6 +92,8 @@ struct pg_node_config {
     bool mdns;                    /* looks for peers of the local network, and is found there */
     bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */
     bool asks_who;                /* a command that has to know what others speak, and so asks them who they are */
+    bool unpunched;               /* lets nobody punch a hole to it: a direct connection is not wanted */
+    bool aside;                   /* a command that can be reached and is nobody's server: it takes no part in Kademlia */
 };
 
 /* Limits a peer has when nobody says otherwise. */

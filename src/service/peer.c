@@ -118,7 +118,10 @@ static void on_moved(void *context)
 
 static void on_path(void *context, const struct pg_peer_id *peer, enum pg_path_news news, struct pg_bytes reason)
 {
-    pg_tunnels_path(&((struct pg_peer *)context)->tunnels, peer, news, reason);
+    struct pg_peer *p = context;
+    if (has_task(p))
+        pg_task_path_told(&p->task, peer, news, reason);
+    pg_tunnels_path(&p->tunnels, peer, news, reason);
 }
 
 static void on_stop(void *context)

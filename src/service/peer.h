@@ -4,7 +4,7 @@
 #include "core/kad.h"
 #include "core/node.h"
 
-enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PERF, PG_TASK_PIPE, PG_TASK_DHT, PG_TASK_AUTONAT };
+enum pg_task_kind { PG_TASK_NONE, PG_TASK_PING, PG_TASK_IDENTIFY, PG_TASK_PERF, PG_TASK_PIPE, PG_TASK_DHT, PG_TASK_AUTONAT, PG_TASK_PATH };
 
 #define PG_EXPOSE_ALLOWED 32u
 
@@ -48,6 +48,7 @@ struct pg_peer_config {
     unsigned autonat_version;    /* 1 or 2; 0: the newest that the server speaks */
     uint64_t timeout_ms;
     bool json;
+    bool wait_direct;            /* of path: a relayed connection is not enough */
 };
 
 struct pg_peer;

@@ -4,6 +4,7 @@
 
 #include "service/task_autonat.h"
 #include "service/task_identify.h"
+#include "service/task_path.h"
 #include "service/task_perf.h"
 #include "trace/output.h"
 
@@ -42,6 +43,7 @@ void pg_task_do_contact_start(struct pg_task *t)
     }
     if (t->config->task == PG_TASK_AUTONAT)
         pg_task_autonat_start(t);
+    t->begun_us = pg_node_scope(t->node)->now_us;
     pg_multiaddr_peer(&t->config->address, &named);
     t->contact = pg_node_contact(t->node, &named);
     (void)pg_contact_add(t->contact, &t->config->address);
@@ -152,6 +154,7 @@ void pg_task_do_work_begin(struct pg_task *t)
     case PG_TASK_PIPE: begin_pipe(t); return;
     case PG_TASK_DHT: pg_task_dht_begin(t); return;
     case PG_TASK_AUTONAT: return; /* goes on when the server is identified */
+    case PG_TASK_PATH: pg_task_path_begin(t); return;
     case PG_TASK_NONE: return;
     }
 }
@@ -193,8 +196,11 @@ void pg_task_start(struct pg_task *t)
 
 void pg_task_peer_up(struct pg_task *t, struct pg_session *s)
 {
-    if (t->session && t->session != s)
+    if (t->session && t->session != s) {
+        if (t->config->task == PG_TASK_PATH && pg_peer_id_equal(pg_session_peer(t->session), pg_session_peer(s)))
+            pg_task_path_up(t, s);
         return;
+    }
     if (t->contact && !pg_peer_id_equal(pg_contact_peer(t->contact), pg_session_peer(s)))
         return; /* the relay on the way to it */
     t->session = s;
@@ -205,6 +211,8 @@ void pg_task_identified(struct pg_task *t, struct pg_session *s)
 {
     if (t->config->task == PG_TASK_AUTONAT && t->in.ctl.state == PG_TASK_WORKING)
         pg_task_autonat_identified(t, s);
+    if (t->config->task == PG_TASK_PATH)
+        pg_task_path_identified(t, s);
 }
 
 void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
@@ -214,6 +222,10 @@ void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
     pg_ping_end(&t->ping);
     pg_perf_end(&t->perf);
     t->session = NULL;
+    if (t->config->task == PG_TASK_PATH && pg_node_session(t->node, pg_session_peer(s))) {
+        t->session = pg_node_session(t->node, pg_session_peer(s)); /* the way over the relay, when the direct one did not last */
+        return;
+    }
     if (pg_session_is_relayed(s) && t->why == PG_OK) { /* the relay's doing, as a rule */
         struct pg_bytes reason;
         enum pg_err why = pg_session_loss(s, &reason);
@@ -238,6 +250,12 @@ void pg_task_unserved(struct pg_task *t, struct pg_session *s)
 {
     if (t->config->task == PG_TASK_DHT)
         pg_task_dht_unserved(t, pg_session_peer(s));
+}
+
+void pg_task_path_told(struct pg_task *t, const struct pg_peer_id *peer, enum pg_path_news news, struct pg_bytes reason)
+{
+    if (t->config->task == PG_TASK_PATH && t->session && pg_peer_id_equal(pg_session_peer(t->session), peer))
+        pg_task_path_news(t, news, reason);
 }
 
 void pg_task_stop(struct pg_task *t)

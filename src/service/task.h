@@ -24,6 +24,7 @@ struct pg_task {
     struct pg_task_dht dht;
     struct pg_autonat_question autonat;
     uint32_t received, sent;
+    uint64_t begun_us, up_us; /* of path: the start, the first connection */
     bool piping;
     enum pg_err why;
     char reason[256];
@@ -37,6 +38,7 @@ void pg_task_identified(struct pg_task *, struct pg_session *);
 void pg_task_peer_lost(struct pg_task *, struct pg_session *);
 void pg_task_contact_failed(struct pg_task *, struct pg_contact *, enum pg_err, struct pg_bytes reason);
 void pg_task_unserved(struct pg_task *, struct pg_session *); /* its peer does not serve the DHT */
+void pg_task_path_told(struct pg_task *, const struct pg_peer_id *, enum pg_path_news, struct pg_bytes reason);
 void pg_task_stop(struct pg_task *);
 /* The pipe's tunnel has ended. */
 void pg_task_tunnel_ended(struct pg_task *, const struct pg_tunnel_consumer *);

@@ -221,7 +221,7 @@ static void wrong_flags_are_named(void)
     refuses("--ready-json=1", "--ready-json takes no value; leave out what follows the =");
     refuses("--count 3", "--count is no option of run; punchgate run --help lists them");
     refuses("status --listen /ip4/0.0.0.0/tcp/1", "--listen is no option of status; punchgate status --help lists them");
-    refuses("pong", "\"pong\" is no command; there are run, ping, identify, autonat, perf, check, id, pipe, status, "
+    refuses("pong", "\"pong\" is no command; there are run, ping, identify, autonat, perf, check, id, path, pipe, status, "
              "key new, key show, key import, key export, dht put, dht get, dht provide, dht providers, dht find, dht closest");
     refuses("ping", "ADDR is missing; write punchgate ping ADDR");
     refuses("pipe", "ADDR:SERVICE is missing; write punchgate pipe ADDR:SERVICE");
