@@ -138,10 +138,10 @@ def present(peers: list, wrong: dict[str, Exception]) -> list[Library]:
 def among_themselves(matrix, peers: list, wrong: dict[str, Exception]) -> None:
     libraries = present(peers, wrong)
     kinds = [Ours(c_dials, echo), *libraries]
-    triples(matrix, kinds, libraries, kinds)
+    triples(matrix, kinds, kinds, kinds)
 
 
 def with_ours(matrix, peers: list, wrong: dict[str, Exception], c_dials, echo: int) -> None:
     libraries = present(peers, wrong)
     kinds = [Ours(c_dials, echo), *libraries]
-    triples(matrix, kinds, libraries, kinds)
+    triples(matrix, kinds, kinds, kinds)
