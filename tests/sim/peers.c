@@ -75,6 +75,7 @@ static void configure(struct peer *p)
     c->node.identity = p->identity;
     p->log = (struct pg_log){.sink = sc->tell_fd < 0 ? NULL : log_line, .context = p};
     c->node.log = &p->log;
+    c->node.mdns = sc->mdns;
     draw_limits(p);
     address(&c->node.listens[c->node.n_listens++], p->number);
     c->exposed = p->exposed;

@@ -120,6 +120,7 @@ struct scene {
     struct peer peers[PEERS_MOST];
     struct talk talks[TALKS_MOST];
     struct side unknown[TALKS_MOST * 8];
+    bool mdns;          /* everybody looks for peers of the local network */
     unsigned n_peers, n_talks, n_unknown, n_faults, round;
     unsigned n_reloads;
     bool names_bad; /* from the start */
