@@ -640,7 +640,6 @@ void pg_node_free(struct pg_node *n)
 {
     if (!n)
         return;
-    pg_mdns_free(n->mdns);
     pg_reservations_end(n);
     pg_kad_end(n);
     while (n->sessions) {
@@ -660,6 +659,7 @@ void pg_node_free(struct pg_node *n)
     pg_pool_free(&n->session_pool);
     pg_pool_free(&n->paths);
     pg_scope_free(&n->scope);
+    pg_mdns_free(n->mdns); /* its timers stand in the scope's heap while anything steps */
     pg_budget_free(&n->budget);
     pg_address_book_free(&n->addresses);
     pg_pages_release(n->commands, n->command_room * sizeof *n->commands);
