@@ -137,6 +137,7 @@ struct pg_session {
     struct pg_identify identify;
     struct pg_ping ping;
     struct pg_spare spare;
+    struct pg_punch_role role;
     struct pg_pulse pulse;
     struct pg_kad_seat kad_seat;
     uint64_t up_us, idle_us, rtt_us, bytes_in; /* idle_us: since when it carries nothing */

@@ -5,6 +5,7 @@
 #include "hole.gen.h"
 #include "mem/pool.h"
 #include "punch.gen.h"
+#include "punch_role.gen.h"
 #include "punch_serve.gen.h"
 #include "wire/frame.h"
 
@@ -87,6 +88,17 @@ uint32_t pg_punch_offers(const struct pg_node *, struct pg_multiaddr out[PG_PUNC
 struct pg_pb_hole_punch;
 uint32_t pg_punch_targets(const struct pg_node *, const struct pg_peer_id *peer, const struct pg_pb_hole_punch *,
                           struct pg_multiaddr out[PG_PUNCH_TARGETS]);
+
+/* A connection that punching may have brought about, on which we are the server until its other end turns out to be one, too. Part of
+ * each session. */
+struct pg_punch_role {
+    struct pg_instance in;
+    struct pg_timer timers[PG_PUNCH_ROLE_TIMERS];
+    uint64_t patience_ms;
+};
+void pg_punch_role_accepted(struct pg_session *); /* it has come in */
+void pg_punch_role_dialled(struct pg_session *);  /* a dial of a hole's has been answered */
+void pg_punch_role_end(struct pg_session *);      /* it is up, or lost */
 
 /* Between punch.c, punch_serve.c and hole.c. */
 struct pg_puncher *pg_puncher_find(struct pg_node *, const struct pg_peer_id *, bool make);

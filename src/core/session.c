@@ -25,6 +25,7 @@ static void note_life(struct pg_session *s)
 static void on_connected(struct pg_link_owner *owner, const struct pg_input *in)
 {
     pg_conn_linked(of(owner)->conn, &in->remote, &in->local);
+    pg_punch_role_dialled(of(owner));
 }
 
 static void on_received(struct pg_link_owner *owner, uint8_t *data, size_t len)
@@ -286,6 +287,7 @@ struct pg_session *pg_session_accept(struct pg_node *n, struct pg_link *link, co
         return NULL;
     s->accepted = ++n->arrivals;
     pg_conn_linked(s->conn, remote, local);
+    pg_punch_role_accepted(s);
     return s;
 }
 
@@ -596,6 +598,7 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     char endpoint[2 * PG_MULTIADDR_TEXT];
     pg_peer_id_text(&conn->peer, s->peer_text);
     leave_pending(s);
+    pg_punch_role_end(s);
     pg_budget_settle(&n->budget, &s->seat);
     n->budget.dials -= s->dialing;
     s->dialing = false;
@@ -686,6 +689,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
         return;
     unlist(s);
     give_way(s);
+    pg_punch_role_end(s);
     if (pg_err_class(why) == PG_CLASS_PEER)
         n->metrics.value[PG_METRIC_PROTOCOL_ERRORS]++;
     if (s->probes) {

@@ -281,6 +281,17 @@ void pg_conn_close(struct pg_conn *c, enum pg_err why)
     pg_post(&c->upgrade.in, PG_UPGRADE_ON_CLOSE);
 }
 
+bool pg_conn_is_unasked(const struct pg_conn *c)
+{
+    return c->upgrade.in.ctl.state == PG_UPGRADE_CHOOSING && !c->client && pg_negotiation_is_silent(c->negotiation);
+}
+
+void pg_conn_become_client(struct pg_conn *c)
+{
+    c->client = true;
+    pg_negotiation_turn(c->negotiation, c->transport->scope, &c->upgrade.in, PG_LIT(PG_PROTOCOL_NOISE));
+}
+
 void pg_conn_written(struct pg_conn *c)
 {
     if (c->link && c->bytes_sent >= c->unsent_mark + c->link->tx.bytes)

@@ -53,6 +53,9 @@ void pg_conn_received(struct pg_conn *, uint8_t *data, size_t len);
 void pg_conn_written(struct pg_conn *);
 /* The link has died or the remote has ended it. */
 void pg_conn_link_lost(struct pg_conn *, enum pg_err);
+/* While it is being agreed on security: whether the other side has proposed nothing, and to be the client then. */
+bool pg_conn_is_unasked(const struct pg_conn *);
+void pg_conn_become_client(struct pg_conn *);
 /* Says farewell and closes. */
 void pg_conn_close(struct pg_conn *, enum pg_err);
 /* What may be unsent now. The less memory is left the less it is, so that connections whose remotes do not read leave room for

@@ -33,7 +33,8 @@ void pg_negotiate_dial_do_proposal_send(struct pg_negotiate_dial *self)
 {
     uint8_t both[2 * PG_MSS_ROOM];
     struct pg_writer w = pg_writer(both, sizeof both);
-    pg_mss_put(&w, HEADER);
+    if (!self->n.greeted)
+        pg_mss_put(&w, HEADER);
     pg_mss_put(&w, self->n.protocol);
     assert(!w.failed && "a protocol id of ours is too long");
     self->n.send(self->n.context, pg_written(&w));
@@ -69,6 +70,7 @@ struct pg_negotiation *pg_negotiation_take(struct pg_pool *pool, void (*send)(vo
     n->send = send;
     n->spoken = spoken;
     n->context = context;
+    n->greeted = false;
     return n;
 }
 
@@ -98,6 +100,21 @@ void pg_negotiation_dial(struct pg_negotiation *n, struct pg_scope *scope, struc
 void pg_negotiation_listen(struct pg_negotiation *n, struct pg_scope *scope, struct pg_instance *owner)
 {
     begin(n, &pg_negotiate_listen_machine, &pg_negotiate_listen_binding, scope, owner);
+}
+
+bool pg_negotiation_is_silent(const struct pg_negotiation *n)
+{
+    return n->in.machine == &pg_negotiate_listen_machine && pg_mss_idle(&n->lines) && n->in.ctl.count[0] == 0 &&
+           (n->in.ctl.state == PG_NEGOTIATE_LISTEN_WAITING || n->in.ctl.state == PG_NEGOTIATE_LISTEN_GREETED);
+}
+
+void pg_negotiation_turn(struct pg_negotiation *n, struct pg_scope *scope, struct pg_instance *owner, struct pg_bytes protocol)
+{
+    n->greeted = n->in.ctl.state == PG_NEGOTIATE_LISTEN_GREETED;
+    pg_instance_end(&n->in);
+    pg_negotiation_dial(n, scope, owner, protocol);
+    if (n->greeted) /* their header has come, and ours has gone */
+        pg_step(&n->in, PG_NEGOTIATE_DIAL_ON_LINE_HEADER);
 }
 
 bool pg_negotiation_done(const struct pg_negotiation *n)

@@ -15,6 +15,7 @@ struct pg_negotiation {
     void *context;
     struct pg_bytes protocol; /* proposed, or agreed on */
     struct pg_bytes line;     /* in hand */
+    bool greeted;             /* dialling: the headers have been exchanged before */
 };
 
 /* One from the pool; NULL when there are too many. */
@@ -26,6 +27,10 @@ void pg_negotiation_give(struct pg_pool *, struct pg_negotiation **negotiation);
 void pg_negotiation_dial(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner, struct pg_bytes protocol);
 /* Starts as the side that is asked. */
 void pg_negotiation_listen(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner);
+/* Listening: nothing of a proposal has come, and none is on its way as far as can be seen. */
+bool pg_negotiation_is_silent(const struct pg_negotiation *);
+/* Such a one goes on as the side that proposes. */
+void pg_negotiation_turn(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner, struct pg_bytes protocol);
 /* Takes lines from *in and advances it; stops right behind the line that settles the matter. The owner hears
  * negotiate.agreed, .refused or .failed. */
 void pg_negotiation_feed(struct pg_negotiation *, struct pg_bytes *in);

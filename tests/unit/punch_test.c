@@ -232,14 +232,31 @@ static void who_is_seen_at_two_ports_is_client_at_once(void)
     world_close();
 }
 
-static void who_does_not_know_is_client_at_the_second_try(void)
+static void of_two_servers_the_one_that_was_dialled_becomes_the_client(void)
+{
+    world_with(OPEN, SHUT);
+    nodes[CALLED].symmetric = true; /* and does not know it */
+    begin();
+    pass(1000000);
+    check_direct(CALLED, true, false);
+    check_direct(CALLER, false, true);
+    CU_ASSERT_EQUAL(puncher(CALLED)->punch.hole.n_targets, 1);
+    world_close();
+}
+
+/* The other side is one that waits for ever, as a listener of another library does. */
+static void of_two_servers_the_one_that_has_dialled_becomes_the_client_later(void)
 {
     world_with(OPEN, SHUT);
     nodes[CALLED].symmetric = true;
     begin();
-    pass(1000000);
+    pass(4 * RELAY_US + 2 * WAY_US + 1000);
+    struct pg_session *s = nodes[CALLER].node->pending;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+    pg_punch_role_end(s);
+    pass(900000);
     CU_ASSERT_PTR_NULL(nodes[CALLED].direct);
-    pass(4500000);
+    pass(1000000);
     check_direct(CALLED, true, true);
     check_direct(CALLER, false, false);
     world_close();
@@ -295,7 +312,8 @@ int main(void)
         {"it goes on without the relay once the word is out", it_goes_on_without_the_relay_once_the_word_is_out},
         {"a lost relay ends a round", a_lost_relay_ends_a_round},
         {"who is seen at two ports is client at once", who_is_seen_at_two_ports_is_client_at_once},
-        {"who does not know is client at the second try", who_does_not_know_is_client_at_the_second_try},
+        {"of two servers the one that was dialled becomes the client", of_two_servers_the_one_that_was_dialled_becomes_the_client},
+        {"of two servers the one that has dialled becomes the client later", of_two_servers_the_one_that_has_dialled_becomes_the_client_later},
         {"of two who ask each other one gives way", of_two_who_ask_each_other_one_gives_way},
     };
     return RUN_SUITE("punching", all);
