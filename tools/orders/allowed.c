@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SYSTEMS 32u
+#define SYSTEMS 128u
 #define PAIRS 64u
 #define GIVENS 16u
 #define NUMBERS 80u

@@ -467,7 +467,7 @@ static void begin_open(void)
 static bool reachable(void)
 {
     for (struct pg_session *s = node(USER)->sessions; s; s = s->next)
-        if (s->up && pg_stream_room(s->conn))
+        if (s->up && !s->suspect && pg_stream_room(s->conn))
             return true;
     return false;
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define MAX_MUTANTS 65535u
-#define MAX_SYSTEMS 64u
+#define MAX_SYSTEMS 128u
 #define CPU_SECONDS 120u /* of one mutant */
 
 enum verdict { UNTRIED, KILLED, EQUIVALENT, ALIVE, UNDECIDED };
