@@ -112,13 +112,24 @@ static bool is_asked(struct pg_contact *c, const struct pg_multiaddr *addr)
     return false;
 }
 
+/* With --path relay a peer of which addresses over relays are known is dialled by those alone. */
+static bool is_relayed_only(const struct pg_contact *c)
+{
+    if (c->node->config.path != PG_PATH_RELAY || c->as_relay > 0)
+        return false;
+    for (uint32_t i = 0; i < c->n_addrs + c->n_learnt; i++)
+        if (relay_of(i < c->n_addrs ? &c->addrs[i] : &c->learnt[i - c->n_addrs]).len)
+            return true;
+    return false;
+}
+
 /* False when it cannot be dialled, or is none of this contact's. */
 static bool add_target(struct pg_contact *c, const struct pg_multiaddr *addr)
 {
     struct pg_endpoint at;
     struct pg_peer_id named;
     bool over = pg_multiaddr_circuit(addr, NULL, NULL, &named) == PG_OK;
-    if (!over && (pg_multiaddr_tcp(addr, &at, &named) != PG_OK || at.port == 0))
+    if (!over && (pg_multiaddr_tcp(addr, &at, &named) != PG_OK || at.port == 0 || is_relayed_only(c)))
         return false;
     if (named.len && pg_peer_id_equal(&named, pg_identity_peer_id(c->node->config.identity))) {
         if (!c->why)

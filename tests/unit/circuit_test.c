@@ -51,8 +51,7 @@ static void stop_is_real(struct peer *p)
 
 static void reserve(struct peer *p)
 {
-    p->node->control.config.n_relays = 1;
-    p->node->control.relays[0].peer = *pg_identity_peer_id(relay->identity);
+    p->node->reservations[0].relay = *pg_identity_peer_id(relay->identity); /* as if it had asked itself */
     CU_ASSERT_EQUAL_FATAL(reserved(p), PG_PB_CIRCUIT_STATUS_OK);
 }
 
