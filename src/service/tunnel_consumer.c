@@ -8,6 +8,8 @@
 
 /* --path direct promises an end within 15 s. */
 enum { DIRECT_WAIT_MS = 14000 };
+/* A circuit that lasts for less, or that carries only so much, is told of: a relay of ours ends its own after that. */
+#define LONG_US ((uint64_t)3600000000)
 
 #define HOST_OF_NEXT(p) ((struct pg_tunnel_consumer *)((char *)(p) - offsetof(struct pg_tunnel_consumer, next_waiting)))
 
@@ -183,7 +185,7 @@ static void tell_limits(struct pg_tunnel_consumer *t, const struct pg_session *s
 {
     char peer[PG_PEER_ID_TEXT];
     uint64_t bytes = pg_session_limit_bytes(s), us = pg_session_limit_us(s);
-    if (bytes || us)
+    if (bytes || (us && us < LONG_US))
         pg_log_tunnel_limited(logs(t), pg_bytes(peer, pg_peer_id_text(pg_session_peer(s), peer)), pg_forward_service(t->forward), bytes,
                               us / 1000000);
 }
@@ -289,7 +291,13 @@ void pg_tunnel_consumer_do_waited_tell(struct pg_tunnel_consumer *t)
     struct pg_node *n = t->tunnels->node;
     bool connected = pg_node_session(n, pg_forward_peer(t->forward)) != NULL;
     enum pg_limit full = pg_node_full(n, pg_forward_peer(t->forward));
+    struct pg_path_view way;
     metrics(t)->value[PG_METRIC_TUNNEL_WAITS_EXPIRED]++;
+    if (t->tunnels->direct_only && connected && pg_path_view(n, pg_forward_peer(t->forward), &way)) {
+        pg_log_target_barred(logs(t), pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)),
+                             way.reason.len ? way.reason : PG_LIT("no direct connection came in time"));
+        return;
+    }
     if (full != PG_LIMITS)
         pg_node_refuse(n, full, "tunnel", pg_bytes(peer, pg_peer_id_text(pg_forward_peer(t->forward), peer)));
     (connected ? pg_log_tunnel_room_expired : pg_log_tunnel_wait_expired)(
