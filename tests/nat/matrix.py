@@ -81,9 +81,14 @@ class Side:
     name = library = None
     # Whether a cone has to keep ports: rust-libp2p tells others its listen port, whatever port they see.
     keeps_port = False
+    # Relays that it is told of. From two that see different ports a peer knows that its router is symmetric.
+    relays = 1
 
     def environment(self, folder):
         return None
+
+    def attempts(self, process, last):
+        return last.get("attempts", 0)
 
 
 class Library(Side):
@@ -96,9 +101,9 @@ class Library(Side):
         # Not 0.0.0.0: its reservations would name loopback as well.
         return self.peer.argv("relay", "--addr", f"/ip4/{host.address}/tcp/{PORT}", "--circuit-bytes", 0)
 
-    def listen(self, folder, host, relay, port=PORT):
+    def listen(self, folder, host, relays, port=PORT):
         # Not 0.0.0.0: rust would dial before it has heard of all its addresses, and then from another port.
-        return self.peer.argv("reserve", relay, "--dcutr", "--addr", f"/ip4/{host.address}/tcp/{port}")
+        return self.peer.argv("reserve", relays[0], "--dcutr", "--addr", f"/ip4/{host.address}/tcp/{port}")
 
     def dial(self, folder, host, addr, seconds, port=PORT):
         return self.peer.argv("path", addr, "--wait-direct", "--timeout", seconds, "--addr", f"/ip4/{host.address}/tcp/{port}")
@@ -111,11 +116,14 @@ class Library(Side):
 
 
 class Ours(Side):
-    name = "C"
+    name, relays = "C", 2
 
     def environment(self, folder):
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PUNCHGATE", "RUST_LOG", "XDG_"))}
         return kept | {"HOME": str(folder), "RUST_LOG": "debug,machine=off", "PUNCHGATE_NO_MDNS": "1"}
+
+    def attempts(self, process, last):
+        return process.log.read_text(errors="replace").count("both sides dial")
 
     def run(self, folder, name, *arguments, port=PORT):
         return [PUNCHGATE, "--identity", folder / f"{name}.key", "--listen", f"/ip4/0.0.0.0/tcp/{port}", "--ready-json",
@@ -124,8 +132,9 @@ class Ours(Side):
     def relay(self, folder, host):
         return self.run(folder, f"relay{time.monotonic_ns()}", "--nat-status", "public")
 
-    def listen(self, folder, host, relay, port=PORT):
-        return self.run(folder, f"listener{time.monotonic_ns()}", "--bootstrap", relay, "--nat-status", "private", port=port)
+    def listen(self, folder, host, relays, port=PORT):
+        known = [word for relay in relays for word in ("--bootstrap", relay)]
+        return self.run(folder, f"listener{time.monotonic_ns()}", *known, "--nat-status", "private", port=port)
 
     def dial(self, folder, host, addr, seconds, port=PORT):
         return [PUNCHGATE, "path", addr, "--wait-direct", "--json", "--listen", f"/ip4/0.0.0.0/tcp/{port}", "--timeout", f"{seconds}s"]
@@ -150,9 +159,9 @@ class Try:
     story: str = field(default="", repr=False)
 
 
-def circuit_of(said):
-    """The listener's address through the relay, if this ready line has one."""
-    return next((a for a in said.get("addrs", ()) if "/p2p-circuit" in a), None) if said.get("event") == "ready" else None
+def circuits(said):
+    """The listener's addresses through relays, in this line."""
+    return [a for a in said.get("addrs", ()) if "/p2p-circuit" in a] if said.get("event") == "ready" else []
 
 
 class Matrix:
@@ -161,25 +170,32 @@ class Matrix:
     def __init__(self, folder, relay, delay_ms=DELAY_MS, seed=1, pairs=None, **router):
         """`pairs`: a list of (name, dialer's place, listener's place); without, one site of each kind on both sides."""
         self.folder, self.stack, self.tries, self.ports = folder, contextlib.ExitStack(), {}, itertools.count(PORT)
-        sites = {"relay": None}
+        sites = {"relay": None, "relay2": None}
         def nat(place):  # noqa: E306
             return Nat(place, **router) if place in KINDS else None
         for name, dialer, listener in pairs or [(place, place, place) for place in PLACES]:
             sites |= {f"d.{name}": nat(dialer), f"l.{name}": nat(listener)}
         self.lab = self.stack.enter_context(Lab(SWITCH, sites, delay_ms=delay_ms, seed=seed))
+        self.running, self.relays = [], []
         try:
-            self.relay = self.process("relay", relay, relay.relay(folder, self.lab["relay"].host))
-            ready = self.relay.until(lambda said: said["event"] == "ready", READY_S)
-            if ready is None:
-                raise AssertionError(f"the relay of {relay.name} did not get ready: {self.relay.story()}")
-            self.relay_addr = f"/ip4/{self.lab['relay'].address}/tcp/{PORT}/p2p/{ready['peer']}"
+            for name in ("relay", "relay2"):
+                self.start_relay(name, relay)
         except BaseException:
             self.close()
             raise
 
+    def start_relay(self, name, side):
+        host = self.lab[name].host
+        process = self.process(name, side, side.relay(self.folder, host))
+        self.running.append(process)
+        ready = process.until(lambda said: said["event"] == "ready", READY_S)
+        if ready is None:
+            raise AssertionError(f"the relay of {side.name} did not get ready: {process.story()}")
+        self.relays.append(f"/ip4/{host.address}/tcp/{PORT}/p2p/{ready['peer']}")
+
     def close(self):
-        if hasattr(self, "relay"):
-            self.relay.end()
+        for process in self.running:
+            process.end()
         self.stack.close()
 
     def __enter__(self):
@@ -205,19 +221,21 @@ class Matrix:
         self.forget(there)
         # Another port each time: the connections of those who were killed before have not ended yet.
         port = next(self.ports)
-        listens = self.process(there, answering, answering.listen(self.folder, self.lab[there].host, self.relay_addr, port))
+        listens = self.process(there, answering, answering.listen(self.folder, self.lab[there].host, self.relays[:answering.relays], port))
         dials = None
         try:
-            ready = listens.until(circuit_of, READY_S)
+            ready = listens.until(lambda said: len(circuits(said)) >= answering.relays, READY_S)
             if ready is None:
                 return Try(False, reason="the listener has no reservation", story=listens.story())
-            dials = self.process(here, dialing, dialing.dial(self.folder, self.lab[here].host, circuit_of(ready), patience, port))
+            through = next(a for a in circuits(ready) if self.relays[0] in a)
+            dials = self.process(here, dialing, dialing.dial(self.folder, self.lab[here].host, through, patience, port))
             last = dials.until(lambda said: said["event"] in ("path", "error"), patience + PATIENCE) or {}
-            told = Try(bool(last.get("direct")), last.get("direct_ms", 0), last.get("attempts", 0), last.get("reason", ""))
+            told = Try(bool(last.get("direct")), last.get("direct_ms", 0), dialing.attempts(dials, last), last.get("reason", ""))
             if not told.ok:
                 # What follows an end without a direct connection is the reason.
                 told.reason = (dials.line(5) or {}).get("reason", told.reason)
                 told.story = f"--- dialer\n{dials.story()}\n--- listener\n{listens.story()}"
+            self.last = dials.said
             told.took_s = round(time.monotonic() - began, 1)
             return told
         finally:
