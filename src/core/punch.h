@@ -94,7 +94,7 @@ uint32_t pg_punch_targets(const struct pg_node *, const struct pg_peer_id *peer,
 struct pg_punch_role {
     struct pg_instance in;
     struct pg_timer timers[PG_PUNCH_ROLE_TIMERS];
-    uint64_t patience_ms;
+    uint64_t patience_ms, late_ms;
 };
 void pg_punch_role_accepted(struct pg_session *); /* it has come in */
 void pg_punch_role_dialled(struct pg_session *);  /* a dial of a hole's has been answered */

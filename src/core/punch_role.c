@@ -5,8 +5,9 @@
 
 #include <stddef.h>
 
-/* ACCEPTED_MS: a client's first words are right behind its SYN's answer, also where everybody is busy. */
-enum { ACCEPTED_MS = 150, DIALLED_MS = 1000 };
+/* A client's first words are right behind its SYN's answer, also where everybody is busy. The side that has dialled waits until the
+ * other one, if it does as we do, has become the client. */
+enum { ACCEPTED_MS = 75, DIALLED_MS = 250, DIALLED_LATE_MS = 750 };
 
 static struct pg_session *of(const struct pg_punch_role *r)
 {
@@ -18,9 +19,14 @@ bool pg_punch_role_is_silent(const struct pg_punch_role *r)
     return pg_conn_is_unasked(of(r)->conn);
 }
 
+bool pg_punch_role_is_greeted(const struct pg_punch_role *r)
+{
+    return pg_conn_is_greeted(of(r)->conn);
+}
+
 uint64_t pg_punch_role_patience_ms(const struct pg_punch_role *r)
 {
-    return r->patience_ms;
+    return r->in.event == PG_PUNCH_ROLE_ON_QUIET_FIRED ? r->late_ms : r->patience_ms;
 }
 
 void pg_punch_role_do_client_become(struct pg_punch_role *r)
@@ -28,9 +34,10 @@ void pg_punch_role_do_client_become(struct pg_punch_role *r)
     pg_conn_become_client(of(r)->conn);
 }
 
-static void begin(struct pg_session *s, uint64_t patience_ms)
+static void begin(struct pg_session *s, uint64_t patience_ms, uint64_t late_ms)
 {
     s->role.patience_ms = patience_ms;
+    s->role.late_ms = late_ms;
     pg_instance_init(&s->role.in, &pg_punch_role_machine, &pg_punch_role_binding, &s->role, &s->node->scope, s->role.timers, NULL,
                      s->conn->number);
     pg_step(&s->role.in, PG_PUNCH_ROLE_ON_BEGIN);
@@ -55,13 +62,13 @@ static bool is_expected(const struct pg_session *s)
 void pg_punch_role_accepted(struct pg_session *s)
 {
     if (s->node->punching.first && !pg_session_is_relayed(s) && is_expected(s))
-        begin(s, ACCEPTED_MS);
+        begin(s, ACCEPTED_MS, ACCEPTED_MS);
 }
 
 void pg_punch_role_dialled(struct pg_session *s)
 {
     if (s->hole && !s->conn->client)
-        begin(s, DIALLED_MS + s->hole->rtt_us / 500);
+        begin(s, DIALLED_MS, DIALLED_LATE_MS + s->hole->rtt_us / 500);
 }
 
 void pg_punch_role_end(struct pg_session *s)

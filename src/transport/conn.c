@@ -286,6 +286,11 @@ bool pg_conn_is_unasked(const struct pg_conn *c)
     return c->upgrade.in.ctl.state == PG_UPGRADE_CHOOSING && !c->client && pg_negotiation_is_silent(c->negotiation);
 }
 
+bool pg_conn_is_greeted(const struct pg_conn *c)
+{
+    return c->negotiation && pg_negotiation_is_greeted(c->negotiation);
+}
+
 void pg_conn_become_client(struct pg_conn *c)
 {
     c->client = true;

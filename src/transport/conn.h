@@ -55,6 +55,7 @@ void pg_conn_written(struct pg_conn *);
 void pg_conn_link_lost(struct pg_conn *, enum pg_err);
 /* While it is being agreed on security: whether the other side has proposed nothing, and to be the client then. */
 bool pg_conn_is_unasked(const struct pg_conn *);
+bool pg_conn_is_greeted(const struct pg_conn *); /* and whether it has said that it is there */
 void pg_conn_become_client(struct pg_conn *);
 /* Says farewell and closes. */
 void pg_conn_close(struct pg_conn *, enum pg_err);

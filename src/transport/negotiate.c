@@ -108,9 +108,14 @@ bool pg_negotiation_is_silent(const struct pg_negotiation *n)
            (n->in.ctl.state == PG_NEGOTIATE_LISTEN_WAITING || n->in.ctl.state == PG_NEGOTIATE_LISTEN_GREETED);
 }
 
+bool pg_negotiation_is_greeted(const struct pg_negotiation *n)
+{
+    return n->in.machine == &pg_negotiate_listen_machine && n->in.ctl.state == PG_NEGOTIATE_LISTEN_GREETED;
+}
+
 void pg_negotiation_turn(struct pg_negotiation *n, struct pg_scope *scope, struct pg_instance *owner, struct pg_bytes protocol)
 {
-    n->greeted = n->in.ctl.state == PG_NEGOTIATE_LISTEN_GREETED;
+    n->greeted = pg_negotiation_is_greeted(n);
     pg_instance_end(&n->in);
     pg_negotiation_dial(n, scope, owner, protocol);
     if (n->greeted) /* their header has come, and ours has gone */

@@ -29,6 +29,7 @@ void pg_negotiation_dial(struct pg_negotiation *, struct pg_scope *, struct pg_i
 void pg_negotiation_listen(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner);
 /* Listening: nothing of a proposal has come, and none is on its way as far as can be seen. */
 bool pg_negotiation_is_silent(const struct pg_negotiation *);
+bool pg_negotiation_is_greeted(const struct pg_negotiation *); /* listening: their header has come */
 /* Such a one goes on as the side that proposes. */
 void pg_negotiation_turn(struct pg_negotiation *, struct pg_scope *, struct pg_instance *owner, struct pg_bytes protocol);
 /* Takes lines from *in and advances it; stops right behind the line that settles the matter. The owner hears
