@@ -168,6 +168,7 @@ const struct pg_handler pg_autonat2_back_take = {
 
 void pg_autonat_identified(struct pg_session *s, const struct pg_bytes *protocols, uint32_t n)
 {
+    uint8_t before = s->autonat;
     if (n == 0)
         return; /* a push about something else */
     s->autonat = 0;
@@ -177,6 +178,8 @@ void pg_autonat_identified(struct pg_session *s, const struct pg_bytes *protocol
         if (pg_bytes_equal(protocols[i], PG_LIT(PG_PROTOCOL_AUTONAT2)))
             s->autonat |= PG_AUTONAT_V2;
     }
+    if (s->autonat != before)
+        pg_reach_servers_changed(s->node);
 }
 
 bool pg_autonat_init(struct pg_autonat *a, struct pg_node *n)

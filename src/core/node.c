@@ -308,6 +308,7 @@ void pg_shutdown_do_services_stop(struct pg_shutdown *s)
     pg_contacts_stop(n);
     pg_mdns_stop(n->mdns);
     pg_kad_refresh_stop(n);
+    pg_reach_stop(n);
     if (busy(n) > 0)
         pg_log_tunnels_shutting_down(n->log, busy(n));
     if (n->hooks.stop)
@@ -364,6 +365,7 @@ void pg_node_idle(struct pg_node *n)
 
 static void start(struct pg_node *n)
 {
+    pg_reach_start(n);
     pg_node_control_init(n);
     if (n->hooks.start)
         n->hooks.start(n->hooks.context);
@@ -449,6 +451,7 @@ static void deliver(void *self, const struct pg_input *in)
 static void finish_turn(struct pg_node *n)
 {
     do {
+        pg_reach_settle(n);
         pg_kad_settle(n);
         pg_node_control_settle(n);
         pg_kad_settle(n);

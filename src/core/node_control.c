@@ -253,6 +253,11 @@ void pg_node_control_punched(struct pg_node *n, const struct pg_peer_id *peer, b
     input(n, &(struct pg_seed_event){.kind = ok ? PG_SEED_HOLE_PUNCH_SUCCEEDED : PG_SEED_HOLE_PUNCH_FAILED, .peer = peer, .reason = reason});
 }
 
+void pg_node_control_nat(struct pg_node *n, enum pg_seed_nat status)
+{
+    input(n, &(struct pg_seed_event){.kind = PG_SEED_NAT_STATUS_CHANGED, .nat = status});
+}
+
 void pg_node_looked(struct pg_node *n, struct pg_bytes name, uint32_t n_found, enum pg_err why)
 {
     if (n_found > 0)

@@ -13,6 +13,7 @@
 #include "core/ping.h"
 #include "core/probe.h"
 #include "core/punch.h"
+#include "core/reach.h"
 #include "core/relaying.h"
 #include "core/relayed.h"
 #include "core/reserve.h"
@@ -234,6 +235,7 @@ struct pg_node {
     uint64_t addrs_told; /* a hash of what others know as our addresses; 0: nothing */
     struct pg_observed observed;
     struct pg_autonat autonat;
+    struct pg_reach reach;
     struct pg_own_record record;
     struct pg_hop_reserve reservations[PG_RESERVATIONS];
     struct pg_contact contacts[PG_MAX_CONTACTS];
@@ -272,4 +274,5 @@ void pg_node_control_punched(struct pg_node *, const struct pg_peer_id *, bool o
 void pg_node_control_settle(struct pg_node *); /* after timers may have moved it */
 void pg_node_control_ready(struct pg_node *); /* all listeners stand */
 void pg_node_control_stop(struct pg_node *);
+void pg_node_control_nat(struct pg_node *, enum pg_seed_nat); /* AutoNAT's verdict */
 void pg_node_control_kad(struct pg_node *, bool ok, struct pg_bytes reason); /* how a Kademlia bootstrap went */

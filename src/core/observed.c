@@ -223,9 +223,14 @@ uint32_t pg_observed_candidates(const struct pg_node *n, struct pg_multiaddr *ou
 
 uint32_t pg_observed_confirmed(const struct pg_node *n, struct pg_multiaddr *out, uint32_t room)
 {
+    const struct pg_reach *r = &n->reach;
     uint32_t found = 0;
-    for (; found < n->observed.n_confirmed && found < room; found++)
-        pg_multiaddr_from_tcp(&out[found], &n->observed.confirmed[found]);
+    for (uint32_t i = 0; i < r->n_candidates && found < room; i++)
+        if (pg_reach_says(n, &r->candidates[i].at) > 0)
+            pg_multiaddr_from_tcp(&out[found++], &r->candidates[i].at);
+    for (uint32_t i = 0; i < n->observed.n_confirmed && found < room; i++)
+        if (n->control.nat.in.ctl.state != PG_NAT_PRIVATE && pg_reach_says(n, &n->observed.confirmed[i]) == 0)
+            pg_multiaddr_from_tcp(&out[found++], &n->observed.confirmed[i]);
     return found;
 }
 
@@ -237,4 +242,16 @@ enum pg_mapping pg_observed_mapping(const struct pg_node *n)
 uint32_t pg_observed_views(const struct pg_node *n, struct pg_observed_view *out, uint32_t room)
 {
     return pg_observed_list(&n->observed, out, room);
+}
+
+bool pg_observed_by(const struct pg_node *n, const struct pg_observed_view *v, uint32_t place, struct pg_peer_id *out)
+{
+    for (uint32_t i = 0; i < n->observed.n; i++) {
+        const struct pg_observation *o = &n->observed.at[i];
+        if (o->port != v->port || !pg_endpoint_equal(&o->seen, &v->seen) || place-- > 0)
+            continue;
+        *out = o->peer;
+        return true;
+    }
+    return false;
 }

@@ -48,7 +48,9 @@ void pg_observed_note(struct pg_session *observer, const struct pg_multiaddr *ob
 void pg_observed_leave(struct pg_session *);
 /* For punching: the public ones, for which one observer is enough. */
 uint32_t pg_observed_candidates(const struct pg_node *, struct pg_multiaddr *out, uint32_t room);
-/* To be told to others: enough distinct networks say so. */
+/* To be told to others: AutoNAT has found it reachable; or enough distinct networks say so, AutoNAT nothing, and we are not private. */
 uint32_t pg_observed_confirmed(const struct pg_node *, struct pg_multiaddr *out, uint32_t room);
 enum pg_mapping pg_observed_mapping(const struct pg_node *);
+/* The peers that say so, by their place; false behind the last. */
+bool pg_observed_by(const struct pg_node *, const struct pg_observed_view *, uint32_t place, struct pg_peer_id *);
 uint32_t pg_observed_views(const struct pg_node *, struct pg_observed_view *out, uint32_t room);

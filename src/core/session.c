@@ -707,6 +707,8 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     pg_pulse_end(s);
     end_spare(s);
     pg_observed_leave(s);
+    if (s->autonat)
+        pg_reach_servers_changed(n);
     pg_identify_end(s);
     pg_ping_end(&s->ping);
     uint32_t remaining = part_from_peer(s, &conn->peer);

@@ -6,6 +6,7 @@
 #include "core/mdns.h"
 #include "core/relaying.h"
 #include "metrics.gen.h"
+#include "service/control_reach.h"
 #include "trace/output.h"
 
 #include <stdarg.h>
@@ -213,6 +214,7 @@ static void answer_json(struct pg_control_client *c, char *room)
     for (uint32_t i = 0; i < v.n_addrs; i++)
         put_addr(&out, NULL, &v.addrs[i]);
     pg_out_close(&out);
+    pg_control_put_reach(&out, k->node);
     put_dht(&out, k->node);
     put_relaying(&out, k->node);
     put_connections(&out, k->node);
@@ -327,6 +329,7 @@ static void answer_text(struct pg_control_client *c, char *room)
         pg_multiaddr_text(&v.addrs[i], text, sizeof text);
         put(&out, "address     %s\n", text);
     }
+    pg_control_put_reach_text(&out, k->node);
     struct pg_kad_view d;
     pg_kad_view(k->node, &d);
     put(&out, "dht         %s, %u servers known and %u waiting, %u values, %u providers, %u records of ours, %u look-ups, %u streams served\n",

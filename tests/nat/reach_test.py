@@ -11,7 +11,7 @@ from dials_test import GO, PLACES, PORT, RUST, Library
 from lab import Lab
 from nat import SWITCH, slow
 from nodes import listening
-from peers import same, test, want
+from peers import same, test, until, want
 from router import KINDS, Nat
 
 
@@ -115,3 +115,52 @@ def a_forwarded_port_is_found_public(bed):
         for version in ("v1", "v2"):
             status, said = ask(bed, lab["home"].host, server, "--external-address", there, "--autonat-version", version)
             same((status, said.get("reachability"), said.get("addr"), said.get("dial_data_bytes")), (0, "public", there, 0), said)
+
+
+def verdict(peer, wanted, seconds=40):
+    """Waits for what a running peer holds of its own reachability; its status then."""
+    def holds():
+        said = json.loads(peer.bed.run("status", "--control", f"{peer.key}.sock", "--json")[1])
+        return said if said["nat"] == wanted else None
+    return until(holds, f"the verdict {wanted}", seconds)
+
+
+def client(bed, host, bootstraps, *more):
+    words = [word for addr in bootstraps for word in ("--bootstrap", addr)]
+    with host.inside():
+        return bed.peer("client", "--no-mdns", *words, *more, listen=f"/ip4/0.0.0.0/tcp/{PORT}")
+
+
+def verdicts(place, wanted, servers_wanted=1):
+    def runs(bed):
+        with Lab(SWITCH, {"s0": None, "s1": None, "s2": None, "home": Nat(place) if place in KINDS else None}) as lab, contextlib.ExitStack() as stack:
+            servers = []
+            for n in range(servers_wanted):
+                with lab[f"s{n}"].host.inside():
+                    peer = bed.peer(f"s{n}", "--nat-status", "public", "--no-mdns", listen=f"/ip4/0.0.0.0/tcp/{PORT}")
+                servers.append(f"/ip4/{lab[f's{n}'].address}/tcp/{PORT}/p2p/{peer.id}")
+            verdict(client(bed, lab["home"].host, servers), wanted)
+    runs.__name__ = f"{servers_wanted}_servers_find_a_peer_behind_{place}_to_be_{wanted}".replace("-", "_")
+    return test(runs if place in ("none", "port-restricted") else slow(runs))
+
+
+# Who has been dialled comes in through a router that goes by addresses, and tells nothing of others: there a peer holds to be private.
+for kind in PLACES:
+    verdicts(kind, "Public" if kind == "none" else "Private")
+verdicts("none", "Public", 3)
+verdicts("symmetric", "Private", 3)
+
+
+@test
+def a_port_that_is_forwarded_makes_a_peer_public_within_one_refresh_and_private_again_when_it_is_not(bed):
+    with Lab(SWITCH, {"server": None, "home": Nat("port-restricted")}) as lab, contextlib.ExitStack() as stack:
+        peer = client(bed, lab["home"].host, [serve(bed, stack, lab, "C")], "--autonat-refresh", "10s", "--autonat-retry", "5s")
+        verdict(peer, "Private")
+        router = lab["home"].router
+        router.nat = Nat("port-restricted", forwards=(PORT,))
+        router.load()
+        there = f"/ip4/{lab['home'].address}/tcp/{PORT}/p2p/{peer.id}"
+        until(lambda: there in verdict(peer, "Public", 60)["addresses"], "the address is told")
+        router.nat = Nat("port-restricted")
+        router.load()
+        verdict(peer, "Private", 120)
