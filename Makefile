@@ -7,6 +7,7 @@ SEED ?= 1
 COUNT ?= 10000
 MESH ?= 1000
 CHURN ?= 100
+PUNCHES ?= 4000
 
 all: build/build.ninja
 	cmake --build build --target punchgate tables
@@ -16,7 +17,7 @@ demo: all
 
 # Tests: the two groups under sanitizers, then the model checks and what they would notice, simulated worlds, then the other implementations.
 test: unit e2e verify sample
-	$(MAKE) sim COUNT=1000 MESH=67 CHURN=500
+	$(MAKE) sim COUNT=1000 MESH=67 CHURN=500 PUNCHES=200
 	$(MAKE) nat QUICK=--quick
 	$(MAKE) interop
 
@@ -50,10 +51,13 @@ nat-full:
 # Seeded scenarios over a simulated network; a failure prints its seed. SEED and COUNT choose which. Then MESH peers in one
 # process that look for each other's services, while CHURN of a thousand die in a minute; build/experiments has every look-up
 # and a picture.
+# Then PUNCHES worlds of two peers behind drawn routers, and ten minutes of private peers half of whose relays die each minute.
 sim: build/build.ninja
-	cmake --build build --target sim mesh
+	cmake --build build --target sim mesh punch
 	build/sim --seed $(SEED) --count $(COUNT) --jobs 2
 	$(PYTHON) tools/experiment/experiment.py --out build/experiments build mesh --peers $(MESH) --services $$(($(MESH) / 5)) --lookups $(MESH) --minutes 5 --churn $(CHURN) --seed $(SEED)
+	$(PYTHON) tools/experiment/experiment.py --out build/experiments build punch --count $(PUNCHES) --seed $(SEED)
+	$(PYTHON) tools/experiment/experiment.py --out build/experiments build churn --seed $(SEED) --silent 300
 
 golden:
 	$(PYTHON) -m gen golden

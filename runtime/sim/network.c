@@ -429,7 +429,7 @@ static uint64_t wan_way_us(struct pg_sim *s, const struct pg_sim_path *path)
 static struct pg_sim_socket *pair_at(struct pg_sim *s, unsigned host, const struct pg_endpoint *local, const struct pg_endpoint *remote)
 {
     for (struct pg_sim_socket *k = *place(s, local); k; k = k->next_place)
-        if (k->host == host && !k->listening && same_place(&k->local, local) && same_place(&k->remote, remote))
+        if (k->host == host && !k->listening && !k->closed && !k->reset && same_place(&k->local, local) && same_place(&k->remote, remote))
             return k;
     return NULL;
 }
