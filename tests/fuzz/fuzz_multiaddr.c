@@ -24,6 +24,13 @@ static void check_parts(const struct pg_multiaddr *a)
         pg_multiaddr_from_tcp(&made, &at);
         FUZZ_WANT(pg_multiaddr_equal(&made, &bare));
     }
+    struct pg_multiaddr relay;
+    struct pg_peer_id by, behind;
+    if (pg_multiaddr_circuit(a, &relay, &by, &behind) == PG_OK) { /* its parts make the same address again */
+        FUZZ_WANT(by.len > 0 && pg_multiaddr_append_circuit(&relay));
+        FUZZ_WANT(behind.len == 0 || pg_multiaddr_append_p2p(&relay, &behind));
+        FUZZ_WANT(pg_multiaddr_equal(a, &relay));
+    }
     if (last.len == 0)
         FUZZ_WANT(pg_multiaddr_equal(a, &bare));
     else if (bare.len > 0)

@@ -522,6 +522,65 @@ static void a_circuit_that_is_full_of_nonsense_ends_alone(void)
     world_close();
 }
 
+/* Addresses by name of relays that nobody can reach, as a stranger may offer many. */
+static unsigned dials_of(struct peer *p)
+{
+    return p->n_logged[PG_LOG_DIALING];
+}
+
+static void a_peer_that_names_many_relays_makes_us_dial_a_few(void)
+{
+    struct pg_multiaddr many[16];
+    open_world();
+    start_world();
+    awake(source);
+    struct pg_contact *c = pg_node_contact(source->node, pg_identity_peer_id(target->identity));
+    for (unsigned i = 0; i < 16; i++) {
+        struct pg_endpoint at = pg_sim_endpoint(40 + i % 8, PORT);
+        struct pg_peer_id id = *pg_identity_peer_id(relay->identity);
+        id.at[id.len - 1] = (uint8_t)i;
+        pg_multiaddr_from_tcp(&many[i], &at);
+        CU_ASSERT_FATAL(pg_multiaddr_append_p2p(&many[i], &id) && pg_multiaddr_append_circuit(&many[i]));
+        (void)pg_contact_add(c, &many[i]);
+    }
+    unsigned before = dials_of(source);
+    pg_contact_start(c, false, false);
+    poke(source);
+    pass(30 * SECONDS);
+    CU_ASSERT_EQUAL(failed.n, 1 + PG_CONTACT_RELAYS); /* its own, and those of the relays */
+    CU_ASSERT_EQUAL(dials_of(source) - before, 2 * PG_CONTACT_RELAYS);
+    is_bare(source);
+    world_close();
+}
+
+/* One is said to be behind the other, and the other behind the one. */
+static void two_peers_that_are_each_others_relays_are_given_up(void)
+{
+    struct pg_multiaddr one, two;
+    struct pg_endpoint at = pg_sim_endpoint(50, PORT);
+    open_world();
+    start_world();
+    awake(source);
+    pg_multiaddr_from_tcp(&one, &at);
+    two = one;
+    CU_ASSERT_FATAL(pg_multiaddr_append_p2p(&one, pg_identity_peer_id(other->identity)) && pg_multiaddr_append_circuit(&one));
+    CU_ASSERT_FATAL(pg_multiaddr_append_p2p(&two, pg_identity_peer_id(target->identity)) && pg_multiaddr_append_circuit(&two));
+    struct pg_contact *a = pg_node_contact(source->node, pg_identity_peer_id(target->identity));
+    struct pg_contact *b = pg_node_contact(source->node, pg_identity_peer_id(other->identity));
+    (void)pg_contact_add(a, &one);
+    (void)pg_contact_add(b, &two);
+    unsigned before = dials_of(source);
+    pg_contact_start(a, false, false);
+    pg_contact_start(b, false, false);
+    poke(source);
+    pass(60 * SECONDS);
+    CU_ASSERT(failed.n >= 2);
+    CU_ASSERT(dials_of(source) - before <= 8);
+    CU_ASSERT(!over(source, target) && !over(source, other));
+    is_bare(source);
+    world_close();
+}
+
 int main(int argc, char **argv)
 {
     static const struct sentence sentences[] = {
@@ -550,6 +609,8 @@ int main(int argc, char **argv)
          who_a_relay_names_has_to_prove_it},
         {"a circuit that is full of nonsense ends alone",
          a_circuit_that_is_full_of_nonsense_ends_alone},
+        {"a peer that names many relays makes us dial a few", a_peer_that_names_many_relays_makes_us_dial_a_few},
+        {"two peers that are each others relays are given up", two_peers_that_are_each_others_relays_are_given_up},
     };
     if (argc > 1 && strcmp(argv[1], "--tell") == 0)
         tell_fd = 2;

@@ -502,6 +502,44 @@ static void endpoints_are_equal_when_everything_that_counts_is(void)
     CU_ASSERT_FALSE(pg_endpoint_equal(&a, &b));
 }
 
+static void addresses_over_relays_are_taken_apart_and_made(void)
+{
+#define RELAY "12D3KooWGC6TvWhfapngX6wvJHMYvKpDMXPb3ZnCZ6dMoaMtimQ5"
+#define BEHIND "12D3KooWNvSZnPi3RrhrTwEY4LuuBeB6K6facKUCJcyWG1aoDd2p"
+    static const struct {
+        const char *text, *relay, *behind;
+    } good[] = {
+        {"/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/p2p-circuit/p2p/" BEHIND, "/ip4/1.2.3.4/tcp/5/p2p/" RELAY, BEHIND},
+        {"/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/p2p-circuit", "/ip4/1.2.3.4/tcp/5/p2p/" RELAY, NULL},
+        {"/dns4/relay.example/tcp/5/p2p/" RELAY "/p2p-circuit/p2p/" BEHIND, "/dns4/relay.example/tcp/5/p2p/" RELAY, BEHIND},
+        {"/ip6/::1/udp/5/quic-v1/p2p/" RELAY "/p2p-circuit/p2p/" BEHIND, "/ip6/::1/udp/5/quic-v1/p2p/" RELAY, BEHIND},
+        {"/p2p/" RELAY "/p2p-circuit/p2p/" BEHIND, "/p2p/" RELAY, BEHIND},
+    };
+    static const char *const bad[] = {"/ip4/1.2.3.4/tcp/5/p2p/" RELAY, "/ip4/1.2.3.4/tcp/5/p2p-circuit/p2p/" BEHIND, "/p2p-circuit",
+                                      "/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/p2p-circuit/ip4/1.2.3.4/tcp/5",
+                                      "/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/p2p-circuit/p2p/" BEHIND "/tcp/5",
+                                      "/ip4/1.2.3.4/tcp/5/p2p/" RELAY "/tcp/6/p2p-circuit/p2p/" BEHIND};
+    char text[PG_MULTIADDR_TEXT], id[PG_PEER_ID_TEXT];
+    struct pg_multiaddr addr, relay;
+    struct pg_peer_id by, behind;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        CU_ASSERT_EQUAL_FATAL(pg_multiaddr_parse(&addr, pg_text(good[i].text)), PG_OK);
+        CU_ASSERT_EQUAL_FATAL(pg_multiaddr_circuit(&addr, &relay, &by, &behind), PG_OK);
+        pg_multiaddr_text(&relay, text, sizeof text);
+        CU_ASSERT_STRING_EQUAL(text, good[i].relay);
+        pg_peer_id_text(&by, id);
+        CU_ASSERT_STRING_EQUAL(id, RELAY);
+        CU_ASSERT_EQUAL(behind.len > 0, good[i].behind != NULL);
+        CU_ASSERT(pg_multiaddr_append_circuit(&relay) && (behind.len == 0 || pg_multiaddr_append_p2p(&relay, &behind)));
+        CU_ASSERT(pg_multiaddr_equal(&relay, &addr));
+        CU_ASSERT_FALSE(pg_multiaddr_append_circuit(&relay)); /* once */
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CU_ASSERT_EQUAL_FATAL(pg_multiaddr_parse(&addr, pg_text(bad[i])), PG_OK);
+        CU_ASSERT_EQUAL(pg_multiaddr_circuit(&addr, NULL, NULL, NULL), PG_ERR_ADDR_UNSUPPORTED);
+    }
+}
+
 int main(void)
 {
     static const struct sentence sentences[] = {
@@ -522,6 +560,7 @@ int main(void)
         {"tcp addresses become endpoints, and others do not", tcp_addresses_become_endpoints_and_others_do_not},
         {"endpoints become addresses and come back", endpoints_become_addresses_and_come_back},
         {"a peer is appended once, and stripped", a_peer_is_appended_once_and_stripped},
+        {"addresses over relays are taken apart and made", addresses_over_relays_are_taken_apart_and_made},
         {"parts are walked with their values", parts_are_walked_with_their_values},
         {"ipv6 is printed as RFC 5952 says", ipv6_is_printed_as_rfc_5952_says},
         {"broken ip addresses are refused", broken_ip_addresses_are_refused},
