@@ -119,6 +119,45 @@ static void a_reset_costs_a_dial_and_not_the_punch(void)
     world_close();
 }
 
+static void an_icmp_error_costs_a_dial_and_not_the_punch(void)
+{
+    world_with(STRICT, ERRORS);
+    begin();
+    pass(4 * RELAY_US + 30000);
+    CU_ASSERT_PTR_NULL(nodes[CALLER].direct);
+    nodes[CALLED].nat = STRICT;
+    pass(500000);
+    CU_ASSERT_EQUAL(nodes[CALLER].n_dials, 2);
+    check_direct(CALLER, true, true);
+    world_close();
+}
+
+static unsigned directs(unsigned i)
+{
+    unsigned n = 0;
+    for (struct pg_session *s = nodes[i].node->sessions; s; s = s->next)
+        n += s->up && !pg_session_is_relayed(s);
+    return n;
+}
+
+static void dials_that_pass_each_other_are_two_connections_that_both_serve(void)
+{
+    world_with(OPEN, OPEN);
+    crossing = true;
+    begin();
+    pass(1000000);
+    crossing = false;
+    CU_ASSERT(directs(CALLER) >= 1);
+    CU_ASSERT_EQUAL(directs(CALLER), directs(CALLED));
+    CU_ASSERT_EQUAL(nodes[CALLER].n_direct, nodes[CALLED].n_direct);
+    CU_ASSERT_EQUAL(state_of(CALLER), PG_PUNCH_SERVE_DIRECT);
+    CU_ASSERT_EQUAL(state_of(CALLED), PG_PUNCH_DIRECT);
+    pass(60000000);
+    CU_ASSERT_EQUAL(directs(CALLER), 1); /* the one that both sides take stays */
+    CU_ASSERT_EQUAL(directs(CALLED), 1);
+    world_close();
+}
+
 /* How a round ends. */
 
 static void a_round_has_three_tries(void)
@@ -304,6 +343,8 @@ int main(void)
         {"a SYN that comes too early is sent again", a_syn_that_comes_too_early_is_sent_again},
         {"an unanswered dial is repeated twice", an_unanswered_dial_is_repeated_twice},
         {"a reset costs a dial and not the punch", a_reset_costs_a_dial_and_not_the_punch},
+        {"an ICMP error costs a dial and not the punch", an_icmp_error_costs_a_dial_and_not_the_punch},
+        {"dials that pass each other are two connections that both serve", dials_that_pass_each_other_are_two_connections_that_both_serve},
         {"a round has three tries", a_round_has_three_tries},
         {"several wishes are one round", several_wishes_are_one_round},
         {"other addresses of ours begin another round", other_addresses_of_ours_begin_another_round},

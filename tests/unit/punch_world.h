@@ -9,10 +9,11 @@
 #include "transport/circuit.h"
 
 enum { CALLER, CALLED, NODES }; /* the caller has opened the relayed connection; the called one asks to punch */
-enum { RELAY_US = 20000, WAY_US = 10000, ENDS = 64, FLIGHTS = 4096, PORT = 4001, SEEN = 20385 };
+enum { RELAY_US = 20000, WAY_US = 10000, ENDS = 8192, FLIGHTS = 8192, PORT = 4001, SEEN = 20385 };
 
-/* What a NAT lets in. OPEN: everybody; STRICT: where the inside has sent to; SHUT: nobody, silently; RESETS: nobody, aloud. */
-enum nat { OPEN, STRICT, SHUT, RESETS };
+/* What a NAT lets in. OPEN: everybody; STRICT: where the inside has sent to; SHUT: nobody, silently; RESETS and ERRORS: nobody, and
+ * says so by a RST or by ICMP. */
+enum nat { OPEN, STRICT, SHUT, RESETS, ERRORS };
 
 struct far_end {
     unsigned node;
@@ -22,7 +23,7 @@ struct far_end {
     uint64_t busy_until_us; /* what left last arrives then */
 };
 struct flight {
-    enum { BYTES, SYN, GREETING, END, RST } kind;
+    enum { BYTES, SYN, GREETING, END, RST, ICMP } kind;
     uint64_t at_us, number;
     struct far_end *to, *from;
     unsigned node;
@@ -47,6 +48,7 @@ struct punch_node {
 };
 
 static struct punch_node nodes[NODES];
+static bool crossing; /* SYNs pass each other and are taken by listeners, as between other pairs of addresses */
 static struct far_end *ends[ENDS];
 static unsigned n_ends;
 static struct flight flights[FLIGHTS];
@@ -167,9 +169,9 @@ static void syn_arrives(unsigned i, struct far_end *from)
     struct punch_node *n = &nodes[i];
     unsigned sender = !i;
     bool strange_port = nodes[sender].symmetric;
-    struct far_end *own = strange_port || n->symmetric ? NULL : dialling(i);
-    if (n->nat == RESETS) {
-        send((struct flight){.kind = RST, .to = from}, WAY_US);
+    struct far_end *own = strange_port || n->symmetric || crossing ? NULL : dialling(i);
+    if (n->nat == RESETS || n->nat == ERRORS) {
+        send((struct flight){.kind = n->nat == RESETS ? RST : ICMP, .to = from}, WAY_US);
         return;
     }
     if (n->nat == SHUT || (n->nat == STRICT && (!n->sent_us || strange_port)) || n->symmetric)
@@ -311,6 +313,7 @@ static void arrive(struct flight f)
         if (e->link)
             connected(e);
         break;
+    case ICMP: lose(e, PG_ERR_UNREACHABLE, "No route to host"); break;
     case RST: lose(e, e->up ? PG_ERR_CLOSED : PG_ERR_REFUSED, "connection refused"); break;
     case END:
         if (heard && e->up)
@@ -417,7 +420,7 @@ static void observe(unsigned i, struct pg_endpoint seen, uint8_t observer)
 }
 
 /* That relay has gone. */
-static void forget(unsigned i, uint8_t observer)
+static inline void forget(unsigned i, uint8_t observer)
 {
     CU_ASSERT_FATAL(pg_observed_forget(&nodes[i].node->observed, &sessions[observer]));
     pg_node_addrs_changed(nodes[i].node);
