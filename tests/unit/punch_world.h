@@ -197,8 +197,9 @@ static void dial(unsigned i, const struct pg_command *c)
     struct punch_node *n = &nodes[i];
     struct pg_endpoint there = outside(!i);
     struct far_end *e = c->link->os ? c->link->os : end_new(i, c->link);
-    if (!c->meets) {
-        join_relayed(e);
+    if (!c->meets) { /* what AutoNAT tries is not answered */
+        if (c->endpoint.port == 1)
+            join_relayed(e);
         return;
     }
     if (e->dials)
@@ -502,6 +503,11 @@ static void world_with(enum nat caller, enum nat called)
 
 static void world_close(void)
 {
+    for (unsigned i = 0; i < NODES; i++)
+        for (struct pg_session *s = nodes[i].node->sessions; s; s = s->next) {
+            s->circuit = NULL;
+            s->relayed = false;
+        }
     for (unsigned i = 0; i < NODES; i++) {
         pg_node_free(nodes[i].node);
         nodes[i].node = NULL;
