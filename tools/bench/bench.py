@@ -13,20 +13,21 @@ import subprocess
 import sys
 
 import discovery
+import relaying
 from lab import Broken, Lab, congestion_control
 from measures import GIB, WAN, Bench
 
 BULK = {"up": ("up", 1), "down": ("down", 1), "eight up": ("up", 8), "eight down": ("down", 8)}
 OTHERS = {"ping": Bench.ping, "connections": Bench.connections, "burst": Bench.burst, "held": Bench.held,
           "handshakes": Bench.handshakes, "first": Bench.first_byte, "idle": Bench.idle, "binary": Bench.binary, "wan": Bench.wan}
-NAMES = [*BULK, *OTHERS, *discovery.MEASURES]
+NAMES = [*BULK, *OTHERS, *discovery.MEASURES, *relaying.MEASURES]
 
 
 def measure(bench, only):
     wanted = only or NAMES
     measures = {name: bench.bulk(*BULK[name]) for name in BULK if name in wanted}
     if len(bench.paths) > 1:
-        measures |= {name: function(bench) for name, function in (OTHERS | discovery.MEASURES).items() if name in wanted}
+        measures |= {name: function(bench) for name, function in (OTHERS | discovery.MEASURES | relaying.MEASURES).items() if name in wanted}
     return {name: rows for name, rows in measures.items() if rows}
 
 
@@ -117,6 +118,7 @@ def table(measures):
         if name in measures:
             yield from rows_of(measures[name])
     yield from discovery.rows(measures)
+    yield from relaying.rows(measures)
 
 
 def show(result):
@@ -173,6 +175,7 @@ def main():
     parser.add_argument("--idle", type=int, default=30, help="seconds")
     parser.add_argument("--mesh", type=int, default=50, help="processes")
     parser.add_argument("--missing", type=int, default=60, help="seconds")
+    parser.add_argument("--reservations", type=int, default=10000)
     parser.add_argument("--only", type=lambda text: text.split(","), help=", ".join(NAMES))
     parser.add_argument("--json", metavar="FILE", help="where to write every single figure")
     options = parser.parse_args()
