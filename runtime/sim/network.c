@@ -382,11 +382,17 @@ static struct pg_sim_socket *arrival_at(struct pg_sim_socket *listener, struct p
     k->other = there;
     there->open = true;
     settle(there);
+    return there;
+}
+
+/* The listener's owner may have it. */
+static void queue_up(struct pg_sim_socket *listener, struct pg_sim_socket *there)
+{
     struct pg_sim_socket **end = &listener->backlog;
     while (*end)
         end = &(*end)->next_backlog;
     *end = there;
-    return there;
+    news(listener, PG_SIM_READABLE);
 }
 
 static void syn_arrives(void *context, uint64_t argument)
@@ -410,9 +416,9 @@ static void syn_arrives(void *context, uint64_t argument)
         pg_sim_at(s, s->now_us + path->latency_us, connect_fails, k, PG_ERR_UNREACHABLE);
         return;
     }
-    (void)arrival_at(listener, k, &k->remote, &k->local);
+    struct pg_sim_socket *there = arrival_at(listener, k, &k->remote, &k->local);
     pg_sim_at(s, s->now_us + path->latency_us, connect_done, k, 0);
-    news(listener, PG_SIM_READABLE);
+    queue_up(listener, there);
 }
 
 /* The same over a wide-area network, packet by packet. */
@@ -445,6 +451,17 @@ static void meet(struct pg_sim_socket *k, struct pg_sim_socket *there, const str
     pg_sim_at(s, answered + wan_way_us(s, path), connect_done, there, 0);
 }
 
+/* The handshake is over: whoever listens may accept. */
+static void ack_comes(void *context, uint64_t argument)
+{
+    struct pg_sim_socket *there = context, *listener = listener_at(there->sim, there->host, &there->local);
+    (void)argument;
+    if (listener && !there->reset && !there->closed && !there->sim->host_down[there->host])
+        queue_up(listener, there);
+    else
+        sim_release(there, true);
+}
+
 static void syn_comes(void *context, uint64_t host)
 {
     struct pg_sim_socket *k = context;
@@ -471,9 +488,10 @@ static void syn_comes(void *context, uint64_t host)
         if (there->connecting && !there->other)
             meet(k, there, path);
     } else if (listener) {
-        (void)arrival_at(listener, k, &inside, &k->seen);
-        pg_sim_at(s, s->now_us + wan_way_us(s, path), connect_done, k, 0);
-        news(listener, PG_SIM_READABLE);
+        there = arrival_at(listener, k, &inside, &k->seen);
+        uint64_t answered = s->now_us + wan_way_us(s, path);
+        pg_sim_at(s, answered, connect_done, k, 0);
+        pg_sim_at(s, answered + wan_way_us(s, path), ack_comes, there, 0);
     } else {
         pg_sim_at(s, s->now_us + path->latency_us, connect_fails, k, PG_ERR_UNREACHABLE);
     }
