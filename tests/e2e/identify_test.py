@@ -99,7 +99,7 @@ def addresses_named_as_external_are_told_at_once_and_first(bed):
     same(json.loads(said)["listen_addrs"][:3], outside)
     for wrong, why in (("/ip4/0.0.0.0/tcp/1", "not an address that can be dialled"), ("/ip4/192.0.2.7/tcp/0", "port 0"),
                        ("/dnsaddr/example.org", "a list of addresses"), (f"{outside[0]}/p2p/{peer.id}", "leave out /p2p"),
-                       (f"{outside[0]}/p2p/{peer.id}/p2p-circuit", "relay circuits"), ("192.0.2.7:1", "not a multiaddr")):
+                       (f"{outside[0]}/p2p/{peer.id}/p2p-circuit", "the peer behind the relay is not named"), ("192.0.2.7:1", "not a multiaddr")):
         for option in ("--external", "--external-address"):
             status, _, error = bed.run(option, wrong)
             want(status == 2 and option in error and why in error, error)
