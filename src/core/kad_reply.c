@@ -47,12 +47,34 @@ static void look_up(struct pg_node *n, struct pg_kad_contact *c)
     pg_kad_where(n, c);
 }
 
+static bool has_addr(const struct pg_kad_contact *c, const struct pg_multiaddr *addr)
+{
+    for (uint32_t i = 0; i < c->n_addrs; i++)
+        if (pg_bytes_equal(pg_bytes(c->addrs[i].at, c->addrs[i].len), pg_bytes(addr->at, addr->len)))
+            return true;
+    return false;
+}
+
+/* Who has reserved with us is reached through us. identify keeps no such address, as we ourselves have no use for it, and a peer that
+ * serves no DHT has told it to nobody else. */
+static void add_through_us(struct reply *r, struct pg_kad_contact *c)
+{
+    struct pg_multiaddr own[PG_RELAY_ADDRS];
+    if (!pg_slot_of(node_of(r->v), &c->id))
+        return;
+    uint32_t n = pg_relaying_addrs(r->v->session, own);
+    for (uint32_t i = 0; i < n && c->n_addrs < PG_KAD_ADDRS; i++)
+        if (pg_multiaddr_append_circuit(&own[i]) && !has_addr(c, &own[i]))
+            c->addrs[c->n_addrs++] = own[i];
+}
+
 /* Adds a peer with those of its addresses that the asker may know. Without any it is left out: nobody could use it. */
 static bool put_peer(struct reply *r, struct pg_kad_contact *c, struct pg_bytes *out)
 {
     struct pg_node *n = node_of(r->v);
     struct pg_pb_kad_peer peer = {.has_id = true, .id = pg_bytes(c->id.at, c->id.len), .has_connection = true};
     look_up(n, c);
+    add_through_us(r, c);
     for (uint32_t i = 0; i < c->n_addrs; i++)
         if (pg_offer_tellable(asker(r->v), &c->addrs[i]))
             peer.addrs[peer.n_addrs++] = pg_bytes(c->addrs[i].at, c->addrs[i].len);
