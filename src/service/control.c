@@ -43,6 +43,17 @@ static void put_circuit(struct pg_out *out, const struct pg_session_view *v)
     }
 }
 
+/* Of a connection over a relay: what is done to have a direct one, and why there is none. */
+static void put_path(struct pg_out *out, struct pg_node *n, const struct pg_session *s)
+{
+    struct pg_path_view way;
+    if (!pg_path_view(n, pg_session_peer(s), &way))
+        return;
+    pg_out_text(out, "direct", pg_text(way.direct));
+    if (way.reason.len)
+        pg_out_text(out, "not_direct_because", way.reason);
+}
+
 static void put_connections(struct pg_out *out, struct pg_node *n)
 {
     uint64_t left_out = 0;
@@ -61,8 +72,10 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
         pg_out_text(out, "peer", v.peer);
         pg_out_text(out, "agent", v.agent);
         put_addr(out, "remote", &v.remote);
-        if (v.relay)
+        if (v.relay) {
             put_circuit(out, &v);
+            put_path(out, n, s);
+        }
         pg_out_text(out, "direction", v.dialer ? PG_LIT("outbound") : PG_LIT("inbound"));
         pg_out_u64(out, "age_s", v.age_us / 1000000);
         pg_out_u64(out, "rtt_us", v.rtt_us);
@@ -290,6 +303,9 @@ static void put_people(struct pg_line *out, struct pg_control_socket *k)
             put(out, "            over a relay that lets %llu bytes more through\n", (unsigned long long)w.left_bytes);
         if (w.relay && w.limit_us)
             put(out, "            over a relay that ends it in %llu s\n", (unsigned long long)(w.left_us / 1000000));
+        struct pg_path_view way;
+        if (w.relay && pg_path_view(k->node, pg_session_peer(s), &way))
+            put(out, "            direct way: %s%s%.*s\n", way.direct, way.reason.len ? ", " : "", (int)way.reason.len, (const char *)way.reason.at);
     }
     if (left_out > 0)
         put(out, "connections %u more\n", left_out);

@@ -102,6 +102,7 @@ def where_no_hole_can_be_punched_a_client_is_served_over_the_relay_within_six_se
         scene.consumer.saw("hole punch did not succeed; continuing with relayed tunnel path", peer=scene.provider.id)
         want(speaks(client))
         same([is_direct(c) for c in scene.connections()], [False])
+        same([c["direct"] for c in scene.connections()], ["barred"])
 
 
 @slow
