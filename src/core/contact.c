@@ -160,13 +160,23 @@ bool pg_bootstrap_is_rested(const struct pg_bootstrap *b)
     return of_bootstrap(b)->node->scope.now_us - of_bootstrap(b)->tried_us >= RESTED_US;
 }
 
+/* A connection that came about otherwise is not the one that is wanted. */
+static bool lacks_relayed(const struct pg_contact *c)
+{
+    const struct pg_place *place = pg_names_relayed_only(c) ? pg_budget_peer(&c->node->budget, &c->peer, false) : NULL;
+    for (const struct pg_session *s = place ? place->first : NULL; s; s = s->next_same)
+        if (s->relayed)
+            return false;
+    return place != NULL && place->first != NULL;
+}
+
 bool pg_bootstrap_is_crowded(const struct pg_bootstrap *b)
 {
     const struct pg_contact *c = of_bootstrap(b);
     const struct pg_session *s = pg_node_session(c->node, &c->peer);
     if (s && s->suspect)
         return s->place->conns < pg_node_limit(c->node, PG_LIMIT_CONNS_PEER);
-    return pg_node_full(c->node, &c->peer) == PG_LIMIT_STREAMS_OUTBOUND;
+    return pg_node_full(c->node, &c->peer) == PG_LIMIT_STREAMS_OUTBOUND || lacks_relayed(c);
 }
 
 /* Those who wait for room look again, and hurry once more when there is none. */

@@ -113,7 +113,7 @@ static bool is_asked(struct pg_contact *c, const struct pg_multiaddr *addr)
 }
 
 /* With --path relay a peer of which addresses over relays are known is dialled by those alone. */
-static bool is_relayed_only(const struct pg_contact *c)
+bool pg_names_relayed_only(const struct pg_contact *c)
 {
     if (c->node->config.path != PG_PATH_RELAY || c->as_relay > 0)
         return false;
@@ -129,7 +129,7 @@ static bool add_target(struct pg_contact *c, const struct pg_multiaddr *addr)
     struct pg_endpoint at;
     struct pg_peer_id named;
     bool over = pg_multiaddr_circuit(addr, NULL, NULL, &named) == PG_OK;
-    if (!over && (pg_multiaddr_tcp(addr, &at, &named) != PG_OK || at.port == 0 || is_relayed_only(c)))
+    if (!over && (pg_multiaddr_tcp(addr, &at, &named) != PG_OK || at.port == 0 || pg_names_relayed_only(c)))
         return false;
     if (named.len && pg_peer_id_equal(&named, pg_identity_peer_id(c->node->config.identity))) {
         if (!c->why)

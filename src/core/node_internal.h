@@ -79,6 +79,7 @@ void pg_names_begin(struct pg_contact *);
 void pg_names_join(struct pg_contact *, const struct pg_multiaddr *); /* one more address for the round that is under way */
 bool pg_names_more(const struct pg_contact *); /* one that this round has not tried */
 const struct pg_multiaddr *pg_names_next(struct pg_contact *);
+bool pg_names_relayed_only(const struct pg_contact *); /* no other way to it is wanted */
 void pg_names_drop(struct pg_contact *); /* no answer of this round is wanted any more */
 void pg_names_answered(struct pg_node *, const struct pg_input *);
 

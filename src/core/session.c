@@ -530,6 +530,8 @@ bool pg_spare_is_needed(const struct pg_spare *spare)
         return true;
     if (s->surplus)
         return !pg_path_outdone(s);
+    if (s->relayed && s->node->config.path == PG_PATH_RELAY)
+        return true; /* the direct one beside it carries no tunnels */
     return s->widens ? s->place->first == s : is_kept(s);
 }
 

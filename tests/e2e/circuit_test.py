@@ -97,6 +97,20 @@ def a_tunnel_over_a_relay_carries_100_mib_and_each_half_ends_alone(bed):
 
 
 @test
+def with_path_relay_a_tunnel_goes_over_the_relay_although_a_direct_connection_stands(bed):
+    service = bed.service(echo)
+    relay = a_relay(bed)
+    provider, address = behind(bed, relay, "--expose", f"echo=127.0.0.1:{service.port}")
+    direct = bed.peer("consumer", "--bootstrap", provider.addr, "--tunnel", f"{address}:echo@127.0.0.1:0", "--path", "relay")
+    direct.connected(provider)
+    client = bed.connect(direct.tunnel_port("echo"))
+    client.sendall(b"hello")
+    same(client.recv(5), b"hello")
+    over = [c for c in status(bed, direct)["connections"] if c.get("relay") == relay.id and c["peer"] == provider.id]
+    same(len(over), 1, "relayed connections to the provider")
+
+
+@test
 def a_relay_that_is_killed_in_mid_transfer_ends_clients_and_is_used_again(bed):
     service = bed.service(echo)
     relay = a_relay(bed)
