@@ -28,6 +28,22 @@ static bool read_addrs(const struct pg_strings *texts, struct pg_multiaddr *out,
 }
 
 /* All texts have been checked when the options were read; what fails here all the same is too many of something. */
+/* Kaspa's rule: a relay's port is that of the peer and one more, unless it is said. Where --listen leaves the port to the system there
+ * is none to count from, and the system chooses this one as well. */
+static void add_relay_port(struct pg_node_config *c, uint64_t port)
+{
+    uint32_t n = c->n_listens;
+    for (uint32_t i = 0; i < n && c->n_listens < PG_MAX_LISTENS; i++) {
+        struct pg_endpoint at;
+        struct pg_peer_id none;
+        if (pg_multiaddr_tcp(&c->listens[i], &at, &none) != PG_OK)
+            continue;
+        at.port = port ? (uint16_t)port : at.port && at.port < 65535 ? (uint16_t)(at.port + 1) : 0;
+        c->relay_port = c->relay_port ? c->relay_port : at.port;
+        pg_multiaddr_from_tcp(&c->listens[c->n_listens++], &at);
+    }
+}
+
 static bool configure_peer(struct pg_configured *r, const struct pg_options *options)
 {
     const struct pg_option_values *v = &options->values;
@@ -59,6 +75,10 @@ static bool configure_peer(struct pg_configured *r, const struct pg_options *opt
     c->control = pg_text(v->control);
     c->control_needed = options->origin[PG_OPTION_CONTROL].source > PG_FROM_DEFAULT;
     c->node.nat_status = v->nat_status == PG_OPTION_NAT_STATUS_PUBLIC ? 1 : v->nat_status == PG_OPTION_NAT_STATUS_PRIVATE ? -1 : 0;
+    c->node.n_relays = (uint32_t)v->relays;
+    c->node.relay_mode = v->relay_mode == PG_OPTION_RELAY_MODE_ON ? PG_RELAY_MODE_ON : v->relay_mode == PG_OPTION_RELAY_MODE_OFF ? PG_RELAY_MODE_OFF : PG_RELAY_MODE_AUTO;
+    if (options->origin[PG_OPTION_RELAY_PORT].source > PG_FROM_DEFAULT)
+        add_relay_port(&c->node, v->relay_port);
     c->node.mdns = !v->no_mdns;
     c->node.kad_protocol = pg_text(v->kad_protocol);
     return true;

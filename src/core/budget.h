@@ -25,6 +25,8 @@ struct pg_place {
     struct pg_rate reserves, connects, targets;
     struct pg_rate punches; /* of a peer: what it has asked for; of an address: dials to it that a peer has asked for */
     void *first;         /* of a peer: its oldest session */
+    bool came_in;        /* of a peer: it has opened a connection to us, and has had one since */
+    uint64_t came_over;  /* which relay it came over then; 0: none */
     void *path;          /* of a peer that is or was connected over a relay */
     uint64_t record_seq; /* of a peer: of the newest signed record that it has shown while connected */
 };

@@ -72,6 +72,9 @@ struct pg_node_hooks {
     void (*path)(void *, const struct pg_peer_id *, enum pg_path_news, struct pg_bytes reason);
 };
 
+/* Whether others are relayed: when they can reach us, always, never. */
+enum pg_relay_mode { PG_RELAY_MODE_AUTO, PG_RELAY_MODE_ON, PG_RELAY_MODE_OFF };
+
 struct pg_node_config {
     const struct pg_identity *identity;
     struct pg_log *log;
@@ -83,6 +86,8 @@ struct pg_node_config {
     uint32_t n_externals;
     enum pg_path_mode path;
     uint32_t n_relays;            /* to be held while private */
+    enum pg_relay_mode relay_mode;
+    uint16_t relay_port;          /* of the listeners that --relay-port has added; 0: there are none */
     int nat_status;               /* -1 private, 1 public, 0 to be found out */
     uint64_t seed;                /* of everything random that is no secret */
     uint64_t unix_offset_us;      /* what makes the core's time that of 1970: numbers of our records grow over restarts */
@@ -191,8 +196,11 @@ struct pg_session_view {
     bool dialer;
     const struct pg_peer_id *relay; /* that it runs over; NULL: it is direct */
     uint64_t limit_bytes, left_bytes, limit_us, left_us; /* of the circuit, the less of both ways; a limit of 0: none told */
+    bool relays;         /* it says so */
+    uint16_t relay_port; /* where it listens, by what it says; 0: not known */
 };
 void pg_session_view(const struct pg_session *, struct pg_session_view *);
+uint32_t pg_inbound_peers(const struct pg_node *); /* that have connected to us */
 bool pg_session_is_up(const struct pg_session *);
 /* How the ways to a peer stand: the states of relay_leg and direct_leg. False: it was never reached over a relay. */
 struct pg_path_view {

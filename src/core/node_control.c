@@ -120,11 +120,11 @@ static void input(struct pg_node *n, const struct pg_seed_event *event)
         return; /* a command does its one thing and has no life of its own */
     pg_node_control_settle(n); /* a timer may have stepped the plane in this turn before something else came in */
     n->nat_before = pg_control_plane_nat(&n->control);
-    bool was_private = n->control.nat.in.ctl.state == PG_NAT_PRIVATE;
+    uint8_t nat = n->control.nat.in.ctl.state;
     pg_control_plane_input(&n->control, event);
     carry_out(n, event->kind);
-    if (n->started && was_private != (n->control.nat.in.ctl.state == PG_NAT_PRIVATE))
-        pg_identify_push(n); /* whom we serve Kademlia has changed, and so have our protocols */
+    if (n->started && nat != n->control.nat.in.ctl.state)
+        pg_identify_push(n); /* whom we serve Kademlia, and relay, has changed, and so have our protocols */
 }
 
 static void told(void *context, const struct pg_control_turn *turn)
@@ -213,7 +213,14 @@ void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multi
 {
     struct pg_seed_place places[64];
     struct pg_multiaddr seen;
-    pg_session_remote(s, &seen);
+    struct pg_endpoint at = s->conn->remote, said = {0};
+    for (uint32_t i = 0; i < n_addrs && !said.port; i++)
+        (void)pg_multiaddr_tcp(&addrs[i], &said, NULL);
+    s->hop = hop ? (int8_t)hop : s->hop;
+    s->relay_port = said.port ? said.port : s->relay_port;
+    if (!s->conn->dialer && s->relay_port)
+        at.port = s->relay_port; /* who came to us came from a port of its own choice */
+    pg_multiaddr_from_tcp(&seen, &at);
     for (uint32_t i = 0; i < n_addrs; i++)
         places[i] = (struct pg_seed_place){s->conn->peer, addrs[i]};
     input(s->node, &(struct pg_seed_event){.kind = PG_SEED_PEER_IDENTIFIED, .peer = &s->conn->peer, .places = places,

@@ -150,6 +150,8 @@ struct pg_session {
     uint64_t accepted; /* of those that others have opened, its number */
     bool probes;     /* it is a probe's, and never up for anybody else */
     uint8_t autonat; /* which versions of AutoNAT its peer serves, as identify says: a bit for each */
+    int8_t hop;      /* identify has said that it relays 1, or not -1 */
+    uint16_t relay_port; /* where it listens, by what it says */
     bool kad_asked;  /* identify has said under which ids it serves Kademlia: kad_ids, a bit for each */
     uint8_t kad_ids;
     uint8_t hops_asked; /* hop streams without a request yet */
@@ -255,6 +257,9 @@ struct pg_node {
     bool started, may_dial, ready, stopping, stopped, leaving, addrs_stale;
 };
 
+/* inbound.c: the limit that forbids one more peer to come in, PG_LIMITS: none. relay: over which it comes, or NULL. */
+enum pg_limit pg_inbound_forbids(struct pg_node *, const struct pg_peer_id *peer, const struct pg_peer_id *relay);
+void pg_inbound_note(struct pg_session *); /* one that has come up */
 /* Whether the protocol is spoken on this connection. */
 bool pg_node_offers(const struct pg_session *, const struct pg_handler *);
 /* Everything that is told to others, what the user has named first. */

@@ -26,6 +26,15 @@ static bool too_often(const struct pg_node *n, struct pg_rate *rate, enum pg_lim
     return !pg_rate_take(rate, n->scope.now_us, each_s, burst * each_s);
 }
 
+static bool is_circuit(const struct pg_multiaddr *addr)
+{
+    struct pg_ma_part part;
+    for (size_t offset = 0; pg_multiaddr_next(addr, &offset, &part);)
+        if (part.code == PG_MA_P2P_CIRCUIT)
+            return true;
+    return false;
+}
+
 /* Slots. */
 
 static void unlist(struct pg_relaying *r, struct pg_slot *slot)
@@ -148,15 +157,6 @@ void pg_slot_take(struct pg_session *s)
     n->metrics.value[PG_METRIC_RELAY_RESERVATIONS] = r->slots.used;
 }
 
-static bool is_circuit(const struct pg_multiaddr *addr)
-{
-    struct pg_ma_part part;
-    for (size_t offset = 0; pg_multiaddr_next(addr, &offset, &part);)
-        if (part.code == PG_MA_P2P_CIRCUIT)
-            return true;
-    return false;
-}
-
 /* Those of use where the peer is; a circuit's address is none, as nobody is relayed through two relays. */
 uint32_t pg_relaying_addrs(const struct pg_session *s, struct pg_multiaddr out[PG_RELAY_ADDRS])
 {
@@ -246,9 +246,27 @@ struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_
 
 /* Whom we serve: strangers while our NAT is not known to be private, else those who are in reach of us anyway. */
 
+/* Strangers: those who are neither on this machine nor in our own networks. */
+static bool strangers_reach(const struct pg_node *n)
+{
+    struct pg_multiaddr own[PG_NODE_ADDRS];
+    struct pg_endpoint e;
+    uint32_t n_own = pg_node_addrs(n, own);
+    for (uint32_t i = 0; i < n_own; i++)
+        if (!is_circuit(&own[i]) && (!pg_offer_ip(&own[i], &e) || pg_endpoint_is_public(&e)))
+            return true;
+    return false;
+}
+
 bool pg_relaying_serves(const struct pg_node *n, const struct pg_session *s)
 {
-    return !pg_session_is_relayed(s) && pg_kad_serving_serves(n, s);
+    struct pg_multiaddr addrs[PG_RELAY_ADDRS];
+    uint8_t nat = n->control.nat.in.ctl.state;
+    if ((s && pg_session_is_relayed(s)) || n->config.quiet || n->config.aside || n->config.relay_mode == PG_RELAY_MODE_OFF)
+        return false;
+    if (n->config.relay_mode == PG_RELAY_MODE_ON || nat == PG_NAT_PUBLIC)
+        return true;
+    return nat == PG_NAT_UNKNOWN && (s ? pg_relaying_addrs(s, addrs) > 0 : strangers_reach(n));
 }
 
 /* Life. */
@@ -297,8 +315,9 @@ void pg_relaying_view(struct pg_node *n, struct pg_relaying_view *v)
 {
     const uint64_t *m = n->metrics.value;
     sweep(&n->relaying);
-    n->metrics.value[PG_METRIC_RELAY_SERVING] = pg_kad_serving_everybody(n);
-    *v = (struct pg_relaying_view){.serves = pg_kad_serving_everybody(n), .reservations = n->relaying.slots.used,
+    bool serves = pg_relaying_serves(n, NULL);
+    n->metrics.value[PG_METRIC_RELAY_SERVING] = serves;
+    *v = (struct pg_relaying_view){.serves = serves, .reservations = n->relaying.slots.used,
                                    .circuits = (uint32_t)m[PG_METRIC_RELAY_CIRCUITS],
                                    .pending = (uint32_t)m[PG_METRIC_RELAY_CIRCUITS_PENDING], .bytes = m[PG_METRIC_RELAY_BYTES]};
     for (const struct pg_hop_serve *h = n->relaying.circuits; h; h = h->next)

@@ -242,3 +242,44 @@ bool pg_reservation_judge(const struct pg_reservation_judge *j, const struct pg_
     out->limit_us = m->has_limit ? m->limit.duration * 1000000ull : 0;
     return true;
 }
+
+/* For people. */
+
+static const struct pg_relay *machine_at(const struct pg_node *n, const struct pg_peer_id *relay)
+{
+    for (uint32_t i = 0; i < n->control.config.n_relays; i++)
+        if (n->control.relays[i].peer.len && pg_peer_id_equal(&n->control.relays[i].peer, relay))
+            return &n->control.relays[i];
+    return NULL;
+}
+
+bool pg_relay_view(const struct pg_node *n, uint32_t number, struct pg_relay_view *v)
+{
+    const struct pg_relay_candidate *c = NULL;
+    for (uint32_t i = 0; i < PG_RELAY_BOOK && !c; i++)
+        if (n->control.relays_known.of[i].id.len && number-- == 0)
+            c = &n->control.relays_known.of[i];
+    if (!c)
+        return false;
+    const struct pg_relay *machine = machine_at(n, &c->id);
+    uint64_t now = n->scope.now_us;
+    *v = (struct pg_relay_view){.peer = c->id, .addr = c->addr, .state = machine ? pg_relay_machine.states_as[machine->in.ctl.state] : "Known",
+                                .ours = machine != NULL, .connected = c->connected, .rtt_us = c->rtt_us, .granted = c->granted, .failed = c->failed,
+                                .rests_us = c->not_before_us > now ? c->not_before_us - now : 0};
+    for (uint32_t i = 0; i < PG_RESERVATIONS; i++)
+        if (is_at(&n->reservations[i], &c->id) && n->reservations[i].held)
+            v->grant = &n->reservations[i].grant;
+    v->left_us = v->grant && v->grant->expires_us > now ? v->grant->expires_us - now : 0;
+    return true;
+}
+
+void pg_relay_policy_view(const struct pg_node *n, struct pg_relay_policy_view *v)
+{
+    static const char *const modes[] = {[PG_RELAY_MODE_AUTO] = "auto", [PG_RELAY_MODE_ON] = "on", [PG_RELAY_MODE_OFF] = "off"};
+    uint16_t port = n->config.relay_port;
+    for (uint32_t i = 0; i < n->n_listeners && !port; i++)
+        if (pg_listener_stands(&n->listeners[i]))
+            port = n->listeners[i].endpoint.port;
+    *v = (struct pg_relay_policy_view){.mode = modes[n->config.relay_mode], .serves = pg_relaying_serves(n, NULL), .port = port,
+                                       .wanted = n->config.n_relays, .inbound = pg_inbound_peers(n)};
+}

@@ -56,6 +56,27 @@ bool pg_reservations_settle(struct pg_node *);
 void pg_reservations_end(struct pg_node *);
 void pg_reservation_visit_end(struct pg_visit *); /* for hop_reserve.c */
 
+/* For status: the relays that are known, those that hold a reservation of ours among them. False: no more. */
+struct pg_relay_view {
+    struct pg_peer_id peer;
+    struct pg_multiaddr addr;
+    const char *state; /* the seed's name for one of ours, else "Known" */
+    const struct pg_grant *grant; /* NULL: none is held */
+    uint64_t left_us, rtt_us, rests_us;
+    uint32_t granted, failed;
+    bool ours, connected;
+};
+bool pg_relay_view(const struct pg_node *, uint32_t number, struct pg_relay_view *);
+
+/* What we do for others, and how many of them we let in. */
+struct pg_relay_policy_view {
+    const char *mode;
+    bool serves; /* strangers */
+    uint16_t port;
+    uint32_t wanted, inbound;
+};
+void pg_relay_policy_view(const struct pg_node *, struct pg_relay_policy_view *);
+
 /* Whether what a relay has granted can be used, and what is of use in it; else `why` says what is wrong. Pure: now_s since 1970. */
 struct pg_reservation_judge {
     const struct pg_peer_id *relay, *own;

@@ -492,6 +492,8 @@ static uint32_t part_from_peer(struct pg_session *s, const struct pg_peer_id *pe
     }
     s->place = NULL;
     uint32_t remaining = place->conns - 1;
+    if (!place->first)
+        place->came_in = false;
     if (place->first)
         pg_path_sessions_changed(s->node, place, peer);
     else if (place->path)
@@ -609,11 +611,13 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
             s->probe->user->reached(s->probe);
         return;
     }
-    if (!join_peer(s)) {
-        pg_node_refuse(n, PG_LIMIT_CONNS_PEER, NULL, pg_text(s->peer_text));
+    enum pg_limit forbids = conn->dialer ? PG_LIMITS : pg_inbound_forbids(n, &conn->peer, pg_session_relay(s));
+    if (forbids != PG_LIMITS || !join_peer(s)) {
+        pg_node_refuse(n, forbids != PG_LIMITS ? forbids : PG_LIMIT_CONNS_PEER, NULL, pg_text(s->peer_text));
         pg_session_drop(s, PG_ERR_LIMIT_REACHED);
         return;
     }
+    pg_inbound_note(s);
     s->up = true;
     s->up_us = s->idle_us = n->scope.now_us;
     pg_pulse_begin(s);

@@ -105,7 +105,7 @@ void pg_session_view(const struct pg_session *s, struct pg_session_view *v)
                                   .age_us = s->node->scope.now_us - s->up_us, .bytes_in = s->bytes_in,
                                   .bytes_out = s->conn->bytes_sent, .id = s->conn->number,
                                   .streams = s->conn->yamux.streams.used, .observed = s->observed, .autonat = s->autonat,
-                                  .dialer = s->conn->dialer};
+                                  .dialer = s->conn->dialer, .relays = s->hop > 0, .relay_port = s->hop > 0 ? s->relay_port : 0};
     pg_session_remote(s, &v->remote);
     v->relay = pg_session_relay(s);
     if (!s->circuit)

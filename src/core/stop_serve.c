@@ -110,7 +110,11 @@ static unsigned event_of(struct pg_stop_serve *v, struct pg_bytes message)
     if (!source_of(v, &m, &source))
         return PG_STOP_SERVE_ON_STOP_ODD;
     v->reserved = pg_reservation_held(v->relay->node, pg_session_peer(v->relay));
-    if (v->reserved)
+    enum pg_limit forbids = v->reserved ? pg_inbound_forbids(v->relay->node, &source, pg_session_peer(v->relay)) : PG_LIMITS;
+    if (forbids != PG_LIMITS) {
+        char text[PG_PEER_ID_TEXT];
+        pg_node_refuse(v->relay->node, forbids, NULL, pg_bytes(text, pg_peer_id_text(&source, text)));
+    } else if (v->reserved)
         take_in(v, &m, &source);
     return PG_STOP_SERVE_ON_STOP_ASKED;
 }

@@ -2,6 +2,8 @@
  * The line that comes is `status json` or `status text`. */
 #include "service/control.h"
 
+#include "service/control_relays.h"
+
 #include "core/kad.h"
 #include "core/mdns.h"
 #include "core/relaying.h"
@@ -76,6 +78,8 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
             put_circuit(out, &v);
             put_path(out, n, s);
         }
+        pg_out_u64(out, "services", v.relays);
+        pg_out_u64(out, "relayPort", v.relay_port);
         pg_out_text(out, "direction", v.dialer ? PG_LIT("outbound") : PG_LIT("inbound"));
         pg_out_u64(out, "age_s", v.age_us / 1000000);
         pg_out_u64(out, "rtt_us", v.rtt_us);
@@ -230,6 +234,8 @@ static void answer_json(struct pg_control_client *c, char *room)
     pg_control_put_reach(&out, k->node);
     put_dht(&out, k->node);
     put_relaying(&out, k->node);
+    pg_control_put_policy(&out, k->node);
+    pg_control_put_relays(&out, k->node);
     put_connections(&out, k->node);
     put_neighbours(&out, k->node);
     put_tunnels(&out, k->tunnels);
@@ -296,8 +302,8 @@ static void put_people(struct pg_line *out, struct pg_control_socket *k)
         }
         pg_session_view(s, &w);
         pg_multiaddr_text(&w.remote, text, sizeof text);
-        put(out, "connection  %.*s %s %s, %u streams, round trip %llu us, %llu bytes in, %llu out\n", (int)w.peer.len, (const char *)w.peer.at,
-            w.dialer ? "to" : "from", text, w.streams, (unsigned long long)w.rtt_us,
+        put(out, "connection  %.*s %s %s, %s%u streams, round trip %llu us, %llu bytes in, %llu out\n", (int)w.peer.len, (const char *)w.peer.at,
+            w.dialer ? "to" : "from", text, w.relays ? "relays, " : "", w.streams, (unsigned long long)w.rtt_us,
             (unsigned long long)w.bytes_in, (unsigned long long)w.bytes_out);
         if (w.relay && w.limit_bytes)
             put(out, "            over a relay that lets %llu bytes more through\n", (unsigned long long)w.left_bytes);
@@ -351,6 +357,7 @@ static void answer_text(struct pg_control_client *c, char *room)
     put(&out, "dht         %s, %u servers known and %u waiting, %u values, %u providers, %u records of ours, %u look-ups, %u streams served\n",
         d.mode, d.servers, d.waiting, d.values, d.providers, d.own, d.queries, d.streams);
     put_servers(&out, k->node);
+    pg_control_put_relays_text(&out, k->node);
     struct pg_relaying_view r;
     pg_relaying_view(k->node, &r);
     put(&out, "relaying    %s, %u reservations, %u circuits and %u being set up, %llu bytes carried, %llu held\n",

@@ -82,10 +82,10 @@ def a_circuit_over_its_time_is_reset_and_the_relay_says_why(bed):
 @test
 def nobody_is_relayed_through_two_relays(bed):
     relay = a_relay(bed)
-    second, address = behind(bed, relay, name="second")
+    second, address = behind(bed, relay, "--relay-mode", "on", name="second")
     second.saw("relay reservation accepted via " + relay.id)
     code, out, error = bed.run("identify", second.addr, "--json")
-    want(code == 0 and HOP in json.loads(out)["protocols"], "it is a relay for its own network: " + error)
+    want(code == 0 and HOP in json.loads(out)["protocols"], "it relays, as it was told: " + error)
     code, out, error = bed.run("identify", address, "--json")
     same(code, 0, error)
     want(HOP not in json.loads(out)["protocols"], out)

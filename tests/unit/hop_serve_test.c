@@ -394,6 +394,7 @@ static void a_relay_that_does_not_know_where_it_is_reached_says_so_and_grants_no
     world_start();
     relay->node->n_addrs = 0; /* as behind a NAT whose address nobody has said */
     pg_multiaddr_from_tcp(&relay->node->addrs[relay->node->n_addrs++], &local);
+    relay->node->control.nat.in.ctl.state = PG_NAT_PUBLIC; /* as its user says; else it would not offer what it cannot give */
     CU_ASSERT_EQUAL(reserved(alice), PG_PB_CIRCUIT_STATUS_RESERVATION_REFUSED);
     CU_ASSERT_EQUAL(relay->n_logged[PG_LOG_RELAY_UNREACHABLE], 1);
     CU_ASSERT_EQUAL(metric(PG_METRIC_RELAY_RESERVATIONS), 0);
@@ -402,17 +403,23 @@ static void a_relay_that_does_not_know_where_it_is_reached_says_so_and_grants_no
     close_clean();
 }
 
-static void a_private_peer_offers_hop_to_its_own_network_only(void)
+static void hop_is_offered_to_those_who_can_reach_us_unless_the_mode_says_otherwise(void)
 {
     struct pg_session *s;
     open_three();
     s = relay->node->sessions;
-    CU_ASSERT(pg_node_offers(s, &pg_hop_handler));
-    relay->node->control.nat.in.ctl.state = PG_NAT_PRIVATE;
-    CU_ASSERT(pg_node_offers(s, &pg_hop_handler)); /* 10.0.0.0/8 */
+    CU_ASSERT(pg_node_offers(s, &pg_hop_handler)); /* 10.0.0.0/8, as the relay's own address */
     s->conn->remote.ip[0] = 1;
-    CU_ASSERT_FALSE(pg_node_offers(s, &pg_hop_handler));
+    CU_ASSERT_FALSE(pg_node_offers(s, &pg_hop_handler)); /* from there it cannot be reached, as far as anybody knows */
     relay->node->control.nat.in.ctl.state = PG_NAT_PUBLIC;
+    CU_ASSERT(pg_node_offers(s, &pg_hop_handler));
+    relay->node->config.relay_mode = PG_RELAY_MODE_OFF;
+    CU_ASSERT_FALSE(pg_node_offers(s, &pg_hop_handler));
+    relay->node->control.nat.in.ctl.state = PG_NAT_PRIVATE;
+    relay->node->config.relay_mode = PG_RELAY_MODE_AUTO;
+    s->conn->remote.ip[0] = 10;
+    CU_ASSERT_FALSE(pg_node_offers(s, &pg_hop_handler)); /* whoever is in its network is behind the same router */
+    relay->node->config.relay_mode = PG_RELAY_MODE_ON;
     CU_ASSERT(pg_node_offers(s, &pg_hop_handler));
     close_clean();
 }
@@ -439,7 +446,8 @@ int main(int argc, char **argv)
         {"a circuit to itself or to the relay is denied", a_circuit_to_itself_or_to_the_relay_is_denied},
         {"a relay that does not know where it is reached says so and grants nothing",
          a_relay_that_does_not_know_where_it_is_reached_says_so_and_grants_nothing},
-        {"a private peer offers hop to its own network only", a_private_peer_offers_hop_to_its_own_network_only},
+        {"hop is offered to those who can reach us unless the mode says otherwise",
+         hop_is_offered_to_those_who_can_reach_us_unless_the_mode_says_otherwise},
     };
     if (argc > 1 && strcmp(argv[1], "--tell") == 0)
         tell_fd = 2;

@@ -1,0 +1,81 @@
+/* Relays in the answer to `status`. Called by control.c. The names of `relay_policy` are those of Kaspa's getlibpstatus and
+ * getpeeraddresses (promised rows 108 to 111), which scripts read. */
+#include "service/control_relays.h"
+
+#include "core/reserve.h"
+
+#include <stdio.h>
+
+void pg_control_put_policy(struct pg_out *out, const struct pg_node *n)
+{
+    struct pg_relay_policy_view v;
+    pg_relay_policy_view(n, &v);
+    pg_out_object(out, "relay_policy");
+    pg_out_bool(out, "enabled", true);
+    pg_out_text(out, "mode", pg_text(v.mode));
+    pg_out_text(out, "role", v.serves ? PG_LIT("public-relay") : PG_LIT("client-only"));
+    pg_out_u64(out, "services", v.serves);
+    pg_out_u64(out, "relayPort", v.port);
+    pg_out_u64(out, "relaysWanted", v.wanted);
+    pg_out_u64(out, "inboundPeers", v.inbound);
+    pg_out_u64(out, "privateInboundTarget", pg_node_limit(n, PG_LIMIT_PRIVATE_INBOUND));
+    pg_out_u64(out, "relayInboundLimit", pg_node_limit(n, PG_LIMIT_RELAY_INBOUND));
+    pg_out_close(out);
+}
+
+static void put_addr(struct pg_out *out, const char *key, const struct pg_multiaddr *addr)
+{
+    char text[PG_MULTIADDR_TEXT];
+    pg_out_text(out, key, pg_bytes(text, addr->len ? pg_multiaddr_text(addr, text, sizeof text) : 0));
+}
+
+void pg_control_put_relays(struct pg_out *out, const struct pg_node *n)
+{
+    struct pg_relay_view v;
+    char peer[PG_PEER_ID_TEXT];
+    pg_out_array(out, "relays");
+    for (uint32_t i = 0; pg_relay_view(n, i, &v); i++) {
+        pg_out_object(out, NULL);
+        pg_out_text(out, "peer", pg_bytes(peer, pg_peer_id_text(&v.peer, peer)));
+        put_addr(out, "addr", &v.addr);
+        pg_out_text(out, "state", pg_text(v.state));
+        pg_out_bool(out, "connected", v.connected);
+        pg_out_u64(out, "rtt_us", v.rtt_us);
+        pg_out_u64(out, "granted", v.granted);
+        pg_out_u64(out, "failed", v.failed);
+        pg_out_u64(out, "rests_s", (v.rests_us + 999999) / 1000000);
+        if (v.grant) {
+            pg_out_u64(out, "lease_left_s", v.left_us / 1000000);
+            pg_out_u64(out, "limit_bytes", v.grant->limit_bytes);
+            pg_out_u64(out, "limit_s", v.grant->limit_us / 1000000);
+            pg_out_bool(out, "voucher", v.grant->vouched);
+            pg_out_array(out, "addresses");
+            for (uint32_t k = 0; k < v.grant->n_addrs; k++)
+                put_addr(out, NULL, &v.grant->addrs[k]);
+            pg_out_close(out);
+        }
+        pg_out_close(out);
+    }
+    pg_out_close(out);
+}
+
+void pg_control_put_relays_text(struct pg_line *out, const struct pg_node *n)
+{
+    struct pg_relay_view v;
+    for (uint32_t i = 0; pg_relay_view(n, i, &v); i++) {
+        char peer[PG_PEER_ID_TEXT], text[PG_MULTIADDR_TEXT], number[96];
+        if (!v.ours)
+            continue;
+        text[v.addr.len ? pg_multiaddr_text(&v.addr, text, sizeof text) : 0] = 0;
+        pg_peer_id_text(&v.peer, peer);
+        pg_line_put(out, "reserved    at ");
+        pg_line_put(out, peer);
+        pg_line_put(out, " ");
+        pg_line_put(out, text);
+        int len = v.grant ? snprintf(number, sizeof number, ", for %llu s more", (unsigned long long)(v.left_us / 1000000))
+                          : snprintf(number, sizeof number, ", not granted yet");
+        pg_line_raw(out, pg_bytes(number, (size_t)len));
+        len = snprintf(number, sizeof number, ", %u granted and %u failed so far\n", v.granted, v.failed);
+        pg_line_raw(out, pg_bytes(number, (size_t)len));
+    }
+}
