@@ -57,7 +57,8 @@ sim: build/build.ninja
 	build/sim --seed $(SEED) --count $(COUNT) --jobs 2
 	$(PYTHON) tools/experiment/experiment.py --out build/experiments build mesh --peers $(MESH) --services $$(($(MESH) / 5)) --lookups $(MESH) --minutes 5 --churn $(CHURN) --seed $(SEED)
 	$(PYTHON) tools/experiment/experiment.py --out build/experiments build punch --count $(PUNCHES) --seed $(SEED)
-	$(PYTHON) tools/experiment/experiment.py --out build/experiments build churn --seed $(SEED) --silent 300
+	$(PYTHON) tools/experiment/experiment.py --out build/experiments build churn --seed $(SEED)
+	$(PYTHON) tools/experiment/experiment.py --out build/experiments/silent build churn --seed $(SEED) --silent 300
 
 golden:
 	$(PYTHON) -m gen golden

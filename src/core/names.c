@@ -76,11 +76,18 @@ const struct pg_multiaddr *pg_names_next(struct pg_contact *c)
     return &c->targets[c->next_target++];
 }
 
+/* Over a relay that is connected: nobody has to be dialled for it. */
+static bool is_at_hand(const struct pg_contact *c, const struct pg_multiaddr *addr)
+{
+    struct pg_peer_id relay = relay_of(addr);
+    return relay.len > 0 && pg_node_session(c->node, &relay) != NULL;
+}
+
 static uint32_t count_relays(const struct pg_contact *c)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < c->n_targets; i++)
-        count += relay_of(&c->targets[i]).len > 0 && !is_taken(c, i);
+        count += relay_of(&c->targets[i]).len > 0 && !is_at_hand(c, &c->targets[i]) && !is_taken(c, i);
     return count;
 }
 
@@ -92,7 +99,7 @@ static bool may_relay(struct pg_contact *c, const struct pg_multiaddr *addr, con
     const struct pg_peer_id *target = named->len ? named : &c->peer;
     if (!target->len || pg_peer_id_equal(&relay, target) || pg_peer_id_equal(&relay, pg_node_own(c->node)) || (c->as_relay && !c->wanted))
         return false;
-    return count_relays(c) < PG_CONTACT_RELAYS;
+    return is_at_hand(c, addr) || count_relays(c) < PG_CONTACT_RELAYS;
 }
 
 /* The relay is asked already, and perhaps still being looked for. */
@@ -207,17 +214,28 @@ static bool add(struct pg_contact *c, const struct pg_multiaddr *addr, uint8_t d
     return depth <= DEPTH_MOST && pg_named_check(&named) == PG_OK && ask(c, addr, &named, depth);
 }
 
+/* Circuits come behind all others, and those over relays at hand before the rest. */
+enum { DIRECT, AT_HAND, OVER_OTHERS, TURNS };
+
+static unsigned turn_of(const struct pg_contact *c, const struct pg_multiaddr *addr)
+{
+    return relay_of(addr).len == 0 ? DIRECT : is_at_hand(c, addr) ? AT_HAND : OVER_OTHERS;
+}
+
 void pg_names_begin(struct pg_contact *c)
 {
     assert(c->asking == 0);
     c->n_targets = c->next_target = c->n_asked = 0;
-    for (unsigned over = 0; over < 2; over++) { /* circuits behind all others */
+    for (unsigned turn = 0; turn < TURNS; turn++) {
         for (uint32_t i = 0; i < c->n_addrs; i++)
-            if ((relay_of(&c->addrs[i]).len > 0) == over)
+            if (turn_of(c, &c->addrs[i]) == turn)
                 (void)add(c, &c->addrs[i], 0);
-        for (uint32_t i = 0; i < c->n_learnt; i++)
-            if ((relay_of(&c->learnt[i]).len > 0) == over)
-                (void)add_target(c, &c->learnt[i]);
+        for (uint32_t i = 0; i < c->n_learnt; i++) {
+            /* Reservations change: of circuits what was heard last is most likely still true. */
+            const struct pg_multiaddr *learnt = &c->learnt[turn == DIRECT ? i : c->n_learnt - 1 - i];
+            if (turn_of(c, learnt) == turn)
+                (void)add_target(c, learnt);
+        }
     }
 }
 

@@ -143,7 +143,7 @@ bool churn(const struct churn_options *o, FILE *rows)
         deaf_most = s.pairs[p].deaf_most_s > deaf_most ? s.pairs[p].deaf_most_s : deaf_most;
         clients += s.pairs[p].n_clients;
     }
-    bool good = s.wrong == 0 && s.unanswered == 0 && deaf_most <= (o->silent ? SILENCE_S : DEAF_MOST_S) && s.complete * 10 >= clients * 8;
+    bool good = s.wrong == 0 && s.unanswered == 0 && deaf_most <= (o->silent ? SILENCE_S : DEAF_MOST_S) && s.complete * 100 >= clients * (o->silent ? 80 : 98);
     printf("{\"event\":\"churn\",\"minutes\":%u,\"relays\":%u,\"killed\":%u,\"pairs\":%u,\"clients\":%u,\"complete\":%u,\"cut\":%u,\"unanswered\":%u,"
            "\"wrong\":%u,\"without_reservation_of_thousand\":%u,\"longest_without_s\":%u,\"good\":%s}\n",
            o->minutes, o->relays, s.killed, pairs, clients, s.complete, s.cut, s.unanswered, s.wrong,
