@@ -259,22 +259,26 @@ uint64_t pg_punch_rest_ms(const struct pg_punch *u)
 
 /* Actions. */
 
+void pg_punch_do_stream_open(struct pg_punch *u)
+{
+    struct pg_puncher *p = of(u);
+    struct pg_session *s = pg_punch_relayed(p, false);
+    enum pg_err why;
+    u->unspoken = false;
+    pg_frame_init(&u->frame, PG_FRAME_UVARINT, p->asked, sizeof p->asked);
+    u->stream = s ? pg_stream_open(s->conn, &ask, p, &why) : NULL;
+    if (!u->stream)
+        pg_post(&u->in, PG_PUNCH_ON_STREAM_FAILED);
+}
+
 void pg_punch_do_connect_send(struct pg_punch *u)
 {
     struct pg_puncher *p = of(u);
     struct pg_multiaddr offers[PG_PUNCH_OFFERS];
     uint32_t n = pg_punch_offers(p->node, offers);
-    struct pg_session *s = pg_punch_relayed(p, false);
-    enum pg_err why;
-    u->unspoken = false;
-    u->stream = s ? pg_stream_open(s->conn, &ask, p, &why) : NULL;
-    if (!u->stream || !pg_punch_say(u->stream, PG_PB_HOLE_PUNCH_TYPE_CONNECT, offers, n)) {
-        pg_punch_do_stream_drop(u);
-        pg_post(&u->in, PG_PUNCH_ON_STREAM_FAILED);
-        return;
-    }
-    pg_frame_init(&u->frame, PG_FRAME_UVARINT, p->asked, sizeof p->asked);
     u->asked_us = p->node->scope.now_us;
+    if (u->stream && !pg_punch_say(u->stream, PG_PB_HOLE_PUNCH_TYPE_CONNECT, offers, n))
+        pg_post(&u->in, PG_PUNCH_ON_STREAM_FAILED);
 }
 
 void pg_punch_do_rtt_measure(struct pg_punch *u)

@@ -151,10 +151,8 @@ void pg_punch_serve_do_connect_send(struct pg_punch_serve *v)
     struct pg_multiaddr offers[PG_PUNCH_OFFERS];
     uint32_t n = pg_punch_offers(of(v)->node, offers);
     v->answered_us = of(v)->node->scope.now_us;
-    if (!v->stream || !pg_punch_say(v->stream, PG_PB_HOLE_PUNCH_TYPE_CONNECT, offers, n)) {
-        pg_punch_serve_do_stream_drop(v);
+    if (!v->stream || !pg_punch_say(v->stream, PG_PB_HOLE_PUNCH_TYPE_CONNECT, offers, n))
         pg_post(&v->in, PG_PUNCH_SERVE_ON_STREAM_FAILED);
-    }
 }
 
 /* So that the other side can say why. */
