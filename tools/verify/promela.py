@@ -275,7 +275,7 @@ class Writer:
             yield "the channels break", f"started__ && ({' || '.join(breaks)})", "", "break"
 
     def facts_of(self, start):
-        """Facts that a turn which begins with these steps may ask for, ties and emits followed."""
+        """Facts that a turn which begins with these steps may ask for; ties, emits and the opening of a side followed."""
         seen, todo, facts = set(), list(start), []
         while todo:
             name, event = todo.pop()
@@ -287,6 +287,9 @@ class Writer:
                 facts += [(name, fact) for fact in (row.guard or {}) if fact in m.facts]
                 todo += [(tie.to, tie.event) for tie in self.s.ties if tie.event and tie.machine == name and
                          any(act.kind == "CALL" and act.name == tie.action for act in row.acts)]
+                opened = self.s.opening
+                if opened and opened.machine == name and any(act.kind == "CALL" and act.name == opened.action for act in row.acts):
+                    todo.append((opened.to, opened.event))
                 todo += [(to, emit.event) for emit in row.emits for to in self.s.hearers(m, emit) if to in self.s.hear]
         return sorted(set(facts))
 
