@@ -1,8 +1,8 @@
 /* Whether we can be reached: facts and actions of reach and reach_pace, the words of servers and what they add up to.
  *
- * A server that we have dialled from our listening port has a way in through a NAT that goes by addresses, and through no other: when it
- * reaches us at the address which that NAT has made of our port, this says nothing of others. So such an address is only asked about where
- * the server has dialled us; what tells a forwarded port is the port itself, at the IP at which we are seen.
+ * A server that we have dialled has a way in through a NAT that goes by addresses. When it reaches us at the address which that NAT has
+ * made of our port, nobody else need be able to, so this counts as if it had not. What tells a forwarded port is the port itself, at the IP
+ * at which we are seen.
  * Called by node.c and identify.c. Serves libp2p/specs autonat/autonat-v2.md, "Implementation Suggestions". */
 #include "core/reach.h"
 
@@ -41,8 +41,8 @@ static void add_addrs(struct pg_reach *r, const struct pg_multiaddr *addrs, uint
             add(r, &at, false);
 }
 
-/* What the user says, what our interfaces have, where others have dialled us, our ports at the IPs at which we are seen, and last what
- * NATs have made of these ports. */
+/* What the user says, what our interfaces have, where others have dialled us, and our ports at the IPs at which we are seen, be they what a NAT
+ * has made of them or not. What else NATs have made of our ports tells nothing: see above. */
 static void gather(struct pg_reach *r)
 {
     const struct pg_node *n = r->node;
@@ -60,16 +60,19 @@ static void gather(struct pg_reach *r)
         same.port = views[i].port;
         add(r, &same, !moved && views[i].dialled);
     }
-    for (uint32_t i = 0; i < n_views; i++)
-        if (views[i].dialled)
-            add(r, &views[i].seen, true);
 }
 
-/* Whether the server has been dialled from one of the ports that we listen on. */
-static bool let_in(const struct pg_node *n, const struct pg_endpoint *server)
+/* Whether the server may come in because we have dialled it, by a mapping that this has made. */
+static bool let_in(const struct pg_reach *r, const struct pg_endpoint *server, const struct pg_endpoint *addr)
 {
+    const struct pg_node *n = r->node;
+    bool mapped = false;
+    for (uint32_t i = 0; i < r->n_candidates; i++)
+        mapped |= r->candidates[i].mapped && pg_endpoint_equal(&r->candidates[i].at, addr);
+    if (!mapped)
+        return false;
     for (const struct pg_session *s = n->sessions; s; s = s->next)
-        if (s->conn->dialer && !s->relayed && pg_autonat_same_ip(&s->conn->remote, server))
+        if (s->conn->dialer && !s->relayed && !s->probes && pg_autonat_same_ip(&s->conn->remote, server))
             return true;
     return false;
 }
@@ -91,10 +94,9 @@ static struct pg_reach_word *word_of(struct pg_reach *r, const struct pg_peer_id
 static uint32_t open_for(struct pg_reach *r, const struct pg_session *s, uint32_t out[PG_REACH_CANDIDATES])
 {
     uint32_t found = 0;
-    bool in = let_in(r->node, &s->conn->remote);
     for (uint32_t i = 0; i < r->n_candidates; i++) {
         const struct pg_reach_word *w = word_of(r, &s->conn->peer, &r->candidates[i].at);
-        if ((!w || w->at_us < r->round_us) && !(r->candidates[i].mapped && in))
+        if (!w || w->at_us < r->round_us)
             out[found++] = i;
     }
     return found;
@@ -209,19 +211,24 @@ static void told(struct pg_autonat_question *q)
     struct pg_reach *r = q->context;
     struct pg_endpoint at;
     enum pg_reach_pace_event event = PG_REACH_PACE_ON_WORD_UNTOLD;
+    enum pg_autonat_outcome outcome = q->outcome;
     uint32_t open[PG_REACH_CANDIDATES], left = 0;
     for (uint32_t i = 0; i < q->n_addrs; i++)
-        if (pg_multiaddr_tcp(&q->addrs[i], &at, NULL) == PG_OK && (q->tested == i || q->tested == q->n_addrs))
-            note(r, &at, q->outcome);
+        if (pg_multiaddr_tcp(&q->addrs[i], &at, NULL) == PG_OK && (q->tested == i || q->tested == q->n_addrs)) {
+            if (outcome == PG_AUTONAT_REACHED && let_in(r, &r->asked_at, &at))
+                outcome = PG_AUTONAT_UNREACHED;
+            note(r, &at, outcome);
+        }
     for (const struct pg_session *s = r->node->sessions; s; s = s->next)
         if (is_server(s) && pg_peer_id_equal(&s->conn->peer, &r->asked))
             left = open_for(r, s, open);
-    if (q->outcome == PG_AUTONAT_REACHED)
+    if (outcome == PG_AUTONAT_REACHED)
         event = PG_REACH_PACE_ON_WORD_REACHED;
-    else if (q->outcome == PG_AUTONAT_UNREACHED && left == 0)
+    else if (outcome == PG_AUTONAT_UNREACHED && left == 0)
         event = PG_REACH_PACE_ON_WORD_UNREACHED;
     pg_log_autonat_told(r->node->log, pg_text(q->peer_text), q->version,
-                        q->outcome == PG_AUTONAT_REACHED     ? PG_LIT("reached")
+                        q->outcome != outcome                ? PG_LIT("reached, as whom we have dialled may be let in")
+                        : q->outcome == PG_AUTONAT_REACHED   ? PG_LIT("reached")
                         : q->outcome == PG_AUTONAT_UNREACHED ? PG_LIT("not reached") : pg_text(q->text));
     if (event == PG_REACH_PACE_ON_WORD_REACHED)
         pg_step(&r->in, PG_REACH_ON_WORD_REACHED);

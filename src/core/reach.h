@@ -18,7 +18,7 @@ struct pg_reach_word {
 };
 struct pg_reach_candidate {
     struct pg_endpoint at;
-    bool mapped; /* what a NAT has made of a port that we dial from: whom we have dialled it may let in, and nobody else */
+    bool mapped; /* what a NAT has made of a port that we dial from: it may let those in whom we have dialled, and nobody else */
 };
 struct pg_reach_pace {
     struct pg_instance in;
