@@ -49,6 +49,7 @@ bool pg_reader_check_words(struct pg_reader *);
 /* options_sources.c: environment and configuration file. */
 const char *pg_reader_variable(char *const *envp, const char *name); /* NULL when it is absent or empty */
 bool pg_reader_environment(struct pg_reader *);
+bool pg_reader_libp2p(struct pg_reader *); /* options_libp2p.c: the variables LIBP2P_… */
 enum pg_err pg_reader_file(struct pg_reader *);
 
 /* options_values.c: one value for each option, the strongest. */

@@ -112,7 +112,7 @@ bool pg_reader_environment(struct pg_reader *r)
             return false;
         }
     }
-    return true;
+    return pg_reader_libp2p(r);
 }
 
 /* --- configuration file --- */

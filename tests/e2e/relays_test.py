@@ -142,5 +142,21 @@ def the_third_peer_over_one_relay_is_refused_and_over_the_other_taken(bed):
     private.connected(bed.peer("fourth", *PUBLIC, "--path", "relay", "--bootstrap", circuit(second, private)))
 
 
+@test
+def the_documents_variables_start_a_server_behind_a_relay_and_a_client_that_reaches_it(bed):
+    """Promise row 138; the commands are those of the hole-punch workspace."""
+    through, port = relay(bed, "relay"), free_port()
+    server = bed.peer("server", listen=None, LIBP2P_LISTEN_MULTIADDRS=f"/ip4/127.0.0.1/tcp/{port},{through.addr}/p2p-circuit",
+                      LIBP2P_RELAY_MULTIADDRS=through.addr)
+    server.saw("relay reservation accepted via " + through.id)
+    same(server.port, port)
+    client = bed.peer("client", *PUBLIC, LIBP2P_REMOTE_PEER_ID=server.id,
+                      LIBP2P_REMOTE_MULTIADDRS=f"/ip4/127.0.0.1/tcp/{free_port()};{through.addr}/p2p-circuit")
+    client.connected(server)
+    same(len(through.find("CircuitReqAccepted", src_peer_id=client.id, dst_peer_id=server.id)) > 0, True)
+    code, _, error = bed.run("--listen", "/ip4/127.0.0.1/tcp/0", LIBP2P_RELAY_MULTIADDRS="nonsense")
+    want(code != 0 and "LIBP2P_RELAY_MULTIADDRS" in error and "multiaddr" in error, error)
+
+
 if __name__ == "__main__":
     main()
