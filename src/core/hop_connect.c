@@ -206,22 +206,26 @@ static const struct pg_handler ask = {
     .protocol = {(const uint8_t *)PG_PROTOCOL_HOP, sizeof PG_PROTOCOL_HOP - 1},
     .opened = nothing, .data = on_data, .ended = on_ended, .writable = nothing, .closed = on_closed};
 
-void pg_hop_connect_do_connect_send(struct pg_hop_connect *h)
+void pg_hop_connect_do_stream_open(struct pg_hop_connect *h)
 {
-    uint8_t text[128];
     enum pg_err why;
-    struct pg_writer w = pg_writer(text, sizeof text);
     struct pg_session *s = way(h);
-    struct pg_pb_hop_message m = {.has_type = true, .type = PG_PB_HOP_MESSAGE_TYPE_CONNECT, .has_peer = true,
-                                  .peer = {.has_id = true, .id = pg_bytes(h->target.at, h->target.len)}};
-    pg_pb_hop_message_write_framed(&m, &w);
     h->status = PG_PB_CIRCUIT_STATUS_UNUSED;
     pg_frame_init(&h->frame, PG_FRAME_UVARINT, h->room, sizeof h->room);
     h->stream = s ? pg_stream_open(s->conn, &ask, h, &why) : NULL;
-    if (h->stream && pg_stream_write(h->stream, pg_written(&w)))
-        return;
-    pg_hop_connect_do_stream_drop(h);
-    pg_post(&h->in, PG_HOP_CONNECT_ON_STREAM_FAILED);
+    if (!h->stream)
+        pg_post(&h->in, PG_HOP_CONNECT_ON_STREAM_FAILED);
+}
+
+void pg_hop_connect_do_connect_send(struct pg_hop_connect *h)
+{
+    uint8_t text[128];
+    struct pg_writer w = pg_writer(text, sizeof text);
+    struct pg_pb_hop_message m = {.has_type = true, .type = PG_PB_HOP_MESSAGE_TYPE_CONNECT, .has_peer = true,
+                                  .peer = {.has_id = true, .id = pg_bytes(h->target.at, h->target.len)}};
+    pg_pb_hop_message_write_framed(&m, &w);
+    if (h->stream)
+        (void)pg_stream_write(h->stream, pg_written(&w)); /* no memory: the connection ends */
 }
 
 void pg_hop_connect_do_stream_drop(struct pg_hop_connect *h)

@@ -182,22 +182,26 @@ static const struct pg_handler ask = {
     .housekeeping = true,
     .opened = nothing, .data = on_data, .ended = on_ended, .writable = nothing, .closed = on_closed};
 
-void pg_hop_reserve_do_reserve_send(struct pg_hop_reserve *self)
+void pg_hop_reserve_do_stream_open(struct pg_hop_reserve *self)
 {
-    uint8_t text[16];
     enum pg_err why;
-    struct pg_writer w = pg_writer(text, sizeof text);
     struct pg_session *s = way(self);
-    struct pg_pb_hop_message m = {.has_type = true, .type = PG_PB_HOP_MESSAGE_TYPE_RESERVE};
-    pg_pb_hop_message_write_framed(&m, &w);
     self->offer = (struct pg_grant){0};
     self->sent = true;
     pg_frame_init(&self->frame, PG_FRAME_UVARINT, self->room, sizeof self->room);
     self->stream = s ? pg_stream_open(s->conn, &ask, self, &why) : NULL;
-    if (self->stream && pg_stream_write(self->stream, pg_written(&w)))
-        return;
-    pg_hop_reserve_do_stream_drop(self);
-    pg_post(&self->in, PG_HOP_RESERVE_ON_STREAM_FAILED);
+    if (!self->stream)
+        pg_post(&self->in, PG_HOP_RESERVE_ON_STREAM_FAILED);
+}
+
+void pg_hop_reserve_do_reserve_send(struct pg_hop_reserve *self)
+{
+    uint8_t text[16];
+    struct pg_writer w = pg_writer(text, sizeof text);
+    struct pg_pb_hop_message m = {.has_type = true, .type = PG_PB_HOP_MESSAGE_TYPE_RESERVE};
+    pg_pb_hop_message_write_framed(&m, &w);
+    if (self->stream)
+        (void)pg_stream_write(self->stream, pg_written(&w)); /* no memory: the connection ends */
 }
 
 void pg_hop_reserve_do_stream_drop(struct pg_hop_reserve *self)

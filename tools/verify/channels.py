@@ -6,6 +6,7 @@ import re
 
 WRITES = {"pg_stream_write", "pg_stream_end", "pg_yamux_frame", "pg_conn_send"}
 ENDS = {"pg_stream_reset", "PG_COMMAND_CLOSE", "PG_COMMAND_RESET", "PG_YAMUX_RST"}
+ENDED = (".stream.ended", ".hop.odd")  # how the end of a direction is heard; the second: an end in place of an answer
 LINKS = {"PG_COMMAND_CLOSE", "PG_COMMAND_RESET"}  # which may be those of a local client
 INDIRECT = re.compile(r"->(?:n\.)?send\(")       # a negotiation does not know what carries it
 STEP = re.compile(r"\bpg_(?:step|post)\([^;]*?\bPG_([A-Z0-9_]+)_ON_([A-Z0-9_]+)\)")
@@ -15,6 +16,7 @@ CALL = re.compile(r"\b([a-z_]\w*)\(")
 ALONE = {
     "tunnel_consumer": {"pipe.begin": "bytes of clients and services are not counted"},
     "tunnel_provider": {"pipe.begin": "bytes of clients and services are not counted"},
+    "hop_serve": {"circuit.begin": "bytes of a circuit are not counted", "target.drop": "the target's stream is stop_connect's, in stop_ends"},
     "yamux_session": {"ping.send": "asks for a sign of life, which decides nothing at the other side", "pong.send": "answers that",
                       "stream.accept": "streams have systems of their own", "stream.refuse": "streams have systems of their own"},
 }
@@ -85,7 +87,7 @@ def problems(machines, systems, files):
             out.append(f"{where}: src/ has no function of it")
         elif not words:
             out.append(f"{where}: nothing that it calls writes to the other side")
-        elif "pg_stream_end" in words and not any(event.endswith(".stream.ended") for way in sending.messages for event in way):
+        elif "pg_stream_end" in words and not any(event.endswith(ENDED) for way in sending.messages for event in way):
             out.append(f"{where}: its C ends its direction of the stream, and nobody hears of it")
         elif sending.last and not words & ENDS:
             out.append(f"{where}: is `last`, and its C ends nothing")
