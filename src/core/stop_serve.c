@@ -34,9 +34,10 @@ static void refuse(struct pg_stop_serve *v, enum pg_pb_circuit_status status, st
 {
     pg_log_circuit_refused(v->relay->node->log, pg_text(v->relay->peer_text), reason);
     answer(v, status);
-    pg_stream_end(v->stream);
-    pg_stream_detach(v->stream);
+    struct pg_stream *stream = v->stream;
     v->stream = NULL;
+    pg_stream_detach(stream); /* first: where the relay has ended its half, too, the end of ours is the stream's */
+    pg_stream_end(stream);
 }
 
 void pg_stop_serve_do_acceptance_send(struct pg_stop_serve *v)

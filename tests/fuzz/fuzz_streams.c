@@ -1,12 +1,12 @@
 /* Fuzz target: any bytes on a stream of each protocol that a peer serves, in a world that lives on: no stream harms its
  * connection, and nothing is held once it has ended. Run by libFuzzer or by standalone.c. The first byte chooses the protocol,
  * the service's temper and how the stream ends; the second how the rest falls in pieces. Serves libp2p/specs identify/README.md,
- * ping/ping.md, perf/perf.md, kad-dht/README.md and the tunnel's header (spec/wire/tunnel.wire). */
+ * ping/ping.md, perf/perf.md, kad-dht/README.md, relay/circuit-v2.md, autonat and the tunnel's header (spec/wire/tunnel.wire). */
 #include "../unit/world.h"
 #include "protocols.gen.h"
 #include "scene.h"
 
-enum { PROTOCOLS = 8, MOST = 70000, PATIENCE = 1 << 20 };
+enum { PROTOCOLS = 16, MOST = 70000, PATIENCE = 1 << 20 };
 
 struct probe {
     struct pg_stream *stream;
@@ -39,7 +39,9 @@ static void closed(struct pg_stream *s, enum pg_err why)
     }
 static const struct pg_handler probes[PROTOCOLS] = {
     PROBE(PG_PROTOCOL_TUNNEL), PROBE(PG_PROTOCOL_IDENTIFY_PUSH), PROBE(PG_PROTOCOL_IDENTIFY), PROBE(PG_PROTOCOL_PING),
-    PROBE(PG_PROTOCOL_PERF),   PROBE(PG_PROTOCOL_KAD),           PROBE(PG_PROTOCOL_KAD_PUBLIC), PROBE(PG_PROTOCOL_TUNNEL)};
+    PROBE(PG_PROTOCOL_PERF),   PROBE(PG_PROTOCOL_KAD),           PROBE(PG_PROTOCOL_KAD_PUBLIC), PROBE(PG_PROTOCOL_TUNNEL),
+    PROBE(PG_PROTOCOL_HOP),    PROBE(PG_PROTOCOL_STOP),          PROBE(PG_PROTOCOL_DCUTR),      PROBE(PG_PROTOCOL_AUTONAT),
+    PROBE(PG_PROTOCOL_AUTONAT2), PROBE(PG_PROTOCOL_AUTONAT2_BACK), PROBE(PG_PROTOCOL_HOP), PROBE(PG_PROTOCOL_STOP)};
 
 static struct world *w;
 
@@ -63,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     enum pg_err why;
     uint32_t state = bytes[1];
     w->service = tempers[bytes[0] >> 3 & 7];
-    probe.stream = pg_stream_open(pg_session_conn(w->session), &probes[bytes[0] % PROTOCOLS], &probe, &why);
+    probe.stream = pg_stream_open(pg_session_conn(w->session), &probes[(bytes[0] & 7) | (bytes[0] >> 4 & 8)], &probe, &why);
     FUZZ_WANT(probe.stream);
     for (size_t at = 2, n; at < size && probe.stream; at += n) {
         n = next_piece(&state, size - at);

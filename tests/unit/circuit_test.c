@@ -480,6 +480,10 @@ static void a_target_takes_circuits_of_its_own_relays_and_sound_ones(void)
     ask_target(PG_LIT("\x04\x08\x01\x20\x64")); /* STATUS OK */
     CU_ASSERT_EQUAL(stop_status(), PG_PB_CIRCUIT_STATUS_UNEXPECTED_MESSAGE);
     ask_target(PG_NONE);
+    end_finish(&asked); /* one that ends without a word: the answer ends the stream, too */
+    pass(SECONDS);
+    CU_ASSERT(stop_status() == PG_PB_CIRCUIT_STATUS_MALFORMED_MESSAGE && asked.n_closed == 1 && asked.why == PG_OK);
+    ask_target(PG_NONE);
     pass(12 * SECONDS);
     CU_ASSERT(asked.n_closed == 1 && asked.why == PG_ERR_STREAM_RESET); /* one that says nothing is not waited for */
     pass(3 * SECONDS);

@@ -108,6 +108,26 @@ static void a_circuit_carries_bytes_both_ways_and_each_way_ends_on_its_own(void)
     close_clean();
 }
 
+/* Proposals and questions travel together, on both streams. */
+static void a_circuit_is_open_after_one_round_trip_through_the_relay(void)
+{
+    struct end source;
+    open_three();
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    for (unsigned i = 1; i <= 2; i++) {
+        struct pg_sim_path *path = pg_sim_path(sim, relay->host, peers[i].host);
+        path->latency_us = 100000;
+        path->jitter_us = 0;
+    }
+    uint64_t begun = pg_sim_now(sim);
+    ask_connect(&source, alice, id_of(bob));
+    while (status_of(&source) != OK && pg_sim_now(sim) < begun + 10 * SECONDS)
+        pass(SECONDS / 100);
+    CU_ASSERT(pg_sim_now(sim) - begun >= 400000 && pg_sim_now(sim) - begun <= 450000); /* four ways of 100 ms */
+    end_reset(&source);
+    close_clean();
+}
+
 static void both_ends_are_told_who_is_there_and_what_a_circuit_may_carry(void)
 {
     struct end source;
@@ -431,6 +451,7 @@ int main(int argc, char **argv)
         {"a reservation ends with its time or its connection, and nobody is woken for it",
          a_reservation_ends_with_its_time_or_its_connection_and_nobody_is_woken_for_it},
         {"a circuit carries bytes both ways, and each way ends on its own", a_circuit_carries_bytes_both_ways_and_each_way_ends_on_its_own},
+        {"a circuit is open after one round trip through the relay", a_circuit_is_open_after_one_round_trip_through_the_relay},
         {"both ends are told who is there, and what a circuit may carry",
          both_ends_are_told_who_is_there_and_what_a_circuit_may_carry},
         {"without limits none are told", without_limits_none_are_told},
