@@ -175,6 +175,27 @@ static void a_relay_that_one_leaves_is_asked_by_the_other_in_its_time(void)
     CU_ASSERT_TRUE(b->total[PG_DO_REQUEST_RELAY_RESERVATION] > 5); /* never answered, never given up */
 }
 
+/* The clock of the timers has gone on, as that of a stopped process does. */
+static void after_eight_hours_of_sleep_each_reservation_is_renewed_once_and_lost_ones_are_made_again(void)
+{
+    two();
+    relays(1), relays(2);
+    nat(PG_SEED_NAT_PRIVATE);
+    about(PG_SEED_RELAY_RESERVATION_ACCEPTED, 1, 0), about(PG_SEED_RELAY_RESERVATION_ACCEPTED, 2, 0);
+    uint32_t before = b->total[PG_DO_REQUEST_RELAY_RESERVATION];
+    b->scope.now_us += UINT64_C(8) * 3600 * 1000000;
+    pg_timers_run(&b->scope);
+    pg_control_plane_settle(&b->cp);
+    bench_drain(b);
+    CU_ASSERT_EQUAL(b->total[PG_DO_REQUEST_RELAY_RESERVATION], before + 2);
+    about(PG_SEED_RELAY_RESERVATION_ACCEPTED, 1, 0); /* one connection has outlived it, the other has not */
+    about(PG_SEED_CONNECTION_LOST, 2, 0);
+    CU_ASSERT_TRUE(relay_is("Reserved"));
+    bench_wait(b, 15000); /* two steps of the back-off */
+    CU_ASSERT_EQUAL((asked(0) == 2) + (asked(1) == 2), 1);
+    CU_ASSERT_EQUAL(b->total[PG_DO_REQUEST_RELAY_RESERVATION], before + 3);
+}
+
 static void without_relays_wanted_none_is_asked(void)
 {
     relays_wanted = 0;
@@ -226,6 +247,7 @@ int main(void)
         TEST(who_does_not_relay_is_never_asked),
         TEST(a_relay_that_was_lost_and_is_back_is_asked_at_once_but_not_for_ever),
         TEST(a_relay_that_one_leaves_is_asked_by_the_other_in_its_time),
+        TEST(after_eight_hours_of_sleep_each_reservation_is_renewed_once_and_lost_ones_are_made_again),
         TEST(without_relays_wanted_none_is_asked),
         TEST(a_full_book_of_relays_keeps_those_that_matter),
         TEST(without_a_relay_client_nothing_is_asked),
