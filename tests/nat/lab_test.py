@@ -14,7 +14,7 @@ import sys
 import time
 
 from lab import Lab, ran
-from nat import SWITCH, slow
+from nat import SWITCH, full
 from peers import same, test, until, want
 from rfc4787 import EVERYBODY, FIRST, SAME_ADDRESS, SAME_PORT, THIRD, Examination, accepted, dialled, listener, outcome, properties
 from router import FILTERING, KINDS, MAPPING, Nat
@@ -191,7 +191,7 @@ def a_mapping_ends_when_the_inside_is_silent_for_four_seconds(bed):
     mappings_end(4)
 
 
-@slow
+@full
 @test
 def a_mapping_ends_when_the_inside_is_silent_for_thirty_seconds(bed):
     mappings_end(30)

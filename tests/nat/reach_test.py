@@ -2,15 +2,11 @@
 
 Run by nat.py. One server in public, and clients behind routers of each kind, with a port forwarded and without.
 """
-import contextlib
 import json
-import subprocess
 
-import run as interop
-from dials_test import GO, PLACES, PORT, RUST, Library
+from dials_test import PLACES, PORT
 from lab import Lab
 from nat import SWITCH, slow
-from nodes import listening
 from peers import same, test, until, want
 from router import KINDS, Nat
 
@@ -19,19 +15,11 @@ def sites(**router):
     return {"server": None, **{place: Nat(place, **router) if place in KINDS else None for place in PLACES}}
 
 
-def argv_of(library, *words):
-    return next(p for p in interop.PEERS if p.name == library).argv(*words)
-
-
-def serve(bed, stack, lab, library):
+def serve(bed, lab):
     """A server of AutoNAT in public; its address."""
     host = lab["server"].host
     with host.inside():
-        if library == "C":
-            peer = bed.peer("server", "--nat-status", "public", "--no-mdns", listen=f"/ip4/{host.address}/tcp/{PORT}").id
-        else:
-            argv = argv_of(library, "autonat-server", "--addr", f"/ip4/{host.address}/tcp/{PORT}")
-            peer = stack.enter_context(listening(argv, "")).peer
+        peer = bed.peer("server", "--nat-status", "public", "--no-mdns", listen=f"/ip4/{host.address}/tcp/{PORT}").id
     return f"/ip4/{host.address}/tcp/{PORT}/p2p/{peer}"
 
 
@@ -42,60 +30,29 @@ def ask(bed, host, server, *more):
     return status, json.loads(out.splitlines()[-1])
 
 
-def ask_library(host, library, server, version, *more):
-    """What a library's client says."""
-    with host.inside():
-        argv = argv_of(library, "autonat", server, "--version", str(version), "--addr", f"/ip4/{host.address}/tcp/{PORT}", *more)
-        done = subprocess.run(argv, stdin=subprocess.PIPE, capture_output=True, text=True, timeout=60)
-    want(done.stdout, f"{library} says nothing: {done.stderr[-500:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def reachable(kind, version):
     """Whether a server that the client has dialled from its listening port reaches it where it sees it."""
     return kind in ("none", "full-cone", "addr-restricted")
 
 
-def servers(library):
-    def runs(bed):
-        with Lab(SWITCH, sites()) as lab, contextlib.ExitStack() as stack:
-            server = serve(bed, stack, lab, library)
-            for version in (1, 2):
-                for place in PLACES:
-                    status, said = ask(bed, lab[place].host, server, "--autonat-version", f"v{version}")
-                    same((status, said.get("reachability")), (0, "public" if reachable(place, version) else "private"),
-                         f"{library} asked by v{version} from behind {place}: {said}")
-                    same(said["version"], version)
-    runs.libraries = [library] if library != "C" else []
-    runs.__name__ = f"the_command_autonat_hears_from_a_server_of_{library}_who_is_reached"
-    return test(slow(runs) if library != "C" else runs)
-
-
-for name in ("C", "go", "rust"):
-    servers(name)
-
-
-def clients(library):
-    def runs(bed):
-        with Lab(SWITCH, sites()) as lab, contextlib.ExitStack() as stack:
-            server = serve(bed, stack, lab, "C")
-            for version in (1, 2):
-                for place in ("none", "port-restricted"):
-                    said = ask_library(lab[place].host, library, server, version)
-                    same(said.get("reachability"), "public" if place == "none" else "private", f"{library} by v{version} from behind {place}: {said}")
-    runs.libraries = [library]
-    runs.__name__ = f"a_client_of_{library}_hears_from_a_server_of_C_whether_it_is_reached"
-    return test(slow(runs))
-
-
-for name in ("go", "rust"):
-    clients(name)
+@slow
+@test
+def the_command_autonat_hears_from_a_server_of_C_who_is_reached(bed):
+    """The pairs with go and rust are in autonat_test.py."""
+    with Lab(SWITCH, sites()) as lab:
+        server = serve(bed, lab)
+        for version in (1, 2):
+            for place in PLACES:
+                status, said = ask(bed, lab[place].host, server, "--autonat-version", f"v{version}")
+                same((status, said.get("reachability")), (0, "public" if reachable(place, version) else "private"),
+                     f"C asked by v{version} from behind {place}: {said}")
+                same(said["version"], version)
 
 
 @test
 def an_address_of_another_ip_is_tested_for_its_price(bed):
-    with Lab(SWITCH, {"server": None, "home": Nat("port-restricted"), "other": None}) as lab, contextlib.ExitStack() as stack:
-        server = serve(bed, stack, lab, "C")
+    with Lab(SWITCH, {"server": None, "home": Nat("port-restricted"), "other": None}) as lab:
+        server = serve(bed, lab)
         there = f"/ip4/{lab['other'].address}/tcp/9999"
         status, said = ask(bed, lab["home"].host, server, "--external-address", there)
         same((status, said["reachability"], said["addr"], said["version"]), (0, "private", there, 2))
@@ -109,8 +66,8 @@ def an_address_of_another_ip_is_tested_for_its_price(bed):
 
 @test
 def a_forwarded_port_is_found_public(bed):
-    with Lab(SWITCH, {"server": None, "home": Nat("symmetric", forwards=(PORT,))}) as lab, contextlib.ExitStack() as stack:
-        server = serve(bed, stack, lab, "C")
+    with Lab(SWITCH, {"server": None, "home": Nat("symmetric", forwards=(PORT,))}) as lab:
+        server = serve(bed, lab)
         there = f"/ip4/{lab['home'].address}/tcp/{PORT}"
         for version in ("v1", "v2"):
             status, said = ask(bed, lab["home"].host, server, "--external-address", there, "--autonat-version", version)
@@ -133,7 +90,7 @@ def client(bed, host, bootstraps, *more):
 
 def verdicts(place, wanted, servers_wanted=1):
     def runs(bed):
-        with Lab(SWITCH, {"s0": None, "s1": None, "s2": None, "home": Nat(place) if place in KINDS else None}) as lab, contextlib.ExitStack() as stack:
+        with Lab(SWITCH, {"s0": None, "s1": None, "s2": None, "home": Nat(place) if place in KINDS else None}) as lab:
             servers = []
             for n in range(servers_wanted):
                 with lab[f"s{n}"].host.inside():
@@ -153,8 +110,8 @@ verdicts("symmetric", "Private", 3)
 
 @test
 def a_port_that_is_forwarded_makes_a_peer_public_within_one_refresh_and_private_again_when_it_is_not(bed):
-    with Lab(SWITCH, {"server": None, "home": Nat("port-restricted")}) as lab, contextlib.ExitStack() as stack:
-        peer = client(bed, lab["home"].host, [serve(bed, stack, lab, "C")], "--autonat-refresh", "10s", "--autonat-retry", "5s")
+    with Lab(SWITCH, {"server": None, "home": Nat("port-restricted")}) as lab:
+        peer = client(bed, lab["home"].host, [serve(bed, lab)], "--autonat-refresh", "10s", "--autonat-retry", "5s")
         verdict(peer, "Private")
         router = lab["home"].router
         router.nat = Nat("port-restricted", forwards=(PORT,))

@@ -5,7 +5,7 @@ import os
 import time
 
 from lab import Lab
-from nat import SWITCH, slow
+from nat import SWITCH, full, slow
 from peers import PATIENCE, echo, exchange, pattern, same, speaks, test, until, want
 from router import Nat
 
@@ -177,7 +177,7 @@ def a_punched_tunnel_serves_again_after_the_router_at_the_office_has_another_add
     broken_path(bed, Nat("addr-restricted"), Nat("port-restricted"), move)
 
 
-@slow
+@full
 @test
 def a_tunnel_lives_through_mappings_that_end_after_30_seconds(bed):
     with Town(bed, Nat("port-restricted", timeout_s=30), Nat("port-restricted", timeout_s=30)) as town:
@@ -236,7 +236,7 @@ def a_tunnel_comes_about_over_a_way_that_loses_a_third_of_all_packets(bed):
         town.lab.way()
 
 
-@slow
+@full
 @test
 def a_tunnel_comes_about_over_a_way_of_two_seconds(bed):
     with Town(bed, Nat("port-restricted"), Nat("port-restricted"), delay_ms=0) as town:
