@@ -92,7 +92,7 @@ FLAGS = (
     (["--bootstrap", "example.org:4001"], "not a multiaddr; write /ip4/ADDRESS/tcp/PORT/p2p/ID"),
     (["--bootstrap", "/dns4/example..org/tcp/4001"], "a name in the multiaddr is none that DNS knows"),
     (["--bootstrap", "/ip4/192.0.2.1/tcp/0"], "port 0 cannot be dialled"),
-    (["--bootstrap", f"/ip4/192.0.2.1/tcp/1/p2p/{PEER}/p2p-circuit/p2p/{PEER}"], "so far"),
+    (["--bootstrap", f"/ip4/192.0.2.1/tcp/1/p2p/{PEER}/p2p-circuit/p2p/{PEER}"], "a relay is no way to itself; leave out /p2p-circuit"),
     (["--bootstrap", "/ip4/192.0.2.1/tcp/1/p2p/rubbish"], "a value in the multiaddr does not fit its protocol"),
     (["--expose", "ssh"], '--expose "ssh": not of the form NAME=HOST:PORT'),
     (["--expose", "=127.0.0.1:22"], "the service name is empty"),
