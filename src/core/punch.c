@@ -201,7 +201,7 @@ static void on_data(struct pg_stream *stream, struct pg_bytes data)
         }
         if (u->in.ctl.state == PG_PUNCH_ASKING)
             u->hole.n_targets = pg_punch_targets(p->node, &p->peer, &m, u->hole.targets);
-        pg_step(&u->in, u->hole.n_targets ? PG_PUNCH_ON_CONNECT_GOOD : PG_PUNCH_ON_CONNECT_EMPTY);
+        pg_step(&u->in, u->hole.n_targets ? PG_PUNCH_ON_CANDIDATES_GOOD : PG_PUNCH_ON_CANDIDATES_EMPTY);
     }
 }
 
@@ -335,7 +335,7 @@ void pg_punch_do_reason_note(struct pg_punch *u)
     struct pg_line line;
     pg_line_init(&line, u->reason, sizeof u->reason);
     switch (u->in.event) {
-    case PG_PUNCH_ON_CONNECT_EMPTY: pg_line_put(&line, "the peer offered none"); return;
+    case PG_PUNCH_ON_CANDIDATES_EMPTY: pg_line_put(&line, "the peer offered none"); return;
     case PG_PUNCH_ON_MESSAGE_BAD: pg_line_put(&line, "the peer answered nonsense"); return;
     case PG_PUNCH_ON_ANSWER_FIRED: pg_line_put(&line, "the peer did not answer in time"); return;
     case PG_PUNCH_ON_RELAY_LOST: pg_line_put(&line, "the relayed connection has ended"); return;

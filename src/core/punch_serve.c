@@ -40,7 +40,7 @@ static unsigned event_of(struct pg_puncher *p, enum pg_frame_result got, struct 
         return PG_PUNCH_SERVE_ON_SYNC;
     if (v->in.ctl.state == PG_PUNCH_SERVE_READING)
         v->hole.n_targets = pg_punch_targets(p->node, &p->peer, &m, v->hole.targets);
-    return v->hole.n_targets ? PG_PUNCH_SERVE_ON_CONNECT_GOOD : PG_PUNCH_SERVE_ON_CONNECT_EMPTY;
+    return v->hole.n_targets ? PG_PUNCH_SERVE_ON_CANDIDATES_GOOD : PG_PUNCH_SERVE_ON_CANDIDATES_EMPTY;
 }
 
 static void on_data(struct pg_stream *stream, struct pg_bytes data)
@@ -200,10 +200,10 @@ void pg_punch_serve_do_reason_note(struct pg_punch_serve *v)
     struct pg_line line;
     pg_line_init(&line, v->reason, sizeof v->reason);
     switch (v->in.event) {
-    case PG_PUNCH_SERVE_ON_CONNECT_GOOD:
+    case PG_PUNCH_SERVE_ON_CANDIDATES_GOOD:
         pg_line_put(&line, v->in.ctl.state == PG_PUNCH_SERVE_WAITING && !pg_punch_serve_is_addressed(v) ? "no public address known" : "the peer said nonsense");
         return;
-    case PG_PUNCH_SERVE_ON_CONNECT_EMPTY: pg_line_put(&line, "the peer offered none"); return;
+    case PG_PUNCH_SERVE_ON_CANDIDATES_EMPTY: pg_line_put(&line, "the peer offered none"); return;
     case PG_PUNCH_SERVE_ON_SYNC:
     case PG_PUNCH_SERVE_ON_MESSAGE_BAD: pg_line_put(&line, "the peer said nonsense"); return;
     case PG_PUNCH_SERVE_ON_PATIENCE_FIRED: pg_line_put(&line, "the peer gave no word to dial"); return;
