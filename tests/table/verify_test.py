@@ -38,14 +38,14 @@ SPEC_BREAKS = [
     ("a promise that another machine breaks", "machine/phase.sm",
      "  ignore relay.reserved                                        # published on entering participating\n  never republish.fired",
      "  never relay.reserved, republish.fired",
-     ["event relay.reserved comes to phase in state discovering, which says never", "hop.accepted relay.ours=1"]),
+     ["event relay.reserved comes to phase in state discovering, which says never", "hop.accepted "]),
     ("an unanswered request is never given up", "machine/relay.sm",
      "on answer.fired                        -> resting   do note, relay.shun, hop.release, rest.start  emit relay.freed to each relay\n  on nat.became_public                   -> idle      clear needed  do answer.stop, hop.release, note\n  ignore peer.lost ",
      "on answer.fired                                     do note, hop.reserve, answer.start\n  on nat.became_public                   -> idle      clear needed  do answer.stop, hop.release, note\n  ignore peer.lost ",
      ["does not hold: leads relay in asking"]),
     ("a private peer that nobody can reach, although a relay would answer", "machine/relay.sm",
      "on rest.fired           when usable    -> asking    do hop.reserve, answer.start", "on rest.fired           when usable    -> idle",
-     ["does not hold: leads nat in private & relay in resting to relay in held, renewing"]),
+     ["reach relay in asking by rest.fired"]),
     ("nobody hears of a relay that is left", "machine/relay.sm",
      "on bootstrap.connected, peer.identified, relay.freed  when needed & usable  -> asking  do hop.reserve, answer.start",
      "on relay.freed          when needed & usable\n  on bootstrap.connected, peer.identified  when needed & usable  -> asking  do hop.reserve, answer.start",
@@ -287,7 +287,7 @@ def main():
         lab.generate()
         lab.link_verifier()
         status, said = lab.verify()
-        score.check(status == 0 and "20 of 36 classes reached and 16 proved unreachable" in said, f"the spec as it is: {said}")
+        score.check(status == 0 and "24 of 36 classes reached and 12 proved unreachable" in said, f"the spec as it is: {said}")
         broken_specs(lab, score, SPEC_BREAKS)
         broken_tables(lab, score)
         broken_comparisons(lab, score)
