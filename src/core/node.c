@@ -420,6 +420,7 @@ static void to_owner(struct pg_node *n, const struct pg_input *in)
 /* Frees what has ended in the turn; true when streams were among it. */
 static bool settle(struct pg_node *n)
 {
+    pg_punching_seek(n);
     if (n->hooks.settled)
         n->hooks.settled(n->hooks.context);
     uint32_t before = n->transport.streams.used;

@@ -181,6 +181,7 @@ void pg_session_punch_again(struct pg_session *);
 /* For probe.c: from a port of its own. */
 struct pg_session *pg_session_probe(struct pg_node *, struct pg_probe *, const struct pg_peer_id *, const struct pg_multiaddr *);
 void pg_session_drop(struct pg_session *, enum pg_err);
+void pg_session_expel(struct pg_session *, enum pg_err); /* by a reset */
 /* Ends connections that hold memory and do not go on, while it is short. */
 void pg_sessions_relieve(struct pg_node *);
 void pg_sessions_reap(struct pg_node *);

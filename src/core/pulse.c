@@ -42,6 +42,11 @@ static void judge(struct pg_session *s, bool suspect)
 {
     struct pg_node *n = s->node;
     s->suspect = suspect;
+    /* What it has said of where we are seen may be from before a router has forgotten us. */
+    if (suspect)
+        pg_observed_leave(s);
+    else if (s->observed.len)
+        pg_observed_note(s, &s->observed);
     pg_path_sessions_changed(n, s->place, &s->conn->peer);
     if (suspect)
         pg_contacts_doubt(n, &s->conn->peer);

@@ -52,15 +52,16 @@ struct pg_session *pg_punch_relayed(const struct pg_puncher *p, bool dialer)
 {
     struct pg_session *found = NULL;
     for (struct pg_session *s = first_session(p); s; s = s->next_same)
-        if (pg_session_is_relayed(s) && s->conn->dialer == dialer)
+        if (pg_session_is_relayed(s) && s->conn->dialer == dialer && (!found || !s->suspect))
             found = s;
     return found;
 }
 
+/* One that is heard of. */
 static bool has_direct(const struct pg_puncher *p)
 {
     struct pg_session *s = first_session(p);
-    while (s && pg_session_is_relayed(s))
+    while (s && (pg_session_is_relayed(s) || s->suspect))
         s = s->next_same;
     return s != NULL;
 }
@@ -119,6 +120,8 @@ void pg_punch_begin(struct pg_session *relayed)
     struct pg_node *n = relayed->node;
     assert(pg_session_is_relayed(relayed) && !relayed->conn->dialer && "the side that was called begins");
     struct pg_puncher *p = pg_puncher_find(n, &relayed->conn->peer, true);
+    if (p && !has_direct(p)) /* perhaps one stands that nothing is heard on any more */
+        pg_post(&p->punch.in, PG_PUNCH_ON_PEER_LOST);
     if (p)
         pg_post(&p->punch.in, PG_PUNCH_ON_BEGIN);
     else
@@ -284,6 +287,7 @@ void pg_punch_do_connect_send(struct pg_punch *u)
 void pg_punch_do_rtt_measure(struct pg_punch *u)
 {
     u->hole.rtt_us = of(u)->node->scope.now_us - u->asked_us;
+    pg_punch_clear(&u->hole);
 }
 
 void pg_punch_do_sync_send(struct pg_punch *u)
@@ -357,6 +361,7 @@ static void tell(struct pg_punch *u, enum pg_err why, struct pg_bytes reason)
 
 void pg_punch_do_lack_tell(struct pg_punch *u)
 {
+    pg_punch_seek(pg_punch_relayed(of(u), false));
     tell(u, PG_ERR_UNREACHABLE, PG_LIT("no public address known"));
 }
 

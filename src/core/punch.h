@@ -26,6 +26,7 @@ struct pg_hole {
     uint32_t n_targets;
     bool client; /* our role on the connections that come of it */
     char why[80]; /* a dial has failed */
+    bool clears;  /* silent connections to its targets end with the turn */
     uint64_t rtt_us; /* of the relayed connection: no less than that of a direct one, as a rule */
 };
 struct pg_punch {
@@ -63,6 +64,10 @@ struct pg_punching {
     struct pg_puncher *first;
     uint32_t number;
     bool changed; /* somebody has come to an end */
+    bool clears;  /* somebody's silent connections are to end */
+    bool seeks;   /* this relay is to see our listening port */
+    struct pg_peer_id relay;
+    uint64_t sought_us;
     struct pg_multiaddr offers[PG_PUNCH_OFFERS]; /* as they were when somebody was last told of a change */
     uint32_t n_offers;
 };
@@ -100,9 +105,15 @@ void pg_punch_role_accepted(struct pg_session *); /* it has come in */
 void pg_punch_role_dialled(struct pg_session *);  /* a dial of a hole's has been answered */
 void pg_punch_role_end(struct pg_session *);      /* it is up, or lost */
 
+/* punch_seek.c: no address of ours is known: perhaps one can be found out at the relay of this session, when the turn is over. */
+void pg_punch_seek(struct pg_session *relayed);
+void pg_punching_seek(struct pg_node *);
+/* A silent connection to one of the hole's targets gives its pair of addresses back, for the dial that is due. */
+void pg_punch_clear(struct pg_hole *);
+
 /* Between punch.c, punch_serve.c and hole.c. */
 struct pg_puncher *pg_puncher_find(struct pg_node *, const struct pg_peer_id *, bool make);
-/* The outbound or inbound relayed session with the peer, the youngest; NULL: there is none. */
+/* The outbound or inbound relayed session with the peer, the youngest that is heard of; NULL: there is none. */
 struct pg_session *pg_punch_relayed(const struct pg_puncher *, bool dialer);
 void pg_hole_init(struct pg_hole *, struct pg_puncher *, struct pg_instance *owner);
 void pg_hole_met(struct pg_session *); /* it has come up */

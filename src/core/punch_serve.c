@@ -151,6 +151,7 @@ void pg_punch_serve_do_connect_send(struct pg_punch_serve *v)
     struct pg_multiaddr offers[PG_PUNCH_OFFERS];
     uint32_t n = pg_punch_offers(of(v)->node, offers);
     v->answered_us = of(v)->node->scope.now_us;
+    pg_punch_clear(&v->hole);
     if (!v->stream || !pg_punch_say(v->stream, PG_PB_HOLE_PUNCH_TYPE_CONNECT, offers, n))
         pg_post(&v->in, PG_PUNCH_SERVE_ON_STREAM_FAILED);
 }
@@ -160,6 +161,7 @@ void pg_punch_serve_do_lack_send(struct pg_punch_serve *v)
 {
     if (v->stream && pg_punch_say(v->stream, PG_PB_HOLE_PUNCH_TYPE_CONNECT, NULL, 0))
         pg_stream_end(v->stream);
+    pg_punch_seek(pg_punch_relayed(of(v), true));
     pg_punch_serve_do_stream_leave(v);
 }
 

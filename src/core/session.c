@@ -144,7 +144,7 @@ static void give_way(struct pg_session *s)
 }
 
 /* Ends it by a reset, so that nothing of it stays here and nobody waits for its end. */
-static void expel(struct pg_session *s, enum pg_err why)
+void pg_session_expel(struct pg_session *s, enum pg_err why)
 {
     struct pg_link *link = s->conn->link;
     pg_node_reset(s->node, &link);
@@ -175,7 +175,7 @@ static bool drop_least_advanced(struct pg_node *n)
     if (!least)
         return false;
     refuse_pending(least, PG_LIMIT_PENDING, NULL);
-    expel(least, PG_ERR_LIMIT_REACHED);
+    pg_session_expel(least, PG_ERR_LIMIT_REACHED);
     return true;
 }
 
@@ -233,7 +233,7 @@ void pg_sessions_relieve(struct pg_node *n)
         left += (uint32_t)(tx->bytes / PG_CHUNK_ROOM) + 1; /* when the turn's commands are done */
         refuse_session(n, PG_LIMIT_MEMORY, tx->bytes ? "a connection that does not read what is sent"
                                                      : "a connection that does not end its message", s);
-        expel(s, PG_ERR_LIMIT_REACHED);
+        pg_session_expel(s, PG_ERR_LIMIT_REACHED);
     }
 }
 

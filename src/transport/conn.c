@@ -201,8 +201,10 @@ void pg_upgrade_do_session_leave(struct pg_upgrade *u)
 void pg_upgrade_do_link_close(struct pg_upgrade *u)
 {
     struct pg_conn *c = conn_of(u);
+    /* An end that nobody answers would hold the pair of ports for minutes, and with it where others see our listening port. */
+    bool silent = c->why == PG_ERR_TIMEOUT && c->yamux.begun;
     if (c->link)
-        command(c, PG_COMMAND_CLOSE);
+        command(c, silent ? PG_COMMAND_RESET : PG_COMMAND_CLOSE);
 }
 
 void pg_upgrade_do_link_drop(struct pg_upgrade *u)

@@ -154,7 +154,9 @@ def broken_path(bed, office, home, breaks, delay_ms=2):
         consumer, client = town.tunnel()
         until(lambda: is_served(client) and direct_to(consumer, town.office), "a direct connection stands", NEW_PATH_S)
         breaks(town)
+        before = len(direct_to(consumer, town.office))
         timed("a new client is served", lambda: is_served(client, 2), 4 * NEW_PATH_S)
+        timed("a direct connection stands again", lambda: is_served(client, 2) and len(direct_to(consumer, town.office)) > before, 4 * NEW_PATH_S)
         sent = pattern(MEGABYTE)
         with client() as connection:
             want(exchange(connection, sent) == sent, "the echo differs")

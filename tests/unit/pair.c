@@ -134,6 +134,8 @@ static void command(void *above, const struct pg_command *c)
 {
     struct pair_end *e = above;
     if (c->kind == PG_COMMAND_CLOSE || c->kind == PG_COMMAND_RESET)
+        e->ended_by = (int)c->kind;
+    if (c->kind == PG_COMMAND_CLOSE || c->kind == PG_COMMAND_RESET)
         c->link->closing = true;
     if (e->link.tx.bytes > e->most_unsent)
         e->most_unsent = e->link.tx.bytes;

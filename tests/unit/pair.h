@@ -45,6 +45,7 @@ struct pair_end {
     unsigned n_arrived, n_lost, n_relieved;
     enum pg_err why;
     bool raw, told_end;
+    int ended_by;               /* PG_COMMAND_CLOSE or PG_COMMAND_RESET */
     uint64_t sent;              /* bytes that have left this end */
     size_t most_unsent;         /* the longest its link has been */
     uint8_t *plain;             /* a raw end's decrypted bytes that frames have not been made of yet */

@@ -177,6 +177,22 @@ static void a_round_has_three_tries(void)
     world_close();
 }
 
+static void a_direct_connection_that_is_silent_is_none(void)
+{
+    world_with(STRICT, STRICT);
+    begin();
+    pass(1000000);
+    check_direct(CALLED, true, false);
+    nodes[CALLED].direct->suspect = nodes[CALLER].direct->suspect = true; /* as pulse.c says */
+    begin();
+    pass(2000000);
+    CU_ASSERT_EQUAL(nodes[CALLED].n_direct, 2);
+    CU_ASSERT_EQUAL(nodes[CALLER].n_direct, 2);
+    CU_ASSERT_EQUAL(directs(CALLED), 1); /* it held the pair of ports that had to be dialled */
+    CU_ASSERT_EQUAL(directs(CALLER), 1);
+    world_close();
+}
+
 static void several_wishes_are_one_round(void)
 {
     world_with(SHUT, SHUT);
@@ -346,6 +362,7 @@ int main(void)
         {"an ICMP error costs a dial and not the punch", an_icmp_error_costs_a_dial_and_not_the_punch},
         {"dials that pass each other are two connections that both serve", dials_that_pass_each_other_are_two_connections_that_both_serve},
         {"a round has three tries", a_round_has_three_tries},
+        {"a direct connection that is silent is none", a_direct_connection_that_is_silent_is_none},
         {"several wishes are one round", several_wishes_are_one_round},
         {"other addresses of ours begin another round", other_addresses_of_ours_begin_another_round},
         {"without an address there is nothing to try", without_an_address_there_is_nothing_to_try},

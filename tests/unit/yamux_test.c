@@ -270,6 +270,7 @@ static void the_keep_alive_measures_and_ends_a_silent_connection(void)
         pair_pass(p, 1000);
     CU_ASSERT_EQUAL(p->ends[1].n_lost, 1);
     CU_ASSERT_EQUAL(p->ends[1].why, PG_ERR_TIMEOUT);
+    CU_ASSERT_EQUAL(p->ends[1].ended_by, PG_COMMAND_RESET); /* nobody would answer an end */
     CU_ASSERT(p->now_us - start <= 52000000);
     pair_free(p);
 }
