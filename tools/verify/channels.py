@@ -17,9 +17,20 @@ ALONE = {
     "tunnel_consumer": {"pipe.begin": "bytes of clients and services are not counted"},
     "tunnel_provider": {"pipe.begin": "bytes of clients and services are not counted"},
     "hop_serve": {"circuit.begin": "bytes of a circuit are not counted", "target.drop": "the target's stream is stop_connect's, in stop_ends"},
+    "autonat2_ask": {"stream.leave": "ends a stream on which the answer has come"},
     "yamux_session": {"ping.send": "asks for a sign of life, which decides nothing at the other side", "pong.send": "answers that",
                       "stream.accept": "streams have systems of their own", "stream.refuse": "streams have systems of their own"},
 }
+# machine: {actions: why the other side need not hear that they end their stream}
+BESIDE = {
+    "autonat2_ask": {("nonce.confirm", "nonce.refuse"): "the nonce has a stream of its own", ("stream.drop",): "and this one has another"},
+    "autonat2_serve": {("nonce.send",): "the nonce has a stream of its own", ("stream.drop",): "and the question another",
+                       ("success.answer", "failure.answer", "undelivered.answer", "refusal.answer", "rejection.answer"): "nothing follows an answer"},
+}
+
+
+def beside(machine, action):
+    return any(action in actions for actions in BESIDE.get(machine, {}))
 
 
 class Sources:
@@ -87,11 +98,11 @@ def problems(machines, systems, files):
             out.append(f"{where}: src/ has no function of it")
         elif not words:
             out.append(f"{where}: nothing that it calls writes to the other side")
-        elif "pg_stream_end" in words and not any(event.endswith(ENDED) for way in sending.messages for event in way):
+        elif not beside(machine, sending.action) and "pg_stream_end" in words and not any(event.endswith(ENDED) for way in sending.messages for event in way):
             out.append(f"{where}: its C ends its direction of the stream, and nobody hears of it")
         elif sending.last and not words & ENDS:
             out.append(f"{where}: is `last`, and its C ends nothing")
-        elif not sending.last and sources.of_action(machine, sending.action, False) & ENDS:
+        elif not beside(machine, sending.action) and not sending.last and sources.of_action(machine, sending.action, False) & ENDS:
             out.append(f"{where}: is not `last`, and its C ends the stream or the link")
         for event in dict.fromkeys(event for way in sending.messages for event in way):
             hearers = [m.name.partition(".")[2] for m in s.factors if m.name.startswith(channel.target + ".") and event in m.events]
