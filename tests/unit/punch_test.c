@@ -299,6 +299,40 @@ static void of_two_servers_the_one_that_was_dialled_becomes_the_client(void)
     world_close();
 }
 
+static void of_two_servers_one_becomes_the_client_however_long_the_way(void)
+{
+    static const uint64_t ways_us[] = {1000, 50000, 110000, 200000, 450000, 900000};
+    for (unsigned k = 0; k < sizeof ways_us / sizeof *ways_us; k++) {
+        world_with(OPEN, SHUT);
+        nodes[CALLED].symmetric = true;
+        relay_way_us = way_us = ways_us[k];
+        begin();
+        pass(20 * ways_us[k] + 3000000);
+        check_direct(CALLED, true, false);
+        check_direct(CALLER, false, true);
+        CU_ASSERT_EQUAL(nodes[CALLED].n_dials, 1);
+        world_close();
+    }
+}
+
+static void a_client_whose_first_words_are_lost_stays_the_client(void)
+{
+    world_with(OPEN, SHUT);
+    nodes[CALLED].symmetric = true;
+    struct pg_endpoint other = outside(CALLED);
+    other.port++;
+    observe(CALLED, other, 9);
+    relay_way_us = 200000;
+    way_us = 100000;
+    lost_us = 400000;
+    begin();
+    pass(4000000);
+    check_direct(CALLED, true, true);
+    check_direct(CALLER, false, false);
+    CU_ASSERT_EQUAL(nodes[CALLED].n_dials, 1);
+    world_close();
+}
+
 /* The other side is one that waits for ever, as a listener of another library does. */
 static void of_two_servers_the_one_that_has_dialled_becomes_the_client_later(void)
 {
@@ -371,6 +405,8 @@ int main(void)
         {"a lost relay ends a round", a_lost_relay_ends_a_round},
         {"who is seen at two ports is client at once", who_is_seen_at_two_ports_is_client_at_once},
         {"of two servers the one that was dialled becomes the client", of_two_servers_the_one_that_was_dialled_becomes_the_client},
+        {"of two servers one becomes the client, however long the way", of_two_servers_one_becomes_the_client_however_long_the_way},
+        {"a client whose first words are lost stays the client", a_client_whose_first_words_are_lost_stays_the_client},
         {"of two servers the one that has dialled becomes the client later", of_two_servers_the_one_that_has_dialled_becomes_the_client_later},
         {"of two who ask each other one gives way", of_two_who_ask_each_other_one_gives_way},
     };

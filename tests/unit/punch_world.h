@@ -19,7 +19,7 @@ struct far_end {
     unsigned node;
     struct pg_link *link;   /* NULL: over */
     struct far_end *other;
-    bool relayed, up, dials, end_asked, close_asked, end_sent;
+    bool relayed, up, dials, accepted, end_asked, close_asked, end_sent;
     uint64_t busy_until_us; /* what left last arrives then */
 };
 struct flight {
@@ -53,7 +53,8 @@ static struct far_end *ends[ENDS];
 static unsigned n_ends;
 static struct flight flights[FLIGHTS];
 static unsigned n_flights;
-static uint64_t now_us, flight_number, relay_way_us;
+static uint64_t now_us, flight_number, relay_way_us, way_us;
+static uint64_t lost_us; /* the first bytes of whoever dials directly are lost, and come so much later */
 static struct pg_circuit fake_circuit; /* of whoever is relayed: only said, for its link is one of the world's */
 
 static struct pg_endpoint inside(unsigned i)
@@ -126,7 +127,7 @@ static struct far_end *accept_at(unsigned i, const struct pg_endpoint *from)
     struct far_end *e = fresh ? end_new(i, fresh) : NULL;
     if (!e)
         abort();
-    e->up = true;
+    e->up = e->accepted = true;
     input(i, (struct pg_input){.kind = PG_INPUT_ACCEPTED, .link = nodes[i].listener, .fresh = fresh, .remote = *from, .local = inside(i)});
     return e;
 }
@@ -171,7 +172,7 @@ static void syn_arrives(unsigned i, struct far_end *from)
     bool strange_port = nodes[sender].symmetric;
     struct far_end *own = strange_port || n->symmetric || crossing ? NULL : dialling(i);
     if (n->nat == RESETS || n->nat == ERRORS) {
-        send((struct flight){.kind = n->nat == RESETS ? RST : ICMP, .to = from}, WAY_US);
+        send((struct flight){.kind = n->nat == RESETS ? RST : ICMP, .to = from}, way_us);
         return;
     }
     if (n->nat == SHUT || (n->nat == STRICT && (!n->sent_us || strange_port)) || n->symmetric)
@@ -180,7 +181,7 @@ static void syn_arrives(unsigned i, struct far_end *from)
         own->other = from;
         from->other = own;
         connected(own);
-        send((struct flight){.kind = GREETING, .to = from}, WAY_US);
+        send((struct flight){.kind = GREETING, .to = from}, way_us);
         return;
     }
     if (!from->link)
@@ -189,7 +190,7 @@ static void syn_arrives(unsigned i, struct far_end *from)
     struct far_end *there = accept_at(i, &at);
     there->other = from;
     from->other = there;
-    send((struct flight){.kind = GREETING, .to = from}, WAY_US);
+    send((struct flight){.kind = GREETING, .to = from}, way_us);
 }
 
 static void dial(unsigned i, const struct pg_command *c)
@@ -215,7 +216,7 @@ static void dial(unsigned i, const struct pg_command *c)
     }
     if (!n->sent_us)
         n->sent_us = now_us;
-    send((struct flight){.kind = SYN, .from = e, .node = !i}, WAY_US);
+    send((struct flight){.kind = SYN, .from = e, .node = !i}, way_us);
 }
 
 static void run_command(unsigned i, const struct pg_command *c)
@@ -237,7 +238,7 @@ static void run_command(unsigned i, const struct pg_command *c)
         return;
     case PG_COMMAND_RESET:
         if (e && e->other && e->up)
-            send((struct flight){.kind = RST, .to = e->other}, WAY_US);
+            send((struct flight){.kind = RST, .to = e->other}, way_us);
         if (e)
             end_dies(e);
         return;
@@ -266,17 +267,28 @@ static bool run_commands(void)
     return any;
 }
 
+/* How long what leaves now is under way: nothing overtakes what left before. */
+static uint64_t way_of(struct far_end *e)
+{
+    uint64_t us = e->relayed ? relay_way_us : way_us;
+    if (!e->relayed && !e->accepted && e->busy_until_us == 0)
+        us += lost_us;
+    if (now_us + us < e->busy_until_us)
+        us = e->busy_until_us - now_us;
+    e->busy_until_us = now_us + us;
+    return us;
+}
+
 /* What an end has written leaves at once and in order. */
 static bool carry(struct far_end *e)
 {
-    uint64_t way = e->relayed ? relay_way_us : WAY_US;
     struct pg_bytes slice;
     bool moved = false;
     if (!e->link || !e->up)
         return e->link && e->close_asked ? end_dies(e), true : false;
     while (pg_queue_peek(&e->link->tx, &slice, 1)) {
         uint8_t *copy = exact_copy(slice.at, slice.len);
-        send((struct flight){.kind = BYTES, .to = e->other, .bytes = copy, .n = slice.len}, way);
+        send((struct flight){.kind = BYTES, .to = e->other, .bytes = copy, .n = slice.len}, way_of(e));
         pg_queue_drop(&e->link->tx, slice.len);
         moved = true;
     }
@@ -284,7 +296,7 @@ static bool carry(struct far_end *e)
         input(e->node, (struct pg_input){.kind = PG_INPUT_WRITTEN, .link = e->link});
     if (e->link && e->end_asked && !e->end_sent) {
         e->end_sent = moved = true;
-        send((struct flight){.kind = END, .to = e->other}, way);
+        send((struct flight){.kind = END, .to = e->other}, way_of(e));
     }
     if (e->link && e->close_asked) {
         end_dies(e);
@@ -435,6 +447,8 @@ static void world_open(void)
     n_ends = n_flights = 0;
     now_us = 1000000;
     relay_way_us = RELAY_US;
+    way_us = WAY_US;
+    lost_us = 0;
     for (unsigned i = 0; i < NODES; i++) {
         struct punch_node *n = &nodes[i];
         struct pg_node_config c;
