@@ -11,6 +11,7 @@
 #include "wire/frame.h"
 
 #define PG_RELAYED_REASON 160u
+#define PG_STOPS 256u /* streams on which a relay has not said yet who wants to reach us */
 
 struct pg_hop_connect {
     struct pg_instance in;
@@ -36,7 +37,7 @@ struct pg_stop_serve {
     struct pg_session *relay;
     struct pg_stream *stream;
     struct pg_circuit *circuit; /* of the session that has been made for it, in the turn of the request */
-    struct pg_stop_serve *next; /* of those that have ended */
+    struct pg_stop_serve *next, *previous; /* of those that wait for a request; those that have ended use next alone */
     bool reserved;
     enum pg_pb_circuit_status reproach;
     struct pg_frame frame;
@@ -47,6 +48,8 @@ struct pg_circuit_ends {
     struct pg_pool hops, stops;
     struct pg_hop_connect *ended_hops;
     struct pg_stop_serve *ended_stops;
+    struct pg_stop_serve *first_stop, *last_stop; /* on which nothing whole has been said yet, the oldest first */
+    uint32_t n_stops;                             /* of these */
 };
 bool pg_circuit_ends_init(struct pg_circuit_ends *);
 void pg_circuit_ends_free(struct pg_circuit_ends *);

@@ -135,11 +135,46 @@ static void on_data(struct pg_stream *s, struct pg_bytes data)
         pg_circuit_carry(v->circuit, s, data);
 }
 
+/* Those that wait. */
+
+static void list(struct pg_stop_serve *v)
+{
+    struct pg_circuit_ends *r = &v->relay->node->circuit_ends;
+    v->previous = r->last_stop;
+    *(v->previous ? &v->previous->next : &r->first_stop) = v;
+    r->last_stop = v;
+    r->n_stops++;
+}
+
+static void unlist(struct pg_stop_serve *v)
+{
+    struct pg_circuit_ends *r = &v->relay->node->circuit_ends;
+    *(v->previous ? &v->previous->next : &r->first_stop) = v->next;
+    *(v->next ? &v->next->previous : &r->last_stop) = v->previous;
+    r->n_stops--;
+}
+
+/* Whoever has waited for longest, but nobody's from whom we have reserved as long as there is one of somebody else's: a request comes
+ * with its stream, and no stranger keeps our relays out by opening streams. */
+static void give_way(struct pg_circuit_ends *r)
+{
+    struct pg_stop_serve *v = r->first_stop;
+    while (v && v->reserved)
+        v = v->next;
+    v = v ? v : r->first_stop;
+    pg_node_refuse(v->relay->node, PG_LIMIT_PENDING, "circuit", pg_text(v->relay->peer_text));
+    pg_stop_serve_do_stream_drop(v);
+    pg_step(&v->in, PG_STOP_SERVE_ON_STREAM_FAILED);
+}
+
 static void on_opened(struct pg_stream *s)
 {
     struct pg_session *relay = pg_session_of(s);
-    struct pg_stop_serve *v = pg_pool_take(&relay->node->circuit_ends.stops);
-    if (!v) {
+    struct pg_circuit_ends *r = &relay->node->circuit_ends;
+    if (r->n_stops == PG_STOPS)
+        give_way(r);
+    struct pg_stop_serve *v = pg_pool_take(&r->stops);
+    if (!v) { /* those that have given way in this turn are still there */
         pg_node_refuse(relay->node, PG_LIMIT_PENDING, "circuit", pg_text(relay->peer_text));
         pg_stream_reset(s);
         return;
@@ -147,7 +182,9 @@ static void on_opened(struct pg_stream *s)
     memset(v, 0, offsetof(struct pg_stop_serve, room));
     v->relay = relay;
     v->stream = s;
+    v->reserved = pg_reservation_held(relay->node, pg_session_peer(relay));
     s->user = v;
+    list(v);
     pg_frame_init(&v->frame, PG_FRAME_UVARINT, v->room, sizeof v->room);
     pg_instance_init(&v->in, &pg_stop_serve_machine, &pg_stop_serve_binding, v, &relay->node->scope, v->timers, NULL, s->conn->number);
     pg_step(&v->in, PG_STOP_SERVE_ON_BEGIN);
@@ -180,6 +217,7 @@ const struct pg_handler pg_stop_serve = {
 void pg_stop_serve_finished(struct pg_stop_serve *v)
 {
     struct pg_circuit_ends *r = &v->relay->node->circuit_ends;
+    unlist(v);
     v->next = r->ended_stops;
     r->ended_stops = v;
 }

@@ -491,6 +491,43 @@ static void a_target_takes_circuits_of_its_own_relays_and_sound_ones(void)
     world_close();
 }
 
+static void streams_on_which_nothing_is_said_keep_no_relay_out(void)
+{
+    static struct end silent[PG_STOPS + 40];
+    enum pg_err why;
+    unsigned n_closed = 0;
+    open_world();
+    start_world();
+    struct pg_place *place = pg_budget_peer(&relay->node->budget, pg_identity_peer_id(target->identity), false);
+    for (unsigned i = 0; i < PG_STOPS + 40; i++) {
+        awake(relay);
+        silent[i] = (struct end){.peer = relay};
+        silent[i].stream = pg_stream_open(((struct pg_session *)place->first)->conn, &stopping, &silent[i], &why);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(silent[i].stream);
+        poke(relay);
+        pass(SECONDS / 200);
+    }
+    CU_ASSERT_EQUAL(target->node->circuit_ends.n_stops, PG_STOPS);
+    for (unsigned i = 0; i < PG_STOPS + 40; i++)
+        n_closed += silent[i].n_closed;
+    CU_ASSERT(n_closed == 40 && silent[0].n_closed == 1 && silent[40].n_closed == 0); /* the oldest have given way */
+    reserve(target);
+    ask_target(stop_connect(pg_identity_peer_id(source->identity)));
+    CU_ASSERT_EQUAL(stop_status(), PG_PB_CIRCUIT_STATUS_OK);
+    ask_target(PG_NONE); /* one of a relay of ours stays as long as there are others */
+    for (unsigned i = 0; i < 20; i++) {
+        awake(relay);
+        silent[i].stream = pg_stream_open(((struct pg_session *)place->first)->conn, &stopping, &silent[i], &why);
+        poke(relay);
+        pass(SECONDS / 200);
+    }
+    CU_ASSERT_EQUAL(asked.n_closed, 0);
+    pass(15 * SECONDS);
+    CU_ASSERT_EQUAL(target->node->circuit_ends.n_stops, 0);
+    CU_ASSERT_EQUAL(target->node->circuit_ends.stops.used, 0);
+    world_close();
+}
+
 /* The relay names one peer, and another one proves who it is: there is no connection. */
 static void who_a_relay_names_has_to_prove_it(void)
 {
@@ -609,6 +646,7 @@ int main(int argc, char **argv)
          who_is_no_relay_is_said_to_be_none},
         {"a target takes circuits of its own relays and sound ones",
          a_target_takes_circuits_of_its_own_relays_and_sound_ones},
+        {"streams on which nothing is said keep no relay out", streams_on_which_nothing_is_said_keep_no_relay_out},
         {"who a relay names has to prove it",
          who_a_relay_names_has_to_prove_it},
         {"a circuit that is full of nonsense ends alone",
