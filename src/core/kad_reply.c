@@ -60,7 +60,7 @@ static bool has_addr(const struct pg_kad_contact *c, const struct pg_multiaddr *
 static void add_through_us(struct reply *r, struct pg_kad_contact *c)
 {
     struct pg_multiaddr own[PG_RELAY_ADDRS];
-    if (!pg_slot_of(node_of(r->v), &c->id))
+    if (!pg_slot_of(node_of(r->v), &c->id) || !pg_relaying_serves(node_of(r->v), r->v->session))
         return;
     uint32_t n = pg_relaying_addrs(r->v->session, own);
     for (uint32_t i = 0; i < n && c->n_addrs < PG_KAD_ADDRS; i++)

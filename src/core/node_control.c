@@ -225,6 +225,9 @@ void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multi
         places[i] = (struct pg_seed_place){s->conn->peer, addrs[i]};
     input(s->node, &(struct pg_seed_event){.kind = PG_SEED_PEER_IDENTIFIED, .peer = &s->conn->peer, .places = places,
                                            .n_places = n_addrs, .hop = hop, .seen = &seen});
+    /* It has become private itself, or was told to stop: nobody is brought to us from there, however long the lease still is. */
+    if (hop < 0 && pg_reservation_held(s->node, &s->conn->peer))
+        pg_node_control_reserved(s->node, &s->conn->peer, false, 0, PG_LIT("it does not relay any more"));
 }
 
 void pg_node_control_reserved(struct pg_node *n, const struct pg_peer_id *relay, bool granted, uint64_t lease_ms, struct pg_bytes reason)

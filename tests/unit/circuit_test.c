@@ -528,6 +528,31 @@ static void streams_on_which_nothing_is_said_keep_no_relay_out(void)
     world_close();
 }
 
+static void a_relay_that_relays_no_more_is_left_for_another(void)
+{
+    struct pg_multiaddr addrs[8];
+    open_world();
+    target->config.nat_status = -1;
+    target->config.n_relays = 1;
+    start_world();
+    pass(5 * SECONDS);
+    CU_ASSERT(pg_reservations_addrs(target->node, addrs, 8) > 0);
+    target->wants = PG_LOG_RELAY_FAILED;
+    awake(relay);
+    relay->node->config.nat_status = 0;
+    pg_node_control_nat(relay->node, PG_SEED_NAT_PRIVATE); /* it has been found to be behind a NAT */
+    poke(relay);
+    pass(5 * SECONDS);
+    CU_ASSERT_EQUAL(pg_reservations_addrs(target->node, addrs, 8), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(target->last, "does not relay any more"));
+    awake(relay);
+    pg_node_control_nat(relay->node, PG_SEED_NAT_PUBLIC);
+    poke(relay);
+    pass(15 * SECONDS);
+    CU_ASSERT(pg_reservations_addrs(target->node, addrs, 8) > 0);
+    world_close();
+}
+
 /* The relay names one peer, and another one proves who it is: there is no connection. */
 static void who_a_relay_names_has_to_prove_it(void)
 {
@@ -647,6 +672,7 @@ int main(int argc, char **argv)
         {"a target takes circuits of its own relays and sound ones",
          a_target_takes_circuits_of_its_own_relays_and_sound_ones},
         {"streams on which nothing is said keep no relay out", streams_on_which_nothing_is_said_keep_no_relay_out},
+        {"a relay that relays no more is left for another", a_relay_that_relays_no_more_is_left_for_another},
         {"who a relay names has to prove it",
          who_a_relay_names_has_to_prove_it},
         {"a circuit that is full of nonsense ends alone",
