@@ -62,6 +62,7 @@ void pg_stop_serve_do_reproach_send(struct pg_stop_serve *v)
 
 void pg_stop_serve_do_stream_drop(struct pg_stop_serve *v)
 {
+    pg_log_circuit_refused(v->relay->node->log, pg_text(v->relay->peer_text), PG_LIT("the relay has not said in time who comes through it"));
     pg_stream_reset(v->stream);
     v->stream = NULL;
 }

@@ -32,9 +32,9 @@ def log_of(to: Listener) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", to.log())
 
 
-def wait_for(what: Callable[[], str]) -> None:
+def wait_for(what: Callable[[], str], seconds: float = END_SECONDS) -> None:
     """Until nothing is missing."""
-    deadline = time.monotonic() + END_SECONDS
+    deadline = time.monotonic() + seconds
     while missing := what():
         if time.monotonic() > deadline:
             raise Failed(missing)

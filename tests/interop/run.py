@@ -33,6 +33,7 @@ import dht
 import keys
 import mdns
 from hostile import Hostile
+from hostile_relays import HostileRelays
 from nodes import PINGS, Failed, Listener, Unavailable, check_identity, check_ok, check_pings, lines, listening, run, tail
 
 HERE = Path(__file__).resolve().parent
@@ -570,6 +571,8 @@ def test(peers: list[Peer], punchgate: Path | None) -> Matrix:
             if peer.hostile:
                 hostile = wrong.get(peer.name) or Hostile(peer, c_dials, echo)
                 matrix.dial(Hostile, f"hostile {peer.name}", hostile, "C", None)
+                relays = wrong.get(peer.name) or HostileRelays(peer, c_dials, echo)
+                matrix.dial(HostileRelays, f"hostile {peer.name}", relays, "C", None)
         dht.with_ours(matrix, peers, wrong, c_dials, echo)
         mdns.rows(matrix, peers, wrong, c_dials)
         circuits.with_ours(matrix, peers, wrong, c_dials, echo)

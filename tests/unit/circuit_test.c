@@ -483,9 +483,11 @@ static void a_target_takes_circuits_of_its_own_relays_and_sound_ones(void)
     end_finish(&asked); /* one that ends without a word: the answer ends the stream, too */
     pass(SECONDS);
     CU_ASSERT(stop_status() == PG_PB_CIRCUIT_STATUS_MALFORMED_MESSAGE && asked.n_closed == 1 && asked.why == PG_OK);
+    unsigned told = target->n_logged[PG_LOG_CIRCUIT_REFUSED];
     ask_target(PG_NONE);
     pass(12 * SECONDS);
     CU_ASSERT(asked.n_closed == 1 && asked.why == PG_ERR_STREAM_RESET); /* one that says nothing is not waited for */
+    CU_ASSERT_EQUAL(target->n_logged[PG_LOG_CIRCUIT_REFUSED], told + 1);
     pass(3 * SECONDS);
     is_bare(target);
     world_close();

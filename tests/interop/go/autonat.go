@@ -17,8 +17,8 @@ import (
 	"github.com/multiformats/go-multiaddr"
 )
 
-func autonatServer(addr string, key crypto.PrivKey) error {
-	h, err := newHost(key, libp2p.ListenAddrStrings(addr), "", libp2p.ForceReachabilityPublic(), libp2p.EnableNATService(),
+func autonatServer(addr string, key crypto.PrivKey, fault string) error {
+	h, err := newHost(key, libp2p.ListenAddrStrings(addr), fault, libp2p.ForceReachabilityPublic(), libp2p.EnableNATService(),
 		libp2p.AutoNATServiceRateLimit(1000, 1000, time.Minute), libp2p.EnableAutoNATv2())
 	if err != nil {
 		return err
@@ -28,12 +28,12 @@ func autonatServer(addr string, key crypto.PrivKey) error {
 }
 
 // askAutonat asks about the address at which the server sees this peer, or about another one.
-func askAutonat(server, listenOn string, key crypto.PrivKey, version int, about string) error {
+func askAutonat(server, listenOn string, key crypto.PrivKey, fault string, version int, about string) error {
 	info, err := peer.AddrInfoFromString(server)
 	if err != nil {
 		return err
 	}
-	h, err := newHost(key, libp2p.ListenAddrStrings(listenOn), "")
+	h, err := newHost(key, libp2p.ListenAddrStrings(listenOn), fault)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -112,11 +113,15 @@ func (m faultyMuxer) NewConn(c net.Conn, isServer bool, scope network.PeerScope)
 	return m.Multiplexer.NewConn(&faultyConn{Conn: c, fault: m.fault}, isServer, scope)
 }
 
-func muxerWith(fault string) network.Multiplexer {
+func muxerWith(fault string) (network.Multiplexer, error) {
 	if f, known := yamuxFaults[fault]; known {
-		return faultyMuxer{yamux.DefaultTransport, f}
+		return faultyMuxer{yamux.DefaultTransport, f}, nil
 	}
-	return yamux.DefaultTransport
+	if strings.Contains(fault, ":") {
+		how, err := parseAlteration(fault)
+		return alteringMuxer{yamux.DefaultTransport, how}, err
+	}
+	return yamux.DefaultTransport, nil
 }
 
 func identifyWith(h host.Host, fault string) {

@@ -110,13 +110,13 @@ func run(args []string) error {
 	}
 	switch command {
 	case "relay":
-		return relay(*addr, key, *limits)
+		return relay(*addr, key, *fault, *limits)
 	case "reserve":
-		return reserve(operands[0], *addr, key, *dcutr)
+		return reserve(operands[0], *addr, key, *fault, *dcutr)
 	case "path":
-		return path(operands[0], *addr, key, *waitDirect, time.Duration(*timeout)*time.Second)
+		return path(operands[0], *addr, key, *fault, *waitDirect, time.Duration(*timeout)*time.Second)
 	case "autonat-server":
-		return autonatServer(*addr, key)
+		return autonatServer(*addr, key, *fault)
 	}
 
 	patience := deadline
@@ -133,9 +133,9 @@ func run(args []string) error {
 	case "dht":
 		return askDHT(operands, *addr, *kad, *bootstrap, key)
 	case "autonat":
-		return askAutonat(operands[0], *addr, key, *version, *ask)
+		return askAutonat(operands[0], *addr, key, *fault, *version, *ask)
 	}
-	d, err := dial(operands[0], key)
+	d, err := dialWith(operands[0], key, *fault)
 	if err != nil {
 		return err
 	}
@@ -160,12 +160,16 @@ func run(args []string) error {
 }
 
 func newHost(private crypto.PrivKey, listenOn libp2p.Option, fault string, more ...libp2p.Option) (host.Host, error) {
+	muxer, err := muxerWith(fault)
+	if err != nil {
+		return nil, err
+	}
 	return libp2p.New(append([]libp2p.Option{
 		libp2p.Identity(private),
 		listenOn,
 		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Security(secure.ID, securityWith(private, fault)),
-		libp2p.Muxer(yamux.ID, muxerWith(fault)),
+		libp2p.Muxer(yamux.ID, muxer),
 		libp2p.UserAgent("go-libp2p/0.51.0"),
 		libp2p.ProtocolVersion("/punchgate/id/1.0.0"),
 		libp2p.DisableRelay(),
@@ -210,10 +214,6 @@ type dialer struct {
 	host       host.Host
 	conn       network.Conn
 	identified <-chan any
-}
-
-func dial(addr string, key crypto.PrivKey) (*dialer, error) {
-	return dialWith(addr, key, "")
 }
 
 func dialWith(addr string, key crypto.PrivKey, fault string) (*dialer, error) {

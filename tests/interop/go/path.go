@@ -92,13 +92,13 @@ func (w *watch) Trace(e *holepunch.Event) {
 }
 
 // path dials, through a relay if the address says so, and then waits for a direct connection that answers a ping.
-func path(addr, listenOn string, key crypto.PrivKey, waitDirect bool, patience time.Duration) error {
+func path(addr, listenOn string, key crypto.PrivKey, fault string, waitDirect bool, patience time.Duration) error {
 	info, err := peer.AddrInfoFromString(addr)
 	if err != nil {
 		return err
 	}
 	w := newWatch(info.ID)
-	h, err := newHost(key, libp2p.ListenAddrStrings(listenOn), "", libp2p.EnableRelay(), libp2p.EnableHolePunching(holepunch.WithTracer(w)))
+	h, err := newHost(key, libp2p.ListenAddrStrings(listenOn), fault, libp2p.EnableRelay(), libp2p.EnableHolePunching(holepunch.WithTracer(w)))
 	if err != nil {
 		return err
 	}

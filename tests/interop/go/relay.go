@@ -63,8 +63,8 @@ func (l limits) resources() service.Resources {
 	return r
 }
 
-func relay(addr string, key crypto.PrivKey, l limits) error {
-	h, err := newHost(key, libp2p.ListenAddrStrings(addr), "", libp2p.ForceReachabilityPublic())
+func relay(addr string, key crypto.PrivKey, fault string, l limits) error {
+	h, err := newHost(key, libp2p.ListenAddrStrings(addr), fault, libp2p.ForceReachabilityPublic())
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (r *reservations) hold(h host.Host, relay peer.AddrInfo, through string) (*
 	return first, nil
 }
 
-func reserve(relay, addr string, key crypto.PrivKey, dcutr bool) error {
+func reserve(relay, addr string, key crypto.PrivKey, fault string, dcutr bool) error {
 	info, err := peer.AddrInfoFromString(relay)
 	if err != nil {
 		return err
@@ -162,7 +162,7 @@ func reserve(relay, addr string, key crypto.PrivKey, dcutr bool) error {
 	if dcutr {
 		options = append(options, libp2p.EnableHolePunching(holepunch.WithTracer(w)))
 	}
-	h, err := newHost(key, libp2p.ListenAddrStrings(addr), "", options...)
+	h, err := newHost(key, libp2p.ListenAddrStrings(addr), fault, options...)
 	if err != nil {
 		return err
 	}
