@@ -96,7 +96,8 @@ def models_matter(score, allowed, folder):
     """A model that reaches less than the core, and one that gives less: both are noticed."""
     text = pathlib.Path(allowed).read_text()
     lines = text.splitlines(keepends=True)
-    begin, end = lines.index("system node\n"), next(n for n, line in enumerate(lines) if n > lines.index("system node\n") and line.startswith("system"))
+    begin = lines.index("system node\n")
+    end = next(n for n, line in enumerate(lines) if n > begin and line.startswith("system"))
     vectors = [n for n in range(begin, end) if lines[n].startswith("vector 1")]
     smaller = pathlib.Path(folder) / "smaller.txt"
     smaller.write_text("".join(line for n, line in enumerate(lines) if n not in vectors[3:]))
