@@ -330,9 +330,37 @@ bool pg_hop_room_take(struct pg_hop_serve *h)
     return h->frame.room != NULL;
 }
 
+/* Places of those who have asked for nothing yet. */
+
+static void place_take(struct pg_hop_serve *h)
+{
+    struct pg_relaying *r = h->relaying;
+    h->previous = r->last_silent;
+    *(h->previous ? &h->previous->next : &r->silent) = h;
+    r->last_silent = h;
+    r->asked++;
+    h->session->hops_asked++;
+}
+
+/* The oldest of the connection with most: a request comes with its stream, or soon after, so whoever fills the places keeps nobody out. */
+static void give_way(struct pg_relaying *r)
+{
+    struct pg_hop_serve *found = r->silent;
+    for (struct pg_hop_serve *h = r->silent; h; h = h->next)
+        if (h->session->hops_asked > found->session->hops_asked)
+            found = h;
+    found->why = "nothing has been asked on it, and others need its place";
+    malformed(found);
+    pg_step(&found->in, PG_HOP_SERVE_ON_SOURCE_ENDED);
+}
+
 void pg_hop_serve_do_place_free(struct pg_hop_serve *h)
 {
-    h->relaying->asked--;
+    struct pg_relaying *r = h->relaying;
+    *(h->previous ? &h->previous->next : &r->silent) = h->next;
+    *(h->next ? &h->next->previous : &r->last_silent) = h->previous;
+    h->next = h->previous = NULL;
+    r->asked--;
     h->session->hops_asked--;
     pg_hop_room_give(h);
 }
@@ -364,7 +392,9 @@ static void hop_opened(struct pg_stream *stream)
 {
     struct pg_session *s = stream->conn->above;
     struct pg_relaying *r = &s->node->relaying;
-    bool room = r->asked < PG_FIXED_HOP_ASKED && s->hops_asked < PG_FIXED_HOP_ASKED_CONN;
+    bool room = s->hops_asked < PG_FIXED_HOP_ASKED_CONN;
+    if (room && r->asked == PG_FIXED_HOP_ASKED)
+        give_way(r);
     struct pg_hop_serve *h = room ? pg_pool_take_zero(&r->hops) : NULL;
     if (!h) {
         s->node->metrics.value[PG_METRIC_RELAY_MALFORMED]++;
@@ -377,8 +407,7 @@ static void hop_opened(struct pg_stream *stream)
     h->source = stream;
     h->limit = PG_LIMITS;
     stream->user = h;
-    r->asked++;
-    s->hops_asked++;
+    place_take(h);
     pg_frame_init(&h->frame, PG_FRAME_UVARINT, NULL, PG_PB_HOP_MESSAGE_MAX);
     pg_instance_init(&h->in, &pg_hop_serve_machine, &pg_hop_serve_binding, h, &s->node->scope, h->timers, NULL, r->next_key++);
     pg_step(&h->in, PG_HOP_SERVE_ON_START);

@@ -23,7 +23,7 @@ struct pg_stop_connect {
 struct pg_hop_serve {
     struct pg_instance in;
     struct pg_timer timers[PG_HOP_SERVE_TIMERS];
-    struct pg_hop_serve *next, *previous; /* of the circuits; those that have ended use next alone */
+    struct pg_hop_serve *next, *previous; /* of those without a request, then of the circuits; those that have ended use next alone */
     struct pg_relaying *relaying;
     struct pg_session *session; /* of the source */
     struct pg_stream *source;

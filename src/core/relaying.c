@@ -276,7 +276,7 @@ bool pg_relaying_init(struct pg_relaying *r, struct pg_node *n)
     *r = (struct pg_relaying){.node = n};
     uint32_t slots = (uint32_t)pg_node_limit(n, PG_LIMIT_RELAY_RESERVATIONS), hops = (uint32_t)pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS);
     return pg_node_serve(n, &pg_hop_handler) && pg_pool_init(&r->slots, sizeof(struct pg_slot), slots + 1, 64) &&
-           pg_pool_init(&r->hops, sizeof(struct pg_hop_serve), hops + PG_FIXED_HOP_ASKED, 64);
+           pg_pool_init(&r->hops, sizeof(struct pg_hop_serve), hops + 2 * PG_FIXED_HOP_ASKED, 64);
 }
 
 void pg_relaying_free(struct pg_relaying *r)

@@ -27,7 +27,8 @@ struct pg_relaying {
     struct pg_pool slots, hops;
     struct pg_slot *first, *last;
     struct pg_hop_serve *circuits, *ended; /* circuits: those that stand or are being set up */
-    uint32_t asked;                        /* hop streams without a request */
+    struct pg_hop_serve *silent, *last_silent; /* those without a request, the oldest first */
+    uint32_t asked;                            /* hop streams without a request */
     uint32_t n_circuits;
     uint32_t next_key;
 };

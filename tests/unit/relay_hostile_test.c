@@ -276,6 +276,34 @@ static void hop_streams_on_which_nothing_is_said_are_few_and_end(void)
     close_clean();
 }
 
+static void hop_streams_on_which_nothing_is_said_keep_nobody_out(void)
+{
+    static struct end e[22 * PG_FIXED_HOP_ASKED_CONN];
+    struct end good;
+    unsigned n = 0;
+    world_open(24);
+    world_start();
+    for (unsigned i = 0; i < 22 * PG_FIXED_HOP_ASKED_CONN; i++) /* by twenty-two peers */
+        end_open(&e[i], &peers[2 + i / PG_FIXED_HOP_ASKED_CONN]);
+    pass(SECONDS);
+    CU_ASSERT_EQUAL(relay->node->relaying.asked, PG_FIXED_HOP_ASKED);
+    for (unsigned i = 0; i < 22 * PG_FIXED_HOP_ASKED_CONN; i++)
+        n += e[i].n_closed;
+    CU_ASSERT_EQUAL(n, 22 * PG_FIXED_HOP_ASKED_CONN - PG_FIXED_HOP_ASKED);
+    CU_ASSERT_EQUAL(reserved(alice), OK);
+    end_open(&good, alice); /* slow, but alone on its connection */
+    for (unsigned i = 0; i < PG_FIXED_HOP_ASKED_CONN; i++) {
+        if (e[i].n_closed > 0)
+            end_open(&e[i], bob);
+        pass(SECONDS / 10);
+    }
+    CU_ASSERT_EQUAL(good.n_closed, 0);
+    pass(12 * SECONDS);
+    CU_ASSERT_EQUAL(relay->node->relaying.asked, 0);
+    CU_ASSERT_EQUAL(relay->node->relaying.hops.used, 0);
+    close_clean();
+}
+
 /* Twice as many circuits as there is memory for their windows, and nobody reads on them. */
 static void while_memory_is_short_circuits_that_nobody_reads_give_way(void)
 {
@@ -326,6 +354,7 @@ int main(int argc, char **argv)
         {"a reservation stands on the newest connection, and goes over to one that is left",
          a_reservation_stands_on_the_newest_connection_and_goes_over_to_one_that_is_left},
         {"hop streams on which nothing is said are few, and end", hop_streams_on_which_nothing_is_said_are_few_and_end},
+        {"hop streams on which nothing is said keep nobody out", hop_streams_on_which_nothing_is_said_keep_nobody_out},
         {"while memory is short, circuits that nobody reads give way", while_memory_is_short_circuits_that_nobody_reads_give_way},
     };
     if (argc > 1 && strcmp(argv[1], "--tell") == 0)
