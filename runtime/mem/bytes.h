@@ -47,7 +47,8 @@ static inline void pg_bytes_text(char *out, size_t room, struct pg_bytes b)
 /* What follows the first n bytes; nothing when there are fewer. */
 static inline struct pg_bytes pg_bytes_skip(struct pg_bytes b, size_t n)
 {
-    return n < b.len ? (struct pg_bytes){b.at + n, b.len - n} : (struct pg_bytes){b.at + b.len, 0};
+    n = n < b.len ? n : b.len;
+    return (struct pg_bytes){n ? b.at + n : b.at, b.len - n}; /* no bytes may be at NULL, to which C lets nobody add 0 */
 }
 
 #define PG_HEX_DIGITS "0123456789abcdef"
