@@ -255,17 +255,27 @@ static enum pg_autonat2_serve_event taken(struct pg_autonat2_serve *v, struct pg
     return PG_AUTONAT2_SERVE_ON_DATA_GOOD;
 }
 
+/* As in autonat_serve.c; whoever owes dial data gives way behind those who have asked nothing. */
 static struct pg_autonat2_serve *place(struct pg_autonat *a)
 {
+    struct pg_autonat2_serve *slow = NULL;
     for (uint32_t i = 0; i < PG_AUTONAT_SERVED; i++) {
-        if (!a->serves2[i])
+        struct pg_autonat2_serve *v = a->serves2[i];
+        if (!v)
             return a->serves2[i] = pg_pool_take_zero(&a->served2);
-        if (a->serves2[i]->in.ctl.state == PG_AUTONAT2_SERVE_CLOSED) {
-            pg_instance_end(&a->serves2[i]->in);
-            return a->serves2[i];
+        uint8_t state = v->in.ctl.state, other = slow ? slow->in.ctl.state : PG_AUTONAT2_SERVE_COLLECTING;
+        if (state == PG_AUTONAT2_SERVE_CLOSED) {
+            pg_instance_end(&v->in);
+            return v;
         }
+        if (state <= PG_AUTONAT2_SERVE_COLLECTING && (!slow || state < other || (state == other && v->in.key < slow->in.key)))
+            slow = v;
     }
-    return NULL;
+    if (!slow)
+        return NULL;
+    pg_step(&slow->in, PG_AUTONAT2_SERVE_ON_REQUEST_BAD);
+    pg_instance_end(&slow->in);
+    return slow;
 }
 
 static void take_opened(struct pg_stream *stream)

@@ -169,18 +169,27 @@ static enum pg_autonat_serve_event taken(struct pg_autonat_serve *v, struct pg_b
     return PG_AUTONAT_SERVE_ON_REQUEST_GOOD;
 }
 
-/* A place whose last question is answered, or one that nobody has had. */
+/* A place whose last question is answered, or one that nobody has had; else of whoever has been silent for longest, since questions
+ * come with their streams. */
 static struct pg_autonat_serve *place(struct pg_autonat *a)
 {
+    struct pg_autonat_serve *silent = NULL;
     for (uint32_t i = 0; i < PG_AUTONAT_SERVED; i++) {
-        if (!a->serves[i])
+        struct pg_autonat_serve *v = a->serves[i];
+        if (!v)
             return a->serves[i] = pg_pool_take_zero(&a->served);
-        if (a->serves[i]->in.ctl.state == PG_AUTONAT_SERVE_CLOSED) {
-            pg_instance_end(&a->serves[i]->in);
-            return a->serves[i];
+        if (v->in.ctl.state == PG_AUTONAT_SERVE_CLOSED) {
+            pg_instance_end(&v->in);
+            return v;
         }
+        if (v->in.ctl.state == PG_AUTONAT_SERVE_READING && (!silent || v->in.key < silent->in.key))
+            silent = v;
     }
-    return NULL;
+    if (!silent)
+        return NULL;
+    pg_step(&silent->in, PG_AUTONAT_SERVE_ON_REQUEST_BAD);
+    pg_instance_end(&silent->in);
+    return silent;
 }
 
 static void take_opened(struct pg_stream *stream)
