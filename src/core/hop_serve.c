@@ -154,22 +154,24 @@ void pg_hop_serve_do_lateness_tell(struct pg_hop_serve *h)
 
 void pg_hop_serve_do_end_tell(struct pg_hop_serve *h)
 {
-    char target[PG_PEER_ID_TEXT];
+    char from[PG_PEER_ID_TEXT], target[PG_PEER_ID_TEXT];
+    pg_peer_id_text(&h->origin, from);
     pg_peer_id_text(&h->target, target);
-    pg_log_circuit_closed(node_of(h)->log, pg_text(h->session->peer_text), pg_text(target), h->out.passed, h->back.passed,
+    pg_log_circuit_closed(node_of(h)->log, pg_text(from), pg_text(target), h->out.passed, h->back.passed,
                           node_of(h)->scope.now_us - h->began_us);
 }
 
 void pg_hop_serve_do_limit_tell(struct pg_hop_serve *h)
 {
     struct pg_node *n = node_of(h);
-    char target[PG_PEER_ID_TEXT];
+    char from[PG_PEER_ID_TEXT], target[PG_PEER_ID_TEXT];
+    pg_peer_id_text(&h->origin, from);
     pg_peer_id_text(&h->target, target);
     enum pg_limit limit = h->in.event == PG_HOP_SERVE_ON_LIFETIME_FIRED  ? PG_LIMIT_RELAY_DURATION
                           : h->in.event == PG_HOP_SERVE_ON_MEMORY_SHORT ? PG_LIMIT_MEMORY
                                                                         : PG_LIMIT_RELAY_BYTES;
     metrics(h)[pg_limit_infos[limit].metric]++;
-    pg_log_circuit_cut(n->log, pg_text(h->session->peer_text), pg_text(target), pg_text(pg_limit_infos[limit].name),
+    pg_log_circuit_cut(n->log, pg_text(from), pg_text(target), pg_text(pg_limit_infos[limit].name),
                        pg_node_limit(n, limit), pg_text(pg_limit_infos[limit].option), h->out.passed, h->back.passed,
                        n->scope.now_us - h->began_us);
 }
@@ -199,6 +201,7 @@ void pg_hop_serve_do_slot_take(struct pg_hop_serve *h)
 void pg_hop_serve_do_circuit_count(struct pg_hop_serve *h)
 {
     struct pg_node *n = node_of(h);
+    h->origin = h->session->conn->peer;
     h->source_place = h->session->place;
     h->target_place = pg_slot_of(n, &h->target)->peer;
     h->source_place->circuits_from++;
@@ -273,8 +276,14 @@ void pg_hop_take(struct pg_hop_serve *h, struct pg_flow *flow, struct pg_bytes d
     switch (pg_flow_take(flow, data)) {
     case PG_FLOW_TAKEN: return;
     case PG_FLOW_EXCEEDED: pg_step(&h->in, PG_HOP_SERVE_ON_BYTES_EXCEEDED); return;
-    case PG_FLOW_SHORT: pg_step(&h->in, PG_HOP_SERVE_ON_MEMORY_SHORT); return;
+    case PG_FLOW_SHORT: break;
     }
+    if (h->in.ctl.state == PG_HOP_SERVE_DIALING) { /* a circuit without these bytes would be a broken one */
+        pg_hop_serve_do_source_drop(h);
+        pg_step(&h->in, PG_HOP_SERVE_ON_SOURCE_FAILED);
+        return;
+    }
+    pg_step(&h->in, PG_HOP_SERVE_ON_MEMORY_SHORT);
 }
 
 /* The request. */

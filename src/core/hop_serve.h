@@ -25,13 +25,13 @@ struct pg_hop_serve {
     struct pg_timer timers[PG_HOP_SERVE_TIMERS];
     struct pg_hop_serve *next, *previous; /* of those without a request, then of the circuits; those that have ended use next alone */
     struct pg_relaying *relaying;
-    struct pg_session *session; /* of the source */
+    struct pg_session *session; /* of the source; until its stream has ended */
     struct pg_stream *source;
     struct pg_stop_connect stop;
     struct pg_flow out, back; /* to the target, and from there */
     struct pg_frame frame;    /* of the request, then of the target's answer; its room is a chunk while one is incomplete */
     struct pg_place *source_place, *target_place; /* while it is counted */
-    struct pg_peer_id target;
+    struct pg_peer_id origin, target; /* origin: of a circuit, whose session may end before it */
     enum pg_pb_circuit_status status; /* of our answer */
     enum pg_limit limit;
     const char *why;

@@ -60,6 +60,8 @@ enum pg_flow_taken pg_flow_take(struct pg_flow *f, struct pg_bytes data)
     f->passed += some.len;
     if (f->to && f->held.bytes == 0)
         some = pg_bytes_skip(some, pass(f, some));
+    if (!((1u << f->in.ctl.state) & PG_FLOW_PASSES))
+        return PG_FLOW_TAKEN; /* the way out has ended over it, and the circuit with it */
     if (some.len > 0 && !hold(f, some))
         return PG_FLOW_SHORT;
     return exceeded ? PG_FLOW_EXCEEDED : PG_FLOW_TAKEN;

@@ -264,6 +264,86 @@ static void a_reset_or_a_loss_on_one_side_resets_the_other(void)
     close_clean();
 }
 
+/* Both its ends are said, and what it has sent is still on its way. */
+static void a_circuit_outlives_the_connection_of_its_source_and_knows_whose_it_was(void)
+{
+    struct end source;
+    char alice_text[PG_PEER_ID_TEXT];
+    world_open(5);
+    world_start();
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    struct end *target = join(&source, alice, bob);
+    target->hoards = true;
+    end_send(&source, 300000);
+    pass(SECONDS);
+    end_finish(&source);
+    end_finish(target);
+    pass(SECONDS);
+    CU_ASSERT(source.n_closed == 1 && source.why == PG_OK && target->n_ended == 0);
+    kill_peer(carol, PG_SIM_KILLED);
+    pass(SECONDS);
+    kill_peer(alice, PG_SIM_KILLED);
+    pass(SECONDS);
+    start(carol); /* where alice was */
+    pass(2 * SECONDS);
+    CU_ASSERT_EQUAL(metric(PG_METRIC_RELAY_CIRCUITS), 1);
+    relay->wants = PG_LOG_CIRCUIT_CLOSED;
+    end_read_on(target);
+    pass(5 * SECONDS);
+    CU_ASSERT(target->got == 300000 && target->n_closed == 1 && target->why == PG_OK);
+    pg_peer_id_text(pg_identity_peer_id(alice->identity), alice_text);
+    CU_ASSERT_PTR_NOT_NULL(strstr(relay->last, alice_text));
+    close_clean();
+}
+
+/* One that is full takes the circuits to it along, while one of their bytes is being passed on. */
+static void what_comes_for_a_connection_that_memory_ends_is_held_by_nobody(void)
+{
+    static void *taken[4096];
+    struct end held[3], source;
+    unsigned n = 0;
+    open_three();
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    pass(10 * SECONDS);
+    uint32_t before = relay->node->chunks.used;
+    for (unsigned i = 0; i < 3; i++) {
+        join(&held[i], carol, bob)->hoards = true;
+        end_send(&held[i], 400000);
+    }
+    join(&source, alice, bob);
+    CU_ASSERT(relay->node->relaying.circuits && relay->node->chunks.used > before);
+    while (n < 4096 && (taken[n] = pg_pool_take(&relay->node->chunks)))
+        n++;
+    end_send(&source, 1000);
+    pass(SECONDS / 10);
+    while (n > 0)
+        pg_pool_give(&relay->node->chunks, taken[--n]);
+    pass(10 * SECONDS);
+    CU_ASSERT_EQUAL(relay->node->chunks.used, before);
+    close_clean();
+}
+
+static void bytes_for_which_there_is_no_memory_before_the_target_has_agreed_end_the_attempt(void)
+{
+    static void *taken[4096];
+    struct end source;
+    unsigned n = 0;
+    open_three();
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    bob->manner = SAYS_NOTHING;
+    ask_connect(&source, alice, id_of(bob));
+    pass(SECONDS);
+    while (n < 4096 && (taken[n] = pg_pool_take(&relay->node->chunks)))
+        n++;
+    end_send(&source, 1000);
+    pass(SECONDS / 10);
+    while (n > 0)
+        pg_pool_give(&relay->node->chunks, taken[--n]);
+    pass(SECONDS);
+    CU_ASSERT(source.n_closed == 1 && last_stop(bob)->n_closed == 1 && metric(PG_METRIC_RELAY_CIRCUITS_PENDING) == 0);
+    close_clean();
+}
+
 static void a_source_that_gives_up_while_the_target_is_asked_is_forgotten(void)
 {
     struct end source;
@@ -459,6 +539,11 @@ int main(int argc, char **argv)
         {"who does not read holds up its own circuit and no other", who_does_not_read_holds_up_its_own_circuit_and_no_other},
         {"an end waits behind the bytes that are held", an_end_waits_behind_the_bytes_that_are_held},
         {"a reset or a loss on one side resets the other", a_reset_or_a_loss_on_one_side_resets_the_other},
+        {"a circuit outlives the connection of its source, and knows whose it was",
+         a_circuit_outlives_the_connection_of_its_source_and_knows_whose_it_was},
+        {"what comes for a connection that memory ends is held by nobody", what_comes_for_a_connection_that_memory_ends_is_held_by_nobody},
+        {"bytes for which there is no memory before the target has agreed end the attempt",
+         bytes_for_which_there_is_no_memory_before_the_target_has_agreed_end_the_attempt},
         {"a source that gives up while the target is asked is forgotten", a_source_that_gives_up_while_the_target_is_asked_is_forgotten},
         {"a relay that is stopped takes nothing new and ends its circuits", a_relay_that_is_stopped_takes_nothing_new_and_ends_its_circuits},
         {"nonsense is answered as malformed or unexpected", nonsense_is_answered_as_malformed_or_unexpected},
