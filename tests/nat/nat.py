@@ -78,6 +78,7 @@ def main():
     import path_test  # noqa: F401
     import ways_test  # noqa: F401
     import guide_test  # noqa: F401
+    import hostile_test  # noqa: F401
     from enclosure import Unavailable, enclose
     chosen = [t for t in peers.TESTS if not (options.quick and t in SLOW) and (options.full or options.words or t not in FULL)]
     chosen = [t for t in chosen if not options.words or any(w in t.__name__ for w in options.words)]

@@ -169,19 +169,21 @@ func fieldsOf(body []byte) (fields []part, whole bool) {
 		if n <= 0 || key>>3 == 0 || key>>3 > 1000 {
 			return nil, false
 		}
-		value, m := binary.Uvarint(body[n:])
-		if m <= 0 {
-			return nil, false
-		}
-		body = body[n+m:]
-		f := part{number: key >> 3, wire: byte(key & 7), value: value}
-		switch f.wire {
-		case 0:
-		case 2:
-			if value > uint64(len(body)) {
+		f := part{number: key >> 3, wire: byte(key & 7)}
+		body = body[n:]
+		switch {
+		case f.wire == 1 && len(body) >= 8:
+			f.value, body = binary.LittleEndian.Uint64(body), body[8:]
+		case f.wire == 0 || f.wire == 2:
+			value, m := binary.Uvarint(body)
+			if body = body[max(m, 0):]; m <= 0 || f.wire == 2 && value > uint64(len(body)) {
 				return nil, false
 			}
-			f.bytes, body = body[:value], body[value:]
+			if f.wire == 0 {
+				f.value = value
+			} else {
+				f.bytes, body = body[:value], body[value:]
+			}
 		default:
 			return nil, false
 		}
@@ -192,7 +194,10 @@ func fieldsOf(body []byte) (fields []part, whole bool) {
 
 func (f part) append(to []byte) []byte {
 	to = binary.AppendUvarint(to, f.number<<3|uint64(f.wire))
-	if f.wire == 2 {
+	switch f.wire {
+	case 1:
+		return binary.LittleEndian.AppendUint64(to, f.value)
+	case 2:
 		return append(binary.AppendUvarint(to, uint64(len(f.bytes))), f.bytes...)
 	}
 	return binary.AppendUvarint(to, f.value)
@@ -243,7 +248,7 @@ func (c change) of(f part, out []byte) []byte {
 		}
 		return out
 	case "type":
-		f.wire = 2 - f.wire
+		f.wire = 2 &^ f.wire
 	case "zero":
 		f.value, f.bytes = 0, nil
 	case "set":
