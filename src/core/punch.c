@@ -77,10 +77,12 @@ static void puncher_free(struct pg_puncher *p)
     pg_pool_give(&p->node->punching.pool, p);
 }
 
+/* Nothing is under way, and without a relayed connection nothing can begin, whether a direct one stands or not. */
 static bool is_over(const struct pg_puncher *p)
 {
     uint8_t ours = p->punch.in.ctl.state, theirs = p->serve.in.ctl.state;
-    return (ours == PG_PUNCH_IDLE || ours == PG_PUNCH_SPENT) && theirs == PG_PUNCH_SERVE_IDLE && !first_session(p);
+    return (ours == PG_PUNCH_IDLE || ours == PG_PUNCH_SPENT || ours == PG_PUNCH_DIRECT) &&
+           (theirs == PG_PUNCH_SERVE_IDLE || theirs == PG_PUNCH_SERVE_DIRECT) && !pg_punch_relayed(p, true) && !pg_punch_relayed(p, false);
 }
 
 void pg_punching_settle(struct pg_node *n)
