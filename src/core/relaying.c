@@ -95,6 +95,13 @@ bool pg_slot_keeps(const struct pg_session *s)
     return slot && slot->session == s && slot->expires_us > s->node->scope.now_us;
 }
 
+/* A reservation that comes there from elsewhere is one more there. */
+static bool address_full(const struct pg_session *s, const struct pg_slot *slot)
+{
+    const struct pg_place *at = s->seat.address;
+    return at && (!slot || slot->address != at) && at->reservations >= pg_node_limit(s->node, PG_LIMIT_RELAY_RESERVATIONS_ADDRESS);
+}
+
 void pg_slot_lost(struct pg_session *s)
 {
     struct pg_slot *slot = s->place ? s->place->slot : NULL;
@@ -102,7 +109,7 @@ void pg_slot_lost(struct pg_session *s)
     if (!slot || slot->session != s)
         return;
     for (struct pg_session *at = s->place->first; at; at = at->next_same)
-        other = at != s && at->up && !pg_session_is_relayed(at) ? at : other; /* the youngest */
+        other = at != s && at->up && !pg_session_is_relayed(at) && !address_full(at, slot) ? at : other; /* the youngest */
     if (other)
         seat(slot, other);
     else
@@ -123,14 +130,14 @@ struct pg_refusal pg_slot_refusal(struct pg_session *s)
         return because(no, "no address of ours is known that the peer could tell others");
     }
     sweep(&n->relaying);
+    if (address_full(s, s->place->slot))
+        return limited(no, PG_LIMIT_RELAY_RESERVATIONS_ADDRESS);
     if (s->place->slot)
         return OK_ANSWER; /* renewed, or by a newer connection */
     if (pg_pool_crowded(&n->chunks))
         return limited(no, PG_LIMIT_MEMORY);
     if (n->relaying.slots.used >= pg_node_limit(n, PG_LIMIT_RELAY_RESERVATIONS))
         return limited(no, PG_LIMIT_RELAY_RESERVATIONS);
-    if (s->seat.address && s->seat.address->reservations >= pg_node_limit(n, PG_LIMIT_RELAY_RESERVATIONS_ADDRESS))
-        return limited(no, PG_LIMIT_RELAY_RESERVATIONS_ADDRESS);
     return OK_ANSWER;
 }
 

@@ -255,6 +255,32 @@ static void a_reservation_stands_on_the_newest_connection_and_goes_over_to_one_t
     close_clean();
 }
 
+static void a_reservation_that_moves_counts_where_it_comes(void)
+{
+    struct end e;
+    struct peer *again = &peers[4];
+    uint8_t secret[32] = {3, 0x52};
+    world_open(5);
+    set(PG_LIMIT_RELAY_RESERVATIONS_ADDRESS, 1);
+    pg_identity_free(again->identity); /* bob, at alice's address */
+    CU_ASSERT_EQUAL_FATAL(pg_identity_from_secret(&again->identity, PG_KEY_ED25519, secret), PG_OK);
+    again->config.identity = again->identity;
+    again->host = alice->host;
+    world_start();
+    CU_ASSERT_EQUAL(reserved(alice), OK);
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    CU_ASSERT_EQUAL(reserved(again), NO);
+    CU_ASSERT_EQUAL(refused(PG_LIMIT_RELAY_RESERVATIONS_ADDRESS), 1);
+    CU_ASSERT_EQUAL(reserved(bob), OK); /* as before */
+    kill_peer(bob, PG_SIM_KILLED);
+    pass(SECONDS);
+    CU_ASSERT_EQUAL(metric(PG_METRIC_RELAY_RESERVATIONS), 1); /* it has no place to go over to */
+    CU_ASSERT_EQUAL(connected(&e, carol, bob), PG_PB_CIRCUIT_STATUS_NO_RESERVATION);
+    end_finish(&e);
+    CU_ASSERT_EQUAL(reserved(alice), OK);
+    close_clean();
+}
+
 static void hop_streams_on_which_nothing_is_said_are_few_and_end(void)
 {
     static struct end e[40];
@@ -353,6 +379,7 @@ int main(int argc, char **argv)
          who_comes_again_and_again_has_one_reservation_on_its_newest_connection},
         {"a reservation stands on the newest connection, and goes over to one that is left",
          a_reservation_stands_on_the_newest_connection_and_goes_over_to_one_that_is_left},
+        {"a reservation that moves counts where it comes", a_reservation_that_moves_counts_where_it_comes},
         {"hop streams on which nothing is said are few, and end", hop_streams_on_which_nothing_is_said_are_few_and_end},
         {"hop streams on which nothing is said keep nobody out", hop_streams_on_which_nothing_is_said_keep_nobody_out},
         {"while memory is short, circuits that nobody reads give way", while_memory_is_short_circuits_that_nobody_reads_give_way},
