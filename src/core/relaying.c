@@ -8,6 +8,9 @@
 
 /* DEAF_US: what a circuit holds goes out within that, or it gives way while memory is short. SLOW_US: the same when hardly any is left. */
 enum { DEAF_US = 5000000, SLOW_US = 250000 };
+/* A target is asked for by so many times as many as one source may ask for; so one source alone keeps nobody else from it. With few
+ * circuits to a peer there is nothing to share. */
+enum { FROM_ALL = 4, SHARED_FROM = 8 };
 #define OK_ANSWER ((struct pg_refusal){.status = PG_PB_CIRCUIT_STATUS_OK, .limit = PG_LIMITS})
 
 static struct pg_refusal because(enum pg_pb_circuit_status status, const char *why)
@@ -20,9 +23,9 @@ static struct pg_refusal limited(enum pg_pb_circuit_status status, enum pg_limit
     return (struct pg_refusal){.status = status, .limit = limit, .why = pg_limit_infos[limit].name};
 }
 
-static bool too_often(const struct pg_node *n, struct pg_rate *rate, enum pg_limit limit, uint64_t burst)
+static bool too_often(const struct pg_node *n, struct pg_rate *rate, enum pg_limit limit, uint64_t times, uint64_t burst)
 {
-    uint64_t each_s = pg_node_limit(n, limit);
+    uint64_t each_s = times * pg_node_limit(n, limit);
     return !pg_rate_take(rate, n->scope.now_us, each_s, burst * each_s);
 }
 
@@ -123,7 +126,7 @@ struct pg_refusal pg_slot_refusal(struct pg_session *s)
     enum pg_pb_circuit_status no = PG_PB_CIRCUIT_STATUS_RESERVATION_REFUSED;
     if (n->stopping || !s->place)
         return because(no, "this peer is shutting down");
-    if (too_often(n, &s->place->reserves, PG_LIMIT_RELAY_RESERVE_RATE, 16))
+    if (too_often(n, &s->place->reserves, PG_LIMIT_RELAY_RESERVE_RATE, 1, 16))
         return limited(no, PG_LIMIT_RELAY_RESERVE_RATE);
     if (pg_relaying_addrs(s, addrs) == 0) {
         pg_log_relay_unreachable(n->log, pg_text(s->peer_text));
@@ -224,13 +227,21 @@ void pg_circuits_relieve(struct pg_node *n)
     }
 }
 
+static uint32_t circuits_between(const struct pg_relaying *r, const struct pg_place *source, const struct pg_place *target)
+{
+    uint32_t n = 0;
+    for (const struct pg_hop_serve *h = r->circuits; h; h = h->next)
+        n += h->source_place == source && h->target_place == target;
+    return n;
+}
+
 struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_peer_id *target)
 {
     struct pg_node *n = source->node;
     enum pg_pb_circuit_status full = PG_PB_CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED;
     if (n->stopping || !source->place)
         return because(PG_PB_CIRCUIT_STATUS_PERMISSION_DENIED, "this peer is shutting down");
-    if (too_often(n, &source->place->connects, PG_LIMIT_RELAY_CIRCUIT_RATE, 8))
+    if (too_often(n, &source->place->connects, PG_LIMIT_RELAY_CIRCUIT_RATE, 1, 8))
         return limited(full, PG_LIMIT_RELAY_CIRCUIT_RATE);
     if (pg_peer_id_equal(target, pg_identity_peer_id(n->config.identity)))
         return because(PG_PB_CIRCUIT_STATUS_PERMISSION_DENIED, "it is connected with us already, and needs no circuit");
@@ -239,14 +250,15 @@ struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_
     struct pg_slot *slot = pg_slot_of(n, target);
     if (!slot)
         return because(PG_PB_CIRCUIT_STATUS_NO_RESERVATION, "the target has not reserved here");
-    if (too_often(n, &slot->peer->targets, PG_LIMIT_RELAY_CIRCUIT_RATE, 8))
+    if (too_often(n, &slot->peer->targets, PG_LIMIT_RELAY_CIRCUIT_RATE, FROM_ALL, 8))
         return limited(full, PG_LIMIT_RELAY_CIRCUIT_RATE);
     if (pg_pool_crowded(&n->chunks))
         return limited(full, PG_LIMIT_MEMORY);
     if (n->relaying.n_circuits >= pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS))
         return limited(full, PG_LIMIT_RELAY_CIRCUITS);
     uint64_t most = pg_node_limit(n, PG_LIMIT_RELAY_CIRCUITS_PEER);
-    if (source->place->circuits_from >= most || slot->peer->circuits_to >= most)
+    if (source->place->circuits_from >= most || slot->peer->circuits_to >= most ||
+        (most >= SHARED_FROM && circuits_between(&n->relaying, source->place, slot->peer) >= most / FROM_ALL))
         return limited(full, PG_LIMIT_RELAY_CIRCUITS_PEER);
     return OK_ANSWER;
 }

@@ -140,9 +140,9 @@ static void a_circuit_that_lasts_longer_than_it_may_is_reset_at_both_ends(void)
 /* Row 36. */
 static void who_opens_circuits_all_the_time_is_held_to_a_rate_and_others_to_the_same_target_too(void)
 {
-    static struct end e[400];
+    static struct end e[600];
     unsigned n[2] = {0, 0};
-    world_open(5);
+    world_open(8);
     set(PG_LIMIT_RELAY_CIRCUITS_PEER, 100000);
     world_start();
     CU_ASSERT_EQUAL(reserved(bob), OK);
@@ -162,19 +162,43 @@ static void who_opens_circuits_all_the_time_is_held_to_a_rate_and_others_to_the_
     CU_ASSERT(connected(&other, alice, carol) == OK); /* the second has paid for eight */
     end_reset(&other);
     pass(10 * SECONDS);
-    for (unsigned i = 200; i < 300; i++) {
-        ask_connect(&e[i], alice, id_of(bob));
-        ask_connect(&e[i + 100], &peers[4], id_of(bob));
-    }
+    for (unsigned i = 0; i < 80; i++)
+        for (unsigned k = 0; k < 5; k++)
+            ask_connect(&e[200 + 5 * i + k], k ? &peers[3 + k] : alice, id_of(bob));
     pass(SECONDS);
     n[0] = 0;
-    for (unsigned i = 200; i < 400; i++)
+    for (unsigned i = 200; i < 600; i++)
         n[0] += status_of(&e[i]) == OK;
-    CU_ASSERT(n[0] >= 64 && n[0] <= 90); /* for both together */
+    CU_ASSERT(n[0] >= 256 && n[0] <= 290); /* for five together, each of whom might have had 64 */
     CU_ASSERT_EQUAL(connected(&other, &peers[4], carol), OK);
     end_reset(&other);
     kill_peer(alice, PG_SIM_KILLED);
-    kill_peer(&peers[4], PG_SIM_KILLED);
+    for (unsigned i = 4; i < 8; i++)
+        kill_peer(&peers[i], PG_SIM_KILLED);
+    close_clean();
+}
+
+static void who_wants_all_the_circuits_to_a_peer_gets_a_quarter(void)
+{
+    struct end e[5], other[4];
+    world_open(5);
+    set(PG_LIMIT_RELAY_CIRCUITS_PEER, 16);
+    world_start();
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    bob->manner = SAYS_NOTHING;
+    for (unsigned i = 0; i < 5; i++)
+        ask_connect(&e[i], alice, id_of(bob));
+    pass(SECONDS);
+    CU_ASSERT(e[3].got == 0 && status_of(&e[4]) == FULL);
+    bob->manner = ACCEPTS;
+    for (unsigned i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(connected(&other[i], carol, bob), OK);
+    CU_ASSERT_EQUAL(refused(PG_LIMIT_RELAY_CIRCUITS_PEER), 1);
+    for (unsigned i = 0; i < 4; i++) {
+        end_reset(&other[i]);
+        end_reset(&e[i]);
+    }
+    end_finish(&e[4]);
     close_clean();
 }
 
@@ -374,6 +398,7 @@ int main(int argc, char **argv)
         {"a circuit that lasts longer than it may is reset at both ends", a_circuit_that_lasts_longer_than_it_may_is_reset_at_both_ends},
         {"who opens circuits all the time is held to a rate, and others to the same target too",
          who_opens_circuits_all_the_time_is_held_to_a_rate_and_others_to_the_same_target_too},
+        {"who wants all the circuits to a peer gets a quarter", who_wants_all_the_circuits_to_a_peer_gets_a_quarter},
         {"who asks for reservations all the time is held to a rate", who_asks_for_reservations_all_the_time_is_held_to_a_rate},
         {"who comes again and again has one reservation, on its newest connection",
          who_comes_again_and_again_has_one_reservation_on_its_newest_connection},

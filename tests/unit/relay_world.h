@@ -7,7 +7,7 @@
 #include "protocols.gen.h"
 #include "sim/sim.h"
 
-enum { PEERS = 24, PORT = 4001, STOPS = 160, IN_MOST = 8192 };
+enum { PEERS = 24, PORT = 4001, STOPS = 480, IN_MOST = 8192 };
 #define SECONDS ((uint64_t)1000000)
 
 /* What the target of a circuit does. */
