@@ -22,6 +22,8 @@ class Channel:
     broken: list = dataclasses.field(default_factory=list)  # heard as one of these; empty: it cannot break
     text: str = ""
     broken_text: str = ""
+    bag: bool = False    # what is under way arrives in any order
+    lossy: bool = False  # or never, one by one
 
     def arrivals(self):
         """Events that it brings, each once."""

@@ -130,6 +130,7 @@ class Reader:
     def __init__(self, path, machines, systems):
         self.path, self.machines, self.systems, self.s = path, machines, systems, None
         self.block = ""
+        self.ends_line = 0
 
     def read(self, text, stem):
         for number, raw in enumerate(text.splitlines(), 1):
@@ -188,6 +189,7 @@ class Reader:
         if self.s.product:
             line.fail("a system has a product or two ends")
         self.s.machines = self.machines = dict(self.machines)
+        self.ends_line = line.number
         sides = []
         for _ in range(2):
             side, name = line.name("a side's name", PLAIN), line.name("a system's name", PLAIN)
@@ -217,9 +219,13 @@ class Reader:
         room = line.number_token("how many messages")
         if not 1 <= room <= 8:
             line.fail("a channel holds 1 to 8 messages")
+        bag = bool(line.take("bag"))
+        lossy = bag and bool(line.take("lossy"))
+        if line.next == "lossy":
+            line.fail("lossy stands behind `bag`: what keeps its order is lost only when all breaks")
         if len(self.s.channels) == 2 or name in (c.name for c in self.s.channels):
             line.fail("two channels, with two names, are all there are")
-        self.s.channels.append(ends.Channel(name, source, target, room, text=line.text))
+        self.s.channels.append(ends.Channel(name, source, target, room, text=line.text, bag=bag, lossy=lossy))
 
     def in_channel(self, line):
         """`M ACTION, ACTION as EVENT, EVENT | EVENT [last]`, or `break as EVENT | EVENT`."""
@@ -648,6 +654,16 @@ class Reader:
             line.fail(f"{every}: the shown states of {' * '.join(n for n, _ in parts)} make {product}")
         return Property(0, "classes", "", parts=parts, count=(reached, every))
 
+    def inherited(self):
+        """What the sides' own systems let the world send must come from somewhere: between two ends the wire is the channels."""
+        paths = {side: self.systems[name].path for side, name in self.s.ends}
+        known = [*self.s.all_events(), *self.s.arrivals()]
+        for event, word in [*((event, "may") for event, *_ in self.s.may), *((event, "first") for event in self.s.first)]:
+            if event not in known:
+                side, _, own = event.partition(".")
+                raise SpecError(self.path, self.ends_line, f"{event} comes from the wire, and no channel brings it, but {paths[side]} says "
+                                                           f"`{word}` of {own}: give it a line below a channel, or take it out there")
+
     def finish(self):
         s = self.s
         if not s.product:
@@ -660,6 +676,7 @@ class Reader:
         for m in s.factors:
             if len([name for name in s.hear if name in m.owners]) > 1:
                 raise SpecError(self.path, s.line, f"machine {m.name}: two of its owners are here, and one could not tell whose it is")
+        self.inherited()
         edges = {}
         for tie in s.ties:
             # entering an arm ends the others, which must not be in the middle of a step either

@@ -155,7 +155,7 @@ def channels(s, order):
         messages.append(f"message {len(way)} {' '.join(str(arrivals.index(event)) for event in way)}")
         return len(messages) - 1
     for n, c in enumerate(s.channels):
-        lines.append(f"channel {c.room} {number(c.broken) if c.broken else -1} {c.name}")
+        lines.append(f"channel {c.room} {int(c.bag) + int(c.lossy)} {number(c.broken) if c.broken else -1} {c.name}")
         for x in c.sendings:
             actions = list(s.machines[x.machine].actions)
             for k, way in enumerate(x.messages):

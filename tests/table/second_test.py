@@ -49,6 +49,12 @@ PLANTED = [
      "near.tunnel_consumer stream.drop          as  far.stream.failed", ["tunnel_ends"]),
     ("a channel that never breaks", "tunnel_ends", "system/tunnel_ends.sys", "  break                                     as  far.stream.failed\n", "",
      ["tunnel_ends"]),
+    ("a bag that keeps its order", "autonat2_ends", "system/autonat2_ends.sys", "channel back   from far to near  at most 4  bag lossy",
+     "channel back   from far to near  at most 4", ["control vectors that only verify reaches"]),
+    ("a bag that loses nothing", "punch_ends", "system/punch_ends.sys", "channel there  from near to far  at most 3  bag lossy",
+     "channel there  from near to far  at most 3  bag", ["control vectors that only verify reaches"]),
+    ("an order that is none", "tunnel_ends", "system/tunnel_ends.sys", "channel back   from far to near  at most 4",
+     "channel back   from far to near  at most 4  bag", ["tunnel_ends"]),
     ("an end after which something may follow", "negotiation_ends", "system/negotiation_ends.sys", "far.substream stream.drop           as  near.end  last", "far.substream stream.drop           as  near.end",
      ["negotiation_ends"]),
 ]

@@ -1,7 +1,15 @@
-/* Channels between the two ends of a model: bounded, first in, first out, broken anywhere or never read.
+/* Channels between the two ends of a model: bounded, first in, first out or a bag, broken anywhere or never read.
  * Called by model.c; what is under way is part of a configuration. Serves design section 7, point 5. */
 #include "model.h"
 #include <string.h>
+
+static void put(struct under_way *to, unsigned message, bool sorted)
+{
+    unsigned at = to->n++;
+    for (; sorted && at && to->messages[at - 1] > message; at--)
+        to->messages[at] = to->messages[at - 1];
+    to->messages[at] = (uint8_t)message;
+}
 
 bool channel_send(const struct model *m, struct under_way *channels, unsigned factor, unsigned action)
 {
@@ -12,7 +20,7 @@ bool channel_send(const struct model *m, struct under_way *channels, unsigned fa
             continue;
         if (to->n == m->channels[s->channel].room)
             return false;
-        to->messages[to->n++] = (uint8_t)s->message;
+        put(to, s->message, m->channels[s->channel].bag);
         for (unsigned c = 0; c < m->n_channels && s->last; c++) {
             if (c != s->channel)
                 channels[c] = (struct under_way){0};
@@ -22,10 +30,19 @@ bool channel_send(const struct model *m, struct under_way *channels, unsigned fa
     return true;
 }
 
-void channel_take(struct under_way *from)
+void channel_take(const struct model *m, struct under_way *channels, unsigned channel, unsigned message)
 {
-    memmove(from->messages, from->messages + 1, --from->n);
+    struct under_way *from = &channels[channel];
+    unsigned at = 0;
+    while (m->channels[channel].bag && from->messages[at] != message)
+        at++;
+    memmove(from->messages + at, from->messages + at + 1, --from->n - at);
     from->messages[from->n] = 0;
+}
+
+bool channel_has(const struct under_way *c, unsigned message)
+{
+    return memchr(c->messages, (int)message, c->n) != NULL;
 }
 
 bool channel_may_break(const struct model *m, const struct under_way *channels)
@@ -43,13 +60,15 @@ void channel_break(const struct model *m, struct under_way *channels)
             channels[c] = (struct under_way){.n = 1, .broken = 1, .messages = {(uint8_t)m->channels[c].broken_as}};
 }
 
-bool channel_brings(const struct model *m, const struct under_way *from, unsigned event)
+bool channel_brings(const struct model *m, const struct under_way *channels, const struct cause *cause)
 {
-    if (!from->n)
+    const struct under_way *from = &channels[cause->factor];
+    bool bag = m->channels[cause->factor].bag;
+    if (!from->n || (bag && !channel_has(from, cause->number)))
         return false;
-    const struct message *message = &m->messages[from->messages[0]];
+    const struct message *message = &m->messages[bag ? cause->number : from->messages[0]];
     for (unsigned n = 0; n < message->n; n++)
-        if (message->events[n] == event)
+        if (message->events[n] == cause->event)
             return true;
     return false;
 }

@@ -171,6 +171,7 @@ static void print_cause(const struct model *m, const struct cause *cause)
         break;
     case CAUSE_ARRIVAL: printf("  %s arrives", m->events[cause->event]); break;
     case CAUSE_BREAK: printf("  the connection breaks"); break;
+    case CAUSE_LOSS: printf("  %s is lost", m->events[m->messages[cause->number].events[0]]); break;
     }
 }
 
@@ -328,8 +329,8 @@ struct config model_run(struct model *m, const struct config *from, const struct
     uint64_t before = run.scope.timers.starts;
     if (cause->kind == CAUSE_EVENT)
         run.started |= (uint8_t)(1u << model_side_of(m, cause->event));
-    else if (cause->kind == CAUSE_ARRIVAL)
-        channel_take(&run.channels[cause->factor]);
+    else if (cause->kind == CAUSE_ARRIVAL || cause->kind == CAUSE_LOSS)
+        channel_take(m, run.channels, cause->factor, cause->number);
     else if (cause->kind == CAUSE_BREAK)
         channel_break(m, run.channels);
     else {
@@ -439,6 +440,8 @@ bool model_possible(const struct model *m, const struct config *c, const struct 
         return (c->started >> m->side[cause->factor] & 1u) && c->at[cause->factor].timers >> cause->number & 1u;
     if (cause->kind == CAUSE_BREAK)
         return c->started && channel_may_break(m, c->channels);
+    if (cause->kind == CAUSE_LOSS)
+        return c->started && channel_has(&c->channels[cause->factor], cause->number);
     unsigned side = model_side_of(m, cause->event);
     bool first = false, may = true, one_begins = false;
     for (unsigned n = 0; n < m->n_first; n++) {
@@ -448,7 +451,7 @@ bool model_possible(const struct model *m, const struct config *c, const struct 
     for (unsigned n = 0; n < m->n_may; n++)
         may = may && (m->may[n].event != cause->event || model_holds(m, &m->may[n].when, c));
     if (cause->kind == CAUSE_ARRIVAL)
-        return may && (c->started >> side & 1u) && channel_brings(m, &c->channels[cause->factor], cause->event);
+        return may && (c->started >> side & 1u) && channel_brings(m, c->channels, cause);
     return may && (!one_begins || first == !(c->started >> side & 1u));
 }
 
@@ -499,8 +502,12 @@ void model_each_cause(const struct model *m, void (*take)(void *context, const s
         for (unsigned t = 0; t < m->factors[f]->n_timers; t++)
             take(context, &(struct cause){.kind = CAUSE_TIMER, .factor = f, .number = t});
     for (unsigned c = 0; c < m->n_channels; c++)
-        for (unsigned event = m->n_events; event < m->n_events + m->n_arrivals; event++)
-            take(context, &(struct cause){.kind = CAUSE_ARRIVAL, .event = event, .factor = c});
+        for (unsigned k = 0; k < (m->channels[c].bag ? m->n_messages : 1); k++) {
+            for (unsigned event = m->n_events; event < m->n_events + m->n_arrivals; event++)
+                take(context, &(struct cause){.kind = CAUSE_ARRIVAL, .event = event, .factor = c, .number = k});
+            if (m->channels[c].lossy && (int)k != m->channels[c].broken_as)
+                take(context, &(struct cause){.kind = CAUSE_LOSS, .factor = c, .number = k});
+        }
     if (m->n_channels)
         take(context, &(struct cause){.kind = CAUSE_BREAK});
 }

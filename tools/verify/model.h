@@ -25,15 +25,15 @@ struct condition {
     } any[4];
 };
 
-/* What moves the system: an event from outside, a timer, a message that arrives, the end of a connection. */
-enum cause_kind { CAUSE_EVENT, CAUSE_TIMER, CAUSE_ARRIVAL, CAUSE_BREAK };
+/* What moves the system: an event from outside, a timer, a message that arrives, the end of a connection, a message that is lost. */
+enum cause_kind { CAUSE_EVENT, CAUSE_TIMER, CAUSE_ARRIVAL, CAUSE_BREAK, CAUSE_LOSS };
 struct cause {
     enum cause_kind kind;
     unsigned event;            /* from outside; or what the message is heard as */
-    unsigned factor, number;   /* timer; factor: the channel of a message */
+    unsigned factor, number;   /* timer; or the channel of a message and, in a bag, which */
 };
 
-/* Two ends joined by channels: first in, first out. What an action sends arrives later, or never, as one of a few events. */
+/* Two ends joined by channels. What an action sends arrives later, or never, as one of a few events: in order or, of a bag, in any. */
 #define MAX_CHANNELS 2u
 #define MAX_UNDER_WAY 8u
 #define MAX_MESSAGES 32u
@@ -41,6 +41,8 @@ struct channel {
     char name[32];
     unsigned room;  /* more under way at once is a fault */
     int broken_as;  /* the message that tells of a break; -1: it cannot break */
+    bool bag;       /* no order: what is under way is kept sorted by its numbers */
+    bool lossy;     /* of a bag: anything may be lost, but the news of a break */
 };
 struct message {
     unsigned n, events[4]; /* heard as one of them */
@@ -90,8 +92,9 @@ struct config {
 };
 
 /* A timer that runs fires at last, what is under way on a channel arrives, or somebody outside does what is due. */
+#define MAX_PROMISES 64u
 struct promise {
-    unsigned factor, timer; /* factor: or the channel */
+    unsigned factor, timer; /* or the channel and, in a bag, the message: it arrives or is lost */
     bool arrivals;
     bool outside;           /* or an event from outside comes where a condition holds */
     unsigned event;
@@ -132,7 +135,7 @@ struct model {
         unsigned event;
         struct condition when;
     } may[MAX_LIST];
-    struct promise fair[MAX_LIST];
+    struct promise fair[MAX_PROMISES];
     struct {
         unsigned factor, fact;
         struct condition when;
@@ -191,9 +194,10 @@ int property_check(struct model *, const struct property *);
 
 /* channel.c: what an action sends, on the channels as they are in this turn; false when a channel is full. */
 bool channel_send(const struct model *, struct under_way *channels, unsigned factor, unsigned action);
-void channel_take(struct under_way *);
+void channel_take(const struct model *, struct under_way *channels, unsigned channel, unsigned message);
 /* The connection ends: each side that hears a channel which may break is told of it by a last message. */
 void channel_break(const struct model *, struct under_way *channels);
 bool channel_may_break(const struct model *, const struct under_way *channels);
-/* Whether the next message on a channel may be heard as this event. */
-bool channel_brings(const struct model *, const struct under_way *, unsigned event);
+bool channel_has(const struct under_way *, unsigned message);
+/* Whether the next message on a channel, or the one of a bag that the cause names, may be heard as the cause's event. */
+bool channel_brings(const struct model *, const struct under_way *channels, const struct cause *);

@@ -4,9 +4,17 @@ Called by second.py, which runs spin and compares. Serves design section 7, poin
 Between turns the model is nothing but the control vector. A turn first picks a cause and answers to the facts that it may
 ask (in an atomic, so that only whole turns are states), then does everything else in one d_step: `work` is the step to do
 now, `queue` what was emitted or is still to be heard. Rows stand there as they are written; `else` is Promela's own."""
+import dataclasses
 import re
 
 QUEUE = 24
+
+
+@dataclasses.dataclass
+class Taken:
+    """A message that leaves a bag."""
+    channel: int
+    message: int
 
 
 class Writer:
@@ -182,13 +190,24 @@ class Writer:
 
         def put():
             self.put(f"assert(c{n}__n < {room});")
-            self.choice([(f"c{n}__n == {k}", lambda k=k: self.put(f"c{n}__m{k} = {number};")) for k in range(room)])
+            if self.s.channels[n].bag:
+                self.sorted_in(n, number)
+            else:
+                self.choice([(f"c{n}__n == {k}", lambda k=k: self.put(f"c{n}__m{k} = {number};")) for k in range(room)])
             self.put(f"c{n}__n++;")
             for other in range(len(self.s.channels) if last else 0):
                 if other != n:
                     self.empty(other)
                 self.put(f"c{other}__broken = 1;")
         self.choice([(f"!c{n}__broken", put), ("else", None)])
+
+    def sorted_in(self, n, number):
+        """From the end: what is greater goes one up, and the number to the first place that is left."""
+        self.put(f"place = c{n}__n;")
+        for k in range(self.s.channels[n].room - 1, 0, -1):
+            self.choice([(f"place == {k} && c{n}__m{k - 1} > {number}", lambda k=k: self.put(f"c{n}__m{k} = c{n}__m{k - 1}; place = {k - 1};")),
+                         ("else", None)])
+        self.choice([(f"place == {k}", lambda k=k: self.put(f"c{n}__m{k} = {number};")) for k in range(self.s.channels[n].room)])
 
     def empty(self, n):
         self.put(" ".join(f"{name} = 0;" for name, _ in self.vector() if name.startswith(f"c{n}__")))
@@ -265,6 +284,9 @@ class Writer:
                 event = next(e.name for e in m.events.values() if e.timer == timer)
                 yield f"{m.name} {event}", f"(started__ & {self.side(m.name)}) && {m.name}__t_{timer}", "", (m, timer, event)
         for n in range(len(s.channels)):
+            if s.channels[n].bag:
+                yield from self.of_bag(n)
+                continue
             for event in s.arrivals():
                 brings = [f"c{n}__m0 == {k}" for k, way in enumerate(self.messages) if event in way]
                 when = [f"({self.condition(c)})" for e, c, _ in s.may if e == event and event not in s.all_events()]
@@ -273,6 +295,17 @@ class Writer:
         breaks = [f"!c{n}__broken" for n in range(len(s.channels)) if self.broken[n] >= 0]
         if breaks:
             yield "the channels break", f"started__ && ({' || '.join(breaks)})", "", "break"
+
+    def of_bag(self, n):
+        """Each message by itself: it arrives as one of its events, or is lost."""
+        c = self.s.channels[n]
+        for number in dict.fromkeys([self.broken[n]] * (self.broken[n] >= 0) + [k for _, numbers in self.sent[n] for k in numbers]):
+            there = " || ".join(f"c{n}__n > {k} && c{n}__m{k} == {number}" for k in range(c.room))
+            for event in self.messages[number]:
+                when = [f"({self.condition(x)})" for e, x, _ in self.s.may if e == event and event not in self.s.all_events()]
+                yield f"{event} arrives", " && ".join([f"(started__ & {self.side_of(event)})", f"({there})", *when]), event, Taken(n, number)
+            if c.lossy and number != self.broken[n]:
+                yield f"{self.messages[number][0]} is lost", f"started__ && ({there})", "", Taken(n, number)
 
     def facts_of(self, start):
         """Facts that a turn which begins with these steps may ask for; ties, emits and the opening of a side followed."""
@@ -306,9 +339,15 @@ class Writer:
         """Who hears an event from outside, or one that a channel brings."""
         return [m for m in self.s.factors if (event in m.events if arrives is not None else self.s.hears(m, event))]
 
-    def take(self, n):
+    def take(self, n, first=0):
         room = self.s.channels[n].room
-        self.put("".join(f"c{n}__m{k} = c{n}__m{k + 1}; " for k in range(room - 1)) + f"c{n}__m{room - 1} = 0; c{n}__n--;")
+        self.put("".join(f"c{n}__m{k} = c{n}__m{k + 1}; " for k in range(first, room - 1)) + f"c{n}__m{room - 1} = 0; c{n}__n--;")
+
+    def take_out(self, taken):
+        """The first of those that are equal."""
+        n, number = taken.channel, taken.message
+        self.choice([(" && ".join([f"c{n}__n > {k}", f"c{n}__m{k} == {number}"] + [f"c{n}__m{k - 1} != {number}"] * (k > 0)),
+                      lambda k=k: self.take(n, k)) for k in range(self.s.channels[n].room)])
 
     def break_all(self):
         for n, number in self.broken.items():
@@ -326,6 +365,8 @@ class Writer:
             self.break_all()
         elif isinstance(kind, int):
             self.take(kind)
+        elif isinstance(kind, Taken):
+            self.take_out(kind)
         else:
             m, name, fired = kind
             self.put(f"{m.name}__t_{name} = 0; work = {self.codes[m.name, fired]};")

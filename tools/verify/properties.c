@@ -344,7 +344,7 @@ static bool is_due(const struct model *m, const struct config *c, const struct p
     if (fair->outside)
         return model_holds(m, &fair->when, c);
     if (fair->arrivals)
-        return c->channels[fair->factor].n > 0;
+        return m->channels[fair->factor].bag ? channel_has(&c->channels[fair->factor], fair->timer) : c->channels[fair->factor].n > 0;
     return c->at[fair->factor].timers >> fair->timer & 1u;
 }
 
@@ -354,7 +354,7 @@ static bool keeps(const struct turn *turn, const struct promise *fair)
     if (fair->outside)
         return cause->kind == CAUSE_EVENT && cause->event == fair->event;
     if (fair->arrivals)
-        return cause->kind == CAUSE_ARRIVAL && cause->factor == fair->factor;
+        return (cause->kind == CAUSE_ARRIVAL || cause->kind == CAUSE_LOSS) && cause->factor == fair->factor && cause->number == fair->timer;
     return (cause->kind == CAUSE_TIMER && cause->factor == fair->factor && cause->number == fair->timer) ||
            turn->restarted[fair->factor] >> fair->timer & 1u;
 }

@@ -141,16 +141,20 @@ static bool read_world(struct model *m, const char *word, char *at)
     else if (strcmp(word, "may") == 0 && m->n_may < MAX_LIST) {
         m->may[m->n_may].event = below(&at, m->n_events + m->n_arrivals);
         read_condition(&at, &m->may[m->n_may++].when);
-    } else if (strcmp(word, "fair") == 0 && m->n_fair < MAX_LIST) {
+    } else if (strcmp(word, "fair") == 0 && m->n_fair < MAX_PROMISES) {
         m->fair[m->n_fair].factor = below(&at, m->n_factors);
         m->fair[m->n_fair++].timer = below(&at, 32);
-    } else if (strcmp(word, "due") == 0 && m->n_fair < MAX_LIST) {
+    } else if (strcmp(word, "due") == 0 && m->n_fair < MAX_PROMISES) {
         m->fair[m->n_fair].outside = true;
         m->fair[m->n_fair].event = below(&at, m->n_events);
         read_condition(&at, &m->fair[m->n_fair++].when);
-    } else if (strcmp(word, "arrives") == 0 && m->n_fair < MAX_LIST) {
-        m->fair[m->n_fair].arrivals = true;
-        m->fair[m->n_fair++].factor = below(&at, m->n_channels);
+    } else if (strcmp(word, "arrives") == 0) {
+        unsigned channel = below(&at, m->n_channels);
+        for (unsigned k = 0; k < (m->channels[channel].bag ? m->n_messages : 1); k++) {
+            if (m->n_fair == MAX_PROMISES)
+                give_up("too many promises");
+            m->fair[m->n_fair++] = (struct promise){.arrivals = true, .factor = channel, .timer = k};
+        }
     } else if (strcmp(word, "given") == 0 && m->n_given < MAX_LIST) {
         m->given[m->n_given].factor = below(&at, m->n_factors);
         m->given[m->n_given].fact = (unsigned)number(&at);
@@ -168,6 +172,8 @@ static bool read_channel(struct model *m, const char *word, char *at)
     else if (strcmp(word, "channel") == 0 && m->n_channels < MAX_CHANNELS) {
         struct channel *c = &m->channels[m->n_channels++];
         c->room = below(&at, MAX_UNDER_WAY + 1);
+        unsigned order = below(&at, 3); /* kept, none, none and lossy */
+        c->bag = order > 0, c->lossy = order > 1;
         c->broken_as = (int)number(&at);
         snprintf(c->name, sizeof c->name, "%s", at + 1);
     } else if (strcmp(word, "message") == 0 && m->n_messages < MAX_MESSAGES) {
