@@ -159,7 +159,7 @@ static bool configure_task(struct pg_configured *r, const struct pg_options *opt
     c->down = options->values.down;
     c->json = options->values.json;
     c->service = pg_text(options->service);
-    c->wait_direct = options->values.wait_direct;
+    c->wait_direct = c->node.direct_awaited = options->values.wait_direct;
     if (c->task == PG_TASK_DHT)
         return configure_dht(r, options);
     if (c->task == PG_TASK_AUTONAT && !configure_autonat(r, options))

@@ -439,6 +439,8 @@ void pg_contact_hurry(struct pg_contact *c, uint64_t for_ms)
     if (until > c->hurried_until_us)
         c->hurried_until_us = until;
     pg_post(&c->bootstrap.in, PG_BOOTSTRAP_ON_HURRY); /* whoever waits may have been woken by this very machine */
+    if (c->node->config.path == PG_PATH_DIRECT && c->peer.len)
+        pg_path_wanted(c->node, &c->peer);
 }
 
 const struct pg_peer_id *pg_contact_peer(const struct pg_contact *c)

@@ -72,6 +72,8 @@ void pg_hole_do_unanswered_drop(struct pg_hole *h)
 
 void pg_hole_do_dials_drop(struct pg_hole *h)
 {
+    if (!h->why[0])
+        pg_bytes_text(h->why, sizeof h->why, PG_LIT("nobody has answered"));
     for (uint32_t i = 0; i < h->n_targets; i++) {
         struct pg_session *s = h->dials[i];
         if (!s)
@@ -97,9 +99,11 @@ uint64_t pg_hole_patience_ms(const struct pg_hole *h)
 void pg_hole_dial_failed(struct pg_session *s, struct pg_bytes reason)
 {
     struct pg_hole *h = s->hole;
+    struct pg_path_step step = {.kind = PG_STEP_DIAL_FAILED, .attempt = h->attempt, .addrs = &s->dialled, .n_addrs = 1, .reason = reason};
     for (uint32_t i = 0; i < h->n_targets; i++)
         if (h->dials[i] == s)
             let_go(h, i);
+    pg_path_step_tell(h->puncher->node, &h->puncher->peer, &step);
     pg_bytes_text(h->why, sizeof h->why, reason);
 }
 

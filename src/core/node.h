@@ -25,6 +25,18 @@ enum pg_path_mode { PG_PATH_AUTO, PG_PATH_DIRECT, PG_PATH_RELAY };
 /* What becomes of the ways to a peer that was reached over a relay: it has been; there is a direct connection; there is none to be had. */
 enum pg_path_news { PG_PATH_RELAYED, PG_PATH_STANDS, PG_PATH_BARRED };
 
+/* What is done to have a direct connection, for whoever follows it. A try is one of a punch; a dial without one is plain. */
+enum pg_path_step_kind { PG_STEP_DIAL, PG_STEP_DIAL_FAILED, PG_STEP_CONNECT, PG_STEP_SYNC, PG_STEP_TRY, PG_STEP_TRY_FAILED };
+struct pg_path_step {
+    enum pg_path_step_kind kind;
+    unsigned attempt;                       /* of its round, from 1; 0: a plain dial's */
+    bool client;                            /* TRY: our role on the connection */
+    uint64_t rtt_us;                        /* CONNECT, SYNC: of the relayed connection; 0: not known yet */
+    const struct pg_multiaddr *own, *addrs; /* CONNECT: that we and they have named; TRY, DIAL…: that are dialled */
+    uint32_t n_own, n_addrs;
+    struct pg_bytes reason;                 /* …FAILED */
+};
+
 struct pg_node;
 struct pg_session;
 struct pg_contact;
@@ -70,6 +82,7 @@ struct pg_node_hooks {
     void (*unserved)(void *, struct pg_session *);     /* its peer does not serve the DHT, or does not say who it is */
     void (*moved)(void *);                             /* our addresses have changed */
     void (*path)(void *, const struct pg_peer_id *, enum pg_path_news, struct pg_bytes reason);
+    void (*path_step)(void *, const struct pg_peer_id *, const struct pg_path_step *);
 };
 
 /* Whether others are relayed: when they can reach us, always, never. */
@@ -97,6 +110,7 @@ struct pg_node_config {
     bool mdns;                    /* looks for peers of the local network, and is found there */
     bool quiet;                   /* a command, not a peer: no pings of its own, no listeners needed */
     bool asks_who;                /* a command that has to know what others speak, and so asks them who they are */
+    bool direct_awaited;          /* a command that waits for a direct connection: when none came about the next round is soon */
     bool unpunched;               /* lets nobody punch a hole to it: a direct connection is not wanted */
     bool aside;                   /* a command that can be reached and is nobody's server: it takes no part in Kademlia */
 };

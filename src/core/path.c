@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-enum { RESPITE_FIRST_MS = 30000, RESPITE_LAST_MS = 600000 };
+enum { RESPITE_FIRST_MS = 30000, RESPITE_AWAITED_MS = 2000, RESPITE_LAST_MS = 600000 };
 
 static struct pg_path *of_relay(const struct pg_relay_leg *r)
 {
@@ -173,9 +173,22 @@ bool pg_direct_leg_is_dialable(const struct pg_direct_leg *d)
     return p->node->config.path != PG_PATH_RELAY && !p->node->stopping && untried(p, addrs) > 0;
 }
 
+/* Streams that run over the relay are not cut for it. */
+bool pg_direct_leg_is_renewable(const struct pg_direct_leg *d)
+{
+    const struct pg_path *p = of_direct(d);
+    return (p->wanted || p->node->config.direct_awaited) && !opened_by_it(p) && !pg_relay_leg_is_busy(&p->relay) && !p->node->stopping;
+}
+
 uint64_t pg_direct_leg_respite_ms(const struct pg_direct_leg *d)
 {
     return of_direct(d)->respite_ms;
+}
+
+/* The other side begins with what is fresh; the contact that has dialled dials again. */
+void pg_direct_leg_do_relayed_renew(struct pg_direct_leg *d)
+{
+    pg_relay_leg_do_relayed_close(&of_direct(d)->relay);
 }
 
 void pg_direct_leg_do_addrs_recall(struct pg_direct_leg *d)
@@ -243,8 +256,9 @@ static void tell(struct pg_path *p, enum pg_path_news news)
 void pg_direct_leg_do_success_tell(struct pg_direct_leg *d)
 {
     struct pg_path *p = of_direct(d);
-    p->respite_ms = RESPITE_FIRST_MS;
+    p->respite_ms = 0;
     p->reason[0] = 0;
+    p->wanted = false;
     pg_node_control_punched(p->node, &p->peer, true, PG_NONE);
     tell(p, PG_PATH_STANDS);
 }
@@ -252,8 +266,10 @@ void pg_direct_leg_do_success_tell(struct pg_direct_leg *d)
 void pg_direct_leg_do_failure_tell(struct pg_direct_leg *d)
 {
     struct pg_path *p = of_direct(d);
+    uint32_t first_ms = p->node->config.direct_awaited ? RESPITE_AWAITED_MS : RESPITE_FIRST_MS, doubled_ms = 2 * p->respite_ms;
+    p->respite_ms = doubled_ms == 0 ? first_ms : doubled_ms < RESPITE_LAST_MS ? doubled_ms : RESPITE_LAST_MS;
     p->n_tried = 0;
-    p->respite_ms = p->respite_ms * 2 < RESPITE_LAST_MS ? p->respite_ms * 2 : RESPITE_LAST_MS;
+    p->wanted = false; /* whoever waits is told */
     if (!p->reason[0])
         pg_bytes_text(p->reason, sizeof p->reason, PG_LIT("no direct connection came in time"));
     if (p->node->config.path == PG_PATH_RELAY)
@@ -273,7 +289,6 @@ static struct pg_path *path_new(struct pg_node *n, struct pg_place *place, const
     p->node = n;
     p->place = place;
     p->peer = *peer;
-    p->respite_ms = RESPITE_FIRST_MS;
     place->path = p;
     pg_instance_init(&p->relay.in, &pg_relay_leg_machine, &pg_relay_leg_binding, &p->relay, &n->scope, p->relay.timers, NULL, key);
     pg_instance_init(&p->direct.in, &pg_direct_leg_machine, &pg_direct_leg_binding, &p->direct, &n->scope, p->direct.timers, NULL, key);
@@ -369,6 +384,21 @@ void pg_direct_leg_do_punch_begin(struct pg_direct_leg *d)
         pg_punch_begin(s);
     else
         pg_post(&d->in, PG_DIRECT_LEG_ON_PUNCH_FAILED);
+}
+
+void pg_path_wanted(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    struct pg_path *p = path_of(n, peer);
+    if (!p)
+        return;
+    p->wanted = true;
+    pg_post(&p->direct.in, PG_DIRECT_LEG_ON_WANTED);
+}
+
+void pg_path_step_tell(struct pg_node *n, const struct pg_peer_id *peer, const struct pg_path_step *step)
+{
+    if (n->hooks.path_step)
+        n->hooks.path_step(n->hooks.context, peer, step);
 }
 
 void pg_path_punched(struct pg_node *n, const struct pg_peer_id *peer, enum pg_err why, struct pg_bytes reason)

@@ -23,7 +23,8 @@ struct pg_path {
     struct pg_place *place;
     struct pg_peer_id peer;
     bool relayed_stands, direct_stands; /* as the machines have been told */
-    uint32_t n_dialling, n_tried, respite_ms;
+    bool wanted;                        /* somebody waits for a direct connection and takes no other */
+    uint32_t n_dialling, n_tried, respite_ms; /* respite_ms: 0 before the first round that fails */
     uint64_t told;                      /* a sum of the addresses that identify has brought */
     struct pg_multiaddr tried[PG_PATH_TRIED];
     uint64_t relayed_us;                /* since when a relayed connection stands */
@@ -42,6 +43,10 @@ void pg_path_dial_failed(struct pg_path *, enum pg_err, struct pg_bytes reason);
 void pg_path_told(struct pg_session *, const struct pg_multiaddr *, uint32_t n);
 /* punch.c: what has come of a round. PG_OK: a direct session stands. */
 void pg_path_punched(struct pg_node *, const struct pg_peer_id *, enum pg_err, struct pg_bytes reason);
+/* A step of a dial or a punch, for the hook path_step. */
+void pg_path_step_tell(struct pg_node *, const struct pg_peer_id *, const struct pg_path_step *);
+/* contact.c: a local client waits for the peer, which is connected. */
+void pg_path_wanted(struct pg_node *, const struct pg_peer_id *);
 /* node.c: our own addresses are others than before. */
 void pg_paths_moved(struct pg_node *);
 /* Another direct connection to the same peer stands that both sides take before this one, and that nobody has opened for want of

@@ -262,11 +262,28 @@ uint64_t pg_punch_rest_ms(const struct pg_punch *u)
     return PAUSE_MS * 4 / 5 + pg_node_random(of(u)->node) % (PAUSE_MS * 2 / 5);
 }
 
+/* What is told. */
+
+void pg_punch_tell(const struct pg_hole *h, enum pg_path_step_kind kind, struct pg_bytes reason)
+{
+    struct pg_multiaddr own[PG_PUNCH_OFFERS];
+    struct pg_path_step step = {.kind = kind, .attempt = h->attempt, .client = h->client, .rtt_us = h->rtt_us, .own = own, .reason = reason};
+    struct pg_node *n = h->puncher->node;
+    if (kind == PG_STEP_CONNECT)
+        step.n_own = pg_punch_offers(n, own);
+    if (kind == PG_STEP_CONNECT || kind == PG_STEP_TRY) {
+        step.addrs = h->targets;
+        step.n_addrs = h->n_targets;
+    }
+    pg_path_step_tell(n, &h->puncher->peer, &step);
+}
+
 /* Actions. */
 
 void pg_punch_do_stream_open(struct pg_punch *u)
 {
     struct pg_puncher *p = of(u);
+    u->hole.attempt = u->in.ctl.count[0];
     struct pg_session *s = pg_punch_relayed(p, false);
     enum pg_err why;
     u->unspoken = false;
@@ -290,12 +307,14 @@ void pg_punch_do_rtt_measure(struct pg_punch *u)
 {
     u->hole.rtt_us = of(u)->node->scope.now_us - u->asked_us;
     pg_punch_clear(&u->hole);
+    pg_punch_tell(&u->hole, PG_STEP_CONNECT, PG_NONE);
 }
 
 void pg_punch_do_sync_send(struct pg_punch *u)
 {
     if (u->stream && pg_punch_say(u->stream, PG_PB_HOLE_PUNCH_TYPE_SYNC, NULL, 0))
         pg_stream_end(u->stream);
+    pg_punch_tell(&u->hole, PG_STEP_SYNC, PG_NONE);
 }
 
 /* Two SYNs that meet have no client, so the one who was asked is it. Where ours does not leave from the address that we have named,
@@ -319,6 +338,7 @@ void pg_punch_do_meeting_begin(struct pg_punch *u)
     u->hole.client = is_client(u, attempt);
     pg_peer_id_text(&p->peer, id);
     pg_log_punch_begun(p->node->log, pg_text(id), attempt, u->hole.n_targets, u->hole.rtt_us, pg_text(u->hole.client ? "client" : "server"));
+    pg_punch_tell(&u->hole, PG_STEP_TRY, PG_NONE);
     pg_step(&u->hole.in, PG_HOLE_ON_MEET);
 }
 
@@ -341,18 +361,17 @@ void pg_punch_do_reason_note(struct pg_punch *u)
     struct pg_line line;
     pg_line_init(&line, u->reason, sizeof u->reason);
     switch (u->in.event) {
-    case PG_PUNCH_ON_CANDIDATES_EMPTY: pg_line_put(&line, "the peer offered none"); return;
-    case PG_PUNCH_ON_MESSAGE_BAD: pg_line_put(&line, "the peer answered nonsense"); return;
-    case PG_PUNCH_ON_ANSWER_FIRED: pg_line_put(&line, "the peer did not answer in time"); return;
-    case PG_PUNCH_ON_RELAY_LOST: pg_line_put(&line, "the relayed connection has ended"); return;
-    case PG_PUNCH_ON_HOLE_SHUT: pg_hole_reason(&u->hole, &line); return;
-    default: pg_line_put(&line, u->unspoken ? "the peer does not speak " PG_PROTOCOL_DCUTR : "the peer refused"); return;
+    case PG_PUNCH_ON_CANDIDATES_EMPTY: pg_line_put(&line, "the peer offered none"); break;
+    case PG_PUNCH_ON_MESSAGE_BAD: pg_line_put(&line, "the peer answered nonsense"); break;
+    case PG_PUNCH_ON_ANSWER_FIRED: pg_line_put(&line, "the peer did not answer in time"); break;
+    case PG_PUNCH_ON_RELAY_LOST: pg_line_put(&line, "the relayed connection has ended"); break;
+    case PG_PUNCH_ON_HOLE_SHUT: pg_hole_reason(&u->hole, &line); break;
+    default: pg_line_put(&line, u->unspoken ? "the peer does not speak " PG_PROTOCOL_DCUTR : "the peer refused"); break;
     }
+    pg_punch_tell(&u->hole, PG_STEP_TRY_FAILED, pg_line_bytes(&line));
 }
 
 /* What becomes of a round. */
-
-
 
 static void tell(struct pg_punch *u, enum pg_err why, struct pg_bytes reason)
 {

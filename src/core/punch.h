@@ -24,10 +24,11 @@ struct pg_hole {
     struct pg_multiaddr targets[PG_PUNCH_TARGETS];
     struct pg_session *dials[PG_PUNCH_TARGETS]; /* NULL: none, or it has failed */
     uint32_t n_targets;
+    unsigned attempt; /* of its round, from 1 */
     bool client; /* our role on the connections that come of it */
     char why[80]; /* a dial has failed */
     bool clears;  /* silent connections to its targets end with the turn */
-    uint64_t rtt_us; /* of the relayed connection: no less than that of a direct one, as a rule */
+    uint64_t rtt_us; /* 0, or of the relayed connection: no less than that of a direct one, as a rule */
 };
 struct pg_punch {
     struct pg_instance in;
@@ -45,6 +46,7 @@ struct pg_punch_serve {
     struct pg_stream *stream, *fresh; /* fresh: that has just been opened */
     struct pg_frame frame;
     uint64_t answered_us;
+    unsigned n_failed; /* tries of this round */
     char reason[128];
     struct pg_hole hole;
 };
@@ -120,5 +122,7 @@ void pg_hole_met(struct pg_session *); /* it has come up */
 struct pg_line;
 void pg_hole_reason(const struct pg_hole *, struct pg_line *);
 void pg_hole_end(struct pg_hole *);
+/* A step of a try, for whoever follows the way to the peer. */
+void pg_punch_tell(const struct pg_hole *, enum pg_path_step_kind, struct pg_bytes reason);
 /* Says it on the stream; false when there is no room or no memory. */
 bool pg_punch_say(struct pg_stream *, int type, const struct pg_multiaddr *offers, uint32_t n);

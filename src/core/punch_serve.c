@@ -10,6 +10,9 @@
 
 #include <stddef.h>
 
+/* TRIES: of a round, in every implementation. */
+enum { TRIES = 3, RESPITE_MS = 10000, RESPITE_LAST_MS = 1000 };
+
 static struct pg_puncher *of(const struct pg_punch_serve *v)
 {
     return HOST_OF(pg_puncher, serve, v);
@@ -123,7 +126,18 @@ bool pg_punch_serve_is_addressed(const struct pg_punch_serve *v)
     return pg_punch_offers(of(v)->node, offers) > 0;
 }
 
+uint64_t pg_punch_serve_respite_ms(const struct pg_punch_serve *v)
+{
+    return v->n_failed < TRIES ? RESPITE_MS : RESPITE_LAST_MS;
+}
+
 /* Actions. */
+
+static void fail(struct pg_punch_serve *v, struct pg_bytes reason)
+{
+    v->n_failed++;
+    pg_punch_tell(&v->hole, PG_STEP_TRY_FAILED, reason);
+}
 
 void pg_punch_serve_do_stream_take(struct pg_punch_serve *v)
 {
@@ -132,6 +146,8 @@ void pg_punch_serve_do_stream_take(struct pg_punch_serve *v)
     v->stream = v->fresh;
     v->fresh = NULL;
     v->hole.n_targets = 0;
+    v->hole.rtt_us = 0;
+    v->hole.attempt = v->n_failed + 1;
     pg_frame_init(&v->frame, PG_FRAME_UVARINT, p->served, sizeof p->served);
     pg_step(&p->punch.in, PG_PUNCH_ON_YIELD);
 }
@@ -152,6 +168,7 @@ void pg_punch_serve_do_connect_send(struct pg_punch_serve *v)
     uint32_t n = pg_punch_offers(of(v)->node, offers);
     v->answered_us = of(v)->node->scope.now_us;
     pg_punch_clear(&v->hole);
+    pg_punch_tell(&v->hole, PG_STEP_CONNECT, PG_NONE);
     if (!v->stream || !pg_punch_say(v->stream, PG_PB_HOLE_PUNCH_TYPE_CONNECT, offers, n))
         pg_post(&v->in, PG_PUNCH_SERVE_ON_STREAM_FAILED);
 }
@@ -173,11 +190,14 @@ void pg_punch_serve_do_meeting_begin(struct pg_punch_serve *v)
     v->hole.rtt_us = p->node->scope.now_us - v->answered_us;
     pg_peer_id_text(&p->peer, id);
     pg_log_punch_begun(p->node->log, pg_text(id), 0, v->hole.n_targets, v->hole.rtt_us, PG_LIT("client"));
+    pg_punch_tell(&v->hole, PG_STEP_SYNC, PG_NONE);
+    pg_punch_tell(&v->hole, PG_STEP_TRY, PG_NONE);
     pg_step(&v->hole.in, PG_HOLE_ON_MEET);
 }
 
 void pg_punch_serve_do_meeting_cancel(struct pg_punch_serve *v)
 {
+    fail(v, PG_LIT("the peer begins anew"));
     pg_step(&v->hole.in, PG_HOLE_ON_CANCEL);
 }
 
@@ -204,19 +224,21 @@ void pg_punch_serve_do_reason_note(struct pg_punch_serve *v)
     switch (v->in.event) {
     case PG_PUNCH_SERVE_ON_CANDIDATES_GOOD:
         pg_line_put(&line, v->in.ctl.state == PG_PUNCH_SERVE_WAITING && !pg_punch_serve_is_addressed(v) ? "no public address known" : "the peer said nonsense");
-        return;
-    case PG_PUNCH_SERVE_ON_CANDIDATES_EMPTY: pg_line_put(&line, "the peer offered none"); return;
+        break;
+    case PG_PUNCH_SERVE_ON_CANDIDATES_EMPTY: pg_line_put(&line, "the peer offered none"); break;
     case PG_PUNCH_SERVE_ON_SYNC:
-    case PG_PUNCH_SERVE_ON_MESSAGE_BAD: pg_line_put(&line, "the peer said nonsense"); return;
-    case PG_PUNCH_SERVE_ON_PATIENCE_FIRED: pg_line_put(&line, "the peer gave no word to dial"); return;
-    case PG_PUNCH_SERVE_ON_HOLE_SHUT: pg_hole_reason(&v->hole, &line); return;
-    default: pg_line_put(&line, "the peer has given up"); return;
+    case PG_PUNCH_SERVE_ON_MESSAGE_BAD: pg_line_put(&line, "the peer said nonsense"); break;
+    case PG_PUNCH_SERVE_ON_PATIENCE_FIRED: pg_line_put(&line, "the peer gave no word to dial"); break;
+    case PG_PUNCH_SERVE_ON_HOLE_SHUT: pg_hole_reason(&v->hole, &line); break;
+    default: pg_line_put(&line, "the peer has given up"); break;
     }
+    fail(v, pg_line_bytes(&line));
 }
 
 void pg_punch_serve_do_success_tell(struct pg_punch_serve *v)
 {
     struct pg_puncher *p = of(v);
+    v->n_failed = 0;
     p->node->punching.changed = true;
     pg_path_punched(p->node, &p->peer, PG_OK, PG_NONE);
 }
@@ -224,6 +246,7 @@ void pg_punch_serve_do_success_tell(struct pg_punch_serve *v)
 void pg_punch_serve_do_failure_tell(struct pg_punch_serve *v)
 {
     struct pg_puncher *p = of(v);
+    v->n_failed = 0;
     p->node->punching.changed = true;
     pg_path_punched(p->node, &p->peer, PG_ERR_UNREACHABLE, pg_text(v->reason));
 }

@@ -393,6 +393,7 @@ bool pg_session_reverse(struct pg_node *n, struct pg_path *p, const struct pg_mu
     if (!s)
         return false;
     s->reverses = p;
+    pg_path_step_tell(n, &p->peer, &(struct pg_path_step){.kind = PG_STEP_DIAL, .addrs = addr, .n_addrs = 1});
     dial.from = (struct pg_endpoint){0};
     pg_node_command(n, &dial);
     return true;
@@ -664,6 +665,8 @@ static void reversal_failed(struct pg_session *s, enum pg_err why, struct pg_byt
     char addr[PG_MULTIADDR_TEXT];
     s->node->metrics.value[PG_METRIC_DIALS_FAILED]++;
     pg_log_offered_dial_failed(s->node->log, pg_bytes(addr, pg_multiaddr_text(&s->dialled, addr, sizeof addr)), reason);
+    pg_path_step_tell(s->node, &s->reverses->peer,
+                      &(struct pg_path_step){.kind = PG_STEP_DIAL_FAILED, .addrs = &s->dialled, .n_addrs = 1, .reason = reason});
     pg_path_dial_failed(s->reverses, why, reason);
 }
 

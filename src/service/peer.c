@@ -124,6 +124,13 @@ static void on_path(void *context, const struct pg_peer_id *peer, enum pg_path_n
     pg_tunnels_path(&p->tunnels, peer, news, reason);
 }
 
+static void on_path_step(void *context, const struct pg_peer_id *peer, const struct pg_path_step *step)
+{
+    struct pg_peer *p = context;
+    if (has_task(p))
+        pg_task_path_stepped(&p->task, peer, step);
+}
+
 static void on_stop(void *context)
 {
     struct pg_peer *p = context;
@@ -188,7 +195,8 @@ struct pg_peer *pg_peer_new(const struct pg_peer_config *config)
     struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost, .identified = on_identified,
                                   .contact_failed = on_contact_failed, .adopted = on_adopted, .reload = on_reload, .stop = on_stop, .busy = on_busy,
                                   .cut = on_cut, .finished = on_finished, .settled = on_settled, .provide = on_provide, .record = on_record,
-                                  .find = on_find, .company = on_company, .provided = on_provided, .unserved = on_unserved, .moved = on_moved, .path = on_path};
+                                  .find = on_find, .company = on_company, .provided = on_provided, .unserved = on_unserved, .moved = on_moved, .path = on_path,
+                                  .path_step = on_path_step};
     p->config = *config;
     p->node = pg_node_new(&p->config.node, &hooks);
     if (!p->node || !compose(p)) {

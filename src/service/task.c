@@ -175,8 +175,14 @@ void pg_task_do_failure_tell(struct pg_task *t)
 
 void pg_task_do_lateness_tell(struct pg_task *t)
 {
-    char text[96];
-    snprintf(text, sizeof text, "no answer within %llu ms (--timeout)", (unsigned long long)t->config->timeout_ms);
+    char text[256];
+    unsigned long long ms = t->config->timeout_ms;
+    if (t->config->task == PG_TASK_PATH && t->config->wait_direct && t->up_us > 0) {
+        pg_task_path_late(t);
+        snprintf(text, sizeof text, "no direct connection within %llu ms (--timeout): %.160s", ms, t->reason[0] ? t->reason : "none came about");
+    } else {
+        snprintf(text, sizeof text, "no answer within %llu ms (--timeout)", ms);
+    }
     fail(t, PG_ERR_TIMEOUT, pg_text(text));
     sum_up(t);
     pg_node_stop(t->node, pg_err_exit(PG_ERR_TIMEOUT));
@@ -194,6 +200,11 @@ void pg_task_start(struct pg_task *t)
     pg_step(&t->in, PG_TASK_ON_START);
 }
 
+static bool is_on_its_way(const struct pg_task *t)
+{
+    return t->config->task == PG_TASK_PATH && t->in.ctl.state == PG_TASK_WORKING;
+}
+
 void pg_task_peer_up(struct pg_task *t, struct pg_session *s)
 {
     if (t->session && t->session != s) {
@@ -203,6 +214,10 @@ void pg_task_peer_up(struct pg_task *t, struct pg_session *s)
     }
     if (t->contact && !pg_peer_id_equal(pg_contact_peer(t->contact), pg_session_peer(s)))
         return; /* the relay on the way to it */
+    if (is_on_its_way(t)) {
+        pg_task_path_again(t, s);
+        return;
+    }
     t->session = s;
     pg_step(&t->in, PG_TASK_ON_PEER_UP);
 }
@@ -226,6 +241,8 @@ void pg_task_peer_lost(struct pg_task *t, struct pg_session *s)
         t->session = pg_node_session(t->node, pg_session_peer(s)); /* the way over the relay, when the direct one did not last */
         return;
     }
+    if (is_on_its_way(t) && t->config->wait_direct)
+        return; /* it is dialled again */
     if (pg_session_is_relayed(s) && t->why == PG_OK) { /* the relay's doing, as a rule */
         struct pg_bytes reason;
         enum pg_err why = pg_session_loss(s, &reason);
@@ -254,8 +271,14 @@ void pg_task_unserved(struct pg_task *t, struct pg_session *s)
 
 void pg_task_path_told(struct pg_task *t, const struct pg_peer_id *peer, enum pg_path_news news, struct pg_bytes reason)
 {
-    if (t->config->task == PG_TASK_PATH && t->session && pg_peer_id_equal(pg_session_peer(t->session), peer))
+    if (t->config->task == PG_TASK_PATH && t->contact && pg_peer_id_equal(pg_contact_peer(t->contact), peer))
         pg_task_path_news(t, news, reason);
+}
+
+void pg_task_path_stepped(struct pg_task *t, const struct pg_peer_id *peer, const struct pg_path_step *step)
+{
+    if (t->config->task == PG_TASK_PATH && t->contact && pg_peer_id_equal(pg_contact_peer(t->contact), peer))
+        pg_task_path_step(t, step);
 }
 
 void pg_task_stop(struct pg_task *t)

@@ -39,6 +39,7 @@ void pg_task_peer_lost(struct pg_task *, struct pg_session *);
 void pg_task_contact_failed(struct pg_task *, struct pg_contact *, enum pg_err, struct pg_bytes reason);
 void pg_task_unserved(struct pg_task *, struct pg_session *); /* its peer does not serve the DHT */
 void pg_task_path_told(struct pg_task *, const struct pg_peer_id *, enum pg_path_news, struct pg_bytes reason);
+void pg_task_path_stepped(struct pg_task *, const struct pg_peer_id *, const struct pg_path_step *);
 void pg_task_stop(struct pg_task *);
 /* The pipe's tunnel has ended. */
 void pg_task_tunnel_ended(struct pg_task *, const struct pg_tunnel_consumer *);

@@ -15,26 +15,34 @@ static uint64_t now_us(const struct pg_task *t)
 }
 
 /* {"event":"…","ms":…,"peer":… or the same for people; what follows is the caller's. */
-static bool begin_line(struct pg_task *t, struct pg_out *out, const char *event, const struct pg_session *s)
+static bool begin_line(struct pg_task *t, struct pg_out *out, const char *event)
 {
-    char *room = pg_node_scratch(t->node, LINE);
+    char *room = pg_node_scratch(t->node, LINE), id[PG_PEER_ID_TEXT];
     if (!room)
         return false;
     pg_out_begin(out, room, LINE, event);
     pg_out_u64(out, "ms", (now_us(t) - t->begun_us) / 1000);
-    pg_out_text(out, "peer", pg_session_peer_text(s));
+    pg_out_text(out, "peer", pg_bytes(id, pg_peer_id_text(pg_contact_peer(t->contact), id)));
     return true;
+}
+
+static void print(struct pg_task *t, const char *event, struct pg_bytes words)
+{
+    char text[LINE];
+    int n = snprintf(text, sizeof text, "%-11s %6llu ms  %.*s\n", event, (unsigned long long)(now_us(t) - t->begun_us) / 1000, (int)words.len,
+                     (const char *)words.at);
+    pg_node_report(t->node, pg_bytes(text, n < 0 ? 0 : n < LINE ? (size_t)n : LINE - 1));
 }
 
 static void report_way(struct pg_task *t, const char *event, const struct pg_session *s)
 {
     struct pg_multiaddr at;
-    char addr[PG_MULTIADDR_TEXT], text[LINE];
+    char addr[PG_MULTIADDR_TEXT];
     struct pg_out out;
     pg_session_remote(s, &at);
     struct pg_bytes where = pg_bytes(addr, pg_multiaddr_text(&at, addr, sizeof addr));
     if (t->config->json) {
-        if (!begin_line(t, &out, event, s))
+        if (!begin_line(t, &out, event))
             return;
         pg_out_text(&out, "addr", where);
         if (pg_session_is_relayed(s)) {
@@ -44,24 +52,105 @@ static void report_way(struct pg_task *t, const char *event, const struct pg_ses
         pg_node_report(t->node, pg_out_end(&out));
         return;
     }
-    int n = snprintf(text, sizeof text, "%-11s %6llu ms  %s\n", event, (unsigned long long)(now_us(t) - t->begun_us) / 1000, addr);
-    pg_node_report(t->node, pg_bytes(text, n > 0 ? (size_t)n : 0));
+    print(t, event, where);
 }
 
 static void report_words(struct pg_task *t, const char *event, const char *key, struct pg_bytes words)
 {
-    char text[LINE];
     struct pg_out out;
-    if (t->config->json) {
-        if (!begin_line(t, &out, event, t->session))
-            return;
-        pg_out_text(&out, key, words);
-        pg_node_report(t->node, pg_out_end(&out));
+    if (!t->config->json) {
+        print(t, event, words);
         return;
     }
-    int n = snprintf(text, sizeof text, "%-11s %6llu ms  %.*s\n", event, (unsigned long long)(now_us(t) - t->begun_us) / 1000,
-                     (int)words.len, (const char *)words.at);
-    pg_node_report(t->node, pg_bytes(text, n > 0 ? (size_t)n : 0));
+    if (!begin_line(t, &out, event))
+        return;
+    pg_out_text(&out, key, words);
+    pg_node_report(t->node, pg_out_end(&out));
+}
+
+/* Steps. */
+
+static const char *const step_names[] = {[PG_STEP_DIAL] = "dial", [PG_STEP_DIAL_FAILED] = "dial_failed", [PG_STEP_CONNECT] = "connect",
+                                         [PG_STEP_SYNC] = "sync", [PG_STEP_TRY] = "try", [PG_STEP_TRY_FAILED] = "try_failed"};
+
+static void put_addrs(struct pg_out *out, const char *key, const struct pg_multiaddr *addrs, uint32_t n)
+{
+    char addr[PG_MULTIADDR_TEXT];
+    pg_out_array(out, key);
+    for (uint32_t i = 0; i < n; i++)
+        pg_out_text(out, NULL, pg_bytes(addr, pg_multiaddr_text(&addrs[i], addr, sizeof addr)));
+    pg_out_close(out);
+}
+
+static void say_addrs(struct pg_line *line, const char *words, const struct pg_multiaddr *addrs, uint32_t n)
+{
+    char addr[PG_MULTIADDR_TEXT];
+    pg_line_put(line, words);
+    for (uint32_t i = 0; i < n; i++) {
+        pg_line_put(line, i ? ", " : " ");
+        pg_line_raw(line, pg_bytes(addr, pg_multiaddr_text(&addrs[i], addr, sizeof addr)));
+    }
+    if (n == 0)
+        pg_line_put(line, " nowhere");
+}
+
+static void step_for_programs(struct pg_task *t, const struct pg_path_step *s)
+{
+    struct pg_out out;
+    if (!begin_line(t, &out, step_names[s->kind]))
+        return;
+    if (s->attempt > 0)
+        pg_out_u64(&out, "attempt", s->attempt);
+    if (s->kind == PG_STEP_TRY)
+        pg_out_text(&out, "role", pg_text(s->client ? "client" : "server"));
+    if ((s->kind == PG_STEP_CONNECT || s->kind == PG_STEP_SYNC) && s->rtt_us > 0)
+        pg_out_u64(&out, "rtt_us", s->rtt_us);
+    if (s->kind == PG_STEP_CONNECT)
+        put_addrs(&out, "own", s->own, s->n_own);
+    if (s->kind != PG_STEP_SYNC && s->kind != PG_STEP_TRY_FAILED)
+        put_addrs(&out, "addrs", s->addrs, s->n_addrs);
+    if (s->reason.len)
+        pg_out_text(&out, "reason", s->reason);
+    pg_node_report(t->node, pg_out_end(&out));
+}
+
+static void step_for_people(struct pg_task *t, const struct pg_path_step *s)
+{
+    char text[LINE - 64];
+    struct pg_line line;
+    pg_line_init(&line, text, sizeof text);
+    if (s->attempt > 0) {
+        pg_line_put(&line, "try ");
+        pg_line_u64(&line, s->attempt);
+        pg_line_put(&line, ": ");
+    }
+    switch (s->kind) {
+    case PG_STEP_DIAL:
+    case PG_STEP_DIAL_FAILED: say_addrs(&line, "at", s->addrs, s->n_addrs); break;
+    case PG_STEP_CONNECT:
+        say_addrs(&line, "we are seen at", s->own, s->n_own);
+        say_addrs(&line, ", the peer at", s->addrs, s->n_addrs);
+        break;
+    case PG_STEP_SYNC:
+        pg_line_put(&line, "the word to dial, after a round trip of ");
+        pg_line_duration(&line, s->rtt_us);
+        break;
+    case PG_STEP_TRY: say_addrs(&line, s->client ? "as client, to" : "as server, to", s->addrs, s->n_addrs); break;
+    case PG_STEP_TRY_FAILED: break;
+    }
+    if (s->kind == PG_STEP_DIAL_FAILED)
+        pg_line_put(&line, ": ");
+    pg_line_raw(&line, s->reason);
+    print(t, step_names[s->kind], pg_line_bytes(&line));
+}
+
+void pg_task_path_step(struct pg_task *t, const struct pg_path_step *step)
+{
+    if (t->in.ctl.state != PG_TASK_WORKING)
+        return;
+    if (step->kind == PG_STEP_TRY_FAILED)
+        snprintf(t->reason, sizeof t->reason, "%.*s", (int)step->reason.len, (const char *)step->reason.at);
+    (t->config->json ? step_for_programs : step_for_people)(t, step);
 }
 
 /* The last line. direct_ms: from the first connection to the answer on the direct one. */
@@ -114,6 +203,15 @@ void pg_task_path_begin(struct pg_task *t)
 {
     t->up_us = now_us(t);
     report_way(t, pg_session_is_relayed(t->session) ? "relayed" : "direct", t->session);
+    if (t->config->wait_direct)
+        pg_contact_start(t->contact, false, true); /* also when the relayed connection does not last as long as the wait */
+    ping(t);
+}
+
+void pg_task_path_again(struct pg_task *t, struct pg_session *s)
+{
+    t->session = s;
+    report_way(t, pg_session_is_relayed(s) ? "relayed" : "direct", s);
     ping(t);
 }
 
@@ -138,11 +236,12 @@ void pg_task_path_news(struct pg_task *t, enum pg_path_news news, struct pg_byte
 {
     if (news != PG_PATH_BARRED || t->in.ctl.state != PG_TASK_WORKING)
         return;
+    snprintf(t->reason, sizeof t->reason, "%.*s", (int)reason.len, (const char *)reason.at);
     report_words(t, "barred", "reason", reason);
-    if (!t->config->wait_direct)
-        return;
-    report_path(t, false, 0, reason);
-    t->why = PG_ERR_UNREACHABLE;
-    snprintf(t->reason, sizeof t->reason, "no direct connection: %.*s", (int)reason.len, (const char *)reason.at);
-    pg_post(&t->in, PG_TASK_ON_WORK_FAILED);
+}
+
+void pg_task_path_late(struct pg_task *t)
+{
+    if (t->up_us > 0)
+        report_path(t, false, 0, pg_text(t->reason));
 }

@@ -72,8 +72,39 @@ def who_is_in_public_is_dialled_back_and_path_tells_each_step(bed):
     with Scene(bed, Nat("port-restricted"), None) as scene:
         status, said, error = scene.path("--wait-direct")
         same(status, 0, f"{said} {error}")
-        same([s["event"] for s in said if s["event"] != "identified"], ["relayed", "direct", "path"])
+        same([s["event"] for s in said if s["event"] not in ("identified", "dial", "dial_failed")], ["relayed", "direct", "path"])
         same(said[-1]["direct"], True)
+
+
+@test
+def of_a_punch_path_tells_what_was_named_each_try_and_its_end(bed):
+    with Scene(bed, Nat("port-restricted"), Nat("port-restricted")) as scene:
+        status, said, error = scene.path("--wait-direct", "--listen", f"/ip4/0.0.0.0/tcp/{PORT}")
+        same(status, 0, f"{said} {error}")
+        steps = {step["event"]: step for step in said}
+        same([s["event"] for s in said if s["event"] in ("connect", "sync", "try", "direct", "path")], ["connect", "sync", "try", "direct", "path"])
+        same(steps["connect"]["own"], [f"/ip4/{scene.lab['consumer'].address}/tcp/{PORT ^ 16384}"])
+        same(steps["connect"]["addrs"], [f"/ip4/{scene.lab['provider'].address}/tcp/{PORT ^ 16384}"])
+        want(steps["sync"]["rtt_us"] > 30_000, steps["sync"])
+        same((steps["try"]["attempt"], steps["try"]["role"]), (1, "client"))
+        times = [s["ms"] for s in said if "ms" in s]
+        same(times, sorted(times))
+
+
+@slow
+@test
+def path_waits_for_a_direct_way_as_long_as_it_is_told_and_then_says_why_there_is_none(bed):
+    with Scene(bed, Nat("symmetric"), Nat("symmetric")) as scene:
+        began = time.monotonic()
+        status, said, _ = scene.path("--wait-direct", "--timeout", "24s", "--listen", f"/ip4/0.0.0.0/tcp/{PORT}")
+        took = time.monotonic() - began
+        want(status != 0 and took > 23, f"{status} after {took} s")
+        events = [s["event"] for s in said]
+        failed = [s for s in said if s["event"] == "try_failed"]
+        want([s["attempt"] for s in failed][:3] == [1, 2, 3] and all(s["reason"] for s in failed), said)
+        want(events.index("barred") < len(events) - events[::-1].index("try") - 1, f"there was no second round: {said}")
+        same([(s["event"], s.get("direct")) for s in said[-2:]], [("path", False), ("error", None)])
+        want(said[-2]["reason"] and said[-2]["reason"] in said[-1]["reason"], said[-2:])
 
 
 @test

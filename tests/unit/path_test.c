@@ -325,9 +325,54 @@ static void who_cannot_be_reached_directly_is_used_over_the_relay_after_a_few_se
 static void with_path_direct_no_tunnel_goes_over_the_relay(void)
 {
     relayed_world(PG_PATH_DIRECT);
-    pass(60 * SECONDS);
+    pass(30 * SECONDS);
     CU_ASSERT_PTR_NULL(pg_path_for_tunnel(hosts[0].node, id(1)));
     CU_ASSERT_PTR_NOT_NULL(pg_node_session(hosts[0].node, id(1)));
+    world_close();
+}
+
+static void want_it(struct host *h)
+{
+    pg_contact_hurry(pg_node_contact(h->node, id(1)), 14000);
+}
+
+/* The side that has called: what it dials anew is not called relayed here, so that it is seen. */
+static void who_wants_a_direct_connection_where_none_was_to_be_had_calls_again_at_once(void)
+{
+    relayed_world(PG_PATH_DIRECT);
+    say(0, want_it); /* the first round is under way, and goes on */
+    pass(20 * SECONDS);
+    CU_ASSERT_PTR_NOT_NULL(session(0, true));
+    CU_ASSERT_EQUAL(hosts[0].n_barred, 1);
+    say(0, want_it);
+    pass(3 * SECONDS);
+    CU_ASSERT_PTR_NULL(session(0, true));
+    CU_ASSERT_PTR_NOT_NULL(pg_path_for_tunnel(hosts[0].node, id(1)));
+    world_close();
+}
+
+static void a_relayed_connection_that_is_used_is_not_closed_for_it(void)
+{
+    relayed_world(PG_PATH_DIRECT);
+    struct pg_stream *s = stream(0, session(0, true));
+    CU_ASSERT_PTR_NOT_NULL(s);
+    pass(20 * SECONDS);
+    say(0, want_it);
+    pass(3 * SECONDS);
+    CU_ASSERT_PTR_NOT_NULL(session(0, true));
+    CU_ASSERT_EQUAL(heard.closed, 0);
+    world_close();
+}
+
+static void with_path_auto_nobody_is_called_again_for_it(void)
+{
+    relayed_world(PG_PATH_AUTO);
+    pass(20 * SECONDS);
+    CU_ASSERT_EQUAL(hosts[0].n_barred, 1);
+    struct pg_session *before = session(0, true);
+    say(0, want_it);
+    pass(3 * SECONDS);
+    CU_ASSERT_PTR_EQUAL(session(0, true), before);
     world_close();
 }
 
@@ -502,6 +547,10 @@ int main(int argc, char **argv)
         {"a stream on the relayed connection outlives the switch", a_stream_on_the_relayed_connection_outlives_the_switch},
         {"who cannot be reached directly is used over the relay after a few seconds", who_cannot_be_reached_directly_is_used_over_the_relay_after_a_few_seconds},
         {"with path direct no tunnel goes over the relay", with_path_direct_no_tunnel_goes_over_the_relay},
+        {"who wants a direct connection where none was to be had calls again at once",
+         who_wants_a_direct_connection_where_none_was_to_be_had_calls_again_at_once},
+        {"a relayed connection that is used is not closed for it", a_relayed_connection_that_is_used_is_not_closed_for_it},
+        {"with path auto nobody is called again for it", with_path_auto_nobody_is_called_again_for_it},
         {"with path relay tunnels go over the relay and nothing else is tried", with_path_relay_tunnels_go_over_the_relay_and_nothing_else_is_tried},
         {"of two direct connections both sides take the one whose client has the smaller id", of_two_direct_connections_both_sides_take_the_one_whose_client_has_the_smaller_id},
         {"the direct connection that is not taken drains", the_direct_connection_that_is_not_taken_drains},

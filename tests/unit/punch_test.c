@@ -160,6 +160,30 @@ static void dials_that_pass_each_other_are_two_connections_that_both_serve(void)
     world_close();
 }
 
+/* The dial has been repeated by then, so the answer is one to nobody, and what it was to become is reset. */
+static void an_answer_that_comes_late_costs_a_dial_and_not_the_punch(void)
+{
+    for (unsigned symmetric = 0; symmetric < 2; symmetric++) {
+        world_with(symmetric ? OPEN : SHUT, symmetric ? SHUT : STRICT);
+        nodes[CALLED].symmetric = symmetric;
+        late_us = 150000;
+        begin();
+        pass(75000);
+        nodes[CALLER].nat = symmetric ? OPEN : STRICT; /* where dials meet, the other one's first is lost: it would do for both */
+        pass(3000000);
+        CU_ASSERT_EQUAL(late_us, 0);
+        CU_ASSERT(nodes[CALLER].n_again + nodes[CALLED].n_again >= 1);
+        for (unsigned i = 0; i < NODES; i++) {
+            CU_ASSERT_PTR_NOT_NULL_FATAL(nodes[i].direct);
+            CU_ASSERT_EQUAL(directs(i), 1);
+        }
+        CU_ASSERT_NOT_EQUAL(nodes[CALLER].direct->conn->client, nodes[CALLED].direct->conn->client);
+        CU_ASSERT_EQUAL(puncher(CALLED)->punch.in.ctl.state, PG_PUNCH_DIRECT);
+        CU_ASSERT_EQUAL(nodes[CALLED].node->punching.first->punch.hole.attempt, 1);
+        world_close();
+    }
+}
+
 /* How a round ends. */
 
 static void a_round_has_three_tries(void)
@@ -173,9 +197,10 @@ static void a_round_has_three_tries(void)
     CU_ASSERT_EQUAL(nodes[CALLED].n_dials, 3);
     CU_ASSERT_EQUAL(nodes[CALLER].n_dials, 3);
     check_reason("no connection came about");
+    pass(1500000);
+    CU_ASSERT_EQUAL(state_of(CALLER), PG_PUNCH_SERVE_IDLE); /* so it has told, and does not wait for a fourth */
     pass(60000000);
     CU_ASSERT_EQUAL(nodes[CALLED].n_dials, 3);
-    CU_ASSERT_EQUAL(state_of(CALLER), PG_PUNCH_SERVE_IDLE);
     world_close();
 }
 
@@ -411,6 +436,7 @@ int main(void)
         {"an unanswered dial is repeated twice", an_unanswered_dial_is_repeated_twice},
         {"a reset costs a dial and not the punch", a_reset_costs_a_dial_and_not_the_punch},
         {"an ICMP error costs a dial and not the punch", an_icmp_error_costs_a_dial_and_not_the_punch},
+        {"an answer that comes late costs a dial and not the punch", an_answer_that_comes_late_costs_a_dial_and_not_the_punch},
         {"dials that pass each other are two connections that both serve", dials_that_pass_each_other_are_two_connections_that_both_serve},
         {"a round has three tries", a_round_has_three_tries},
         {"a direct connection that is silent is none", a_direct_connection_that_is_silent_is_none},

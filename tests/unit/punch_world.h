@@ -20,6 +20,7 @@ struct far_end {
     struct pg_link *link;   /* NULL: over */
     struct far_end *other;
     bool relayed, up, dials, accepted, end_asked, close_asked, end_sent;
+    unsigned n_syns;        /* of this dial: an answer to an older one is answered by a RST */
     uint64_t busy_until_us; /* what left last arrives then */
 };
 struct flight {
@@ -54,6 +55,7 @@ static unsigned n_ends;
 static struct flight flights[FLIGHTS];
 static unsigned n_flights;
 static uint64_t now_us, flight_number, relay_way_us, way_us;
+static uint64_t late_us; /* the first answer to a SYN comes so much later */
 static uint64_t lost_us; /* the first bytes of whoever dials directly are lost, and come so much later */
 static struct pg_circuit fake_circuit; /* of whoever is relayed: only said, for its link is one of the world's */
 
@@ -164,6 +166,33 @@ static struct far_end *dialling(unsigned i)
     return NULL;
 }
 
+/* The answer to a SYN, of whoever is at `there` now. */
+static void greet(struct far_end *from, struct far_end *there)
+{
+    send((struct flight){.kind = GREETING, .to = from, .from = there, .n = from->n_syns}, way_us + late_us);
+    late_us = 0;
+}
+
+static void greeting_arrives(struct flight f)
+{
+    struct far_end *e = f.to;
+    if (!e->link)
+        return;
+    if (f.n == e->n_syns)
+        connected(e);
+    else if (!e->up)
+        send((struct flight){.kind = RST, .to = f.from}, way_us);
+}
+
+/* The end that has met or taken this one before: another SYN is no part of that connection, and as both sides find out it ends. */
+static struct far_end *met(unsigned i, struct far_end *from)
+{
+    for (unsigned k = 0; k < n_ends; k++)
+        if (ends[k]->node == i && ends[k]->link && ends[k]->up && !ends[k]->relayed && ends[k]->other == from)
+            return ends[k];
+    return NULL;
+}
+
 /* A SYN of `from` is at the NAT of the node. */
 static void syn_arrives(unsigned i, struct far_end *from)
 {
@@ -181,16 +210,20 @@ static void syn_arrives(unsigned i, struct far_end *from)
         own->other = from;
         from->other = own;
         connected(own);
-        send((struct flight){.kind = GREETING, .to = from}, way_us);
+        greet(from, own);
         return;
     }
     if (!from->link)
         return;
+    if (met(i, from)) {
+        send((struct flight){.kind = RST, .to = met(i, from)}, 2 * way_us);
+        return;
+    }
     struct pg_endpoint at = strange_port ? strange(sender) : outside(sender);
     struct far_end *there = accept_at(i, &at);
     there->other = from;
     from->other = there;
-    send((struct flight){.kind = GREETING, .to = from}, way_us);
+    greet(from, there);
 }
 
 static void dial(unsigned i, const struct pg_command *c)
@@ -208,6 +241,7 @@ static void dial(unsigned i, const struct pg_command *c)
     else
         n->n_dials++;
     e->dials = true;
+    e->n_syns++;
     n->dialled_us = now_us;
     CU_ASSERT_EQUAL(c->from.port, PORT);
     if (!pg_endpoint_equal(&c->endpoint, &there)) {
@@ -322,10 +356,7 @@ static void arrive(struct flight f)
     bool heard = e && e->link && !e->link->closing;
     switch (f.kind) {
     case SYN: syn_arrives(f.node, f.from); break;
-    case GREETING:
-        if (e->link)
-            connected(e);
-        break;
+    case GREETING: greeting_arrives(f); break;
     case ICMP: lose(e, PG_ERR_UNREACHABLE, "No route to host"); break;
     case RST: lose(e, e->up ? PG_ERR_CLOSED : PG_ERR_REFUSED, "connection refused"); break;
     case END:
@@ -448,7 +479,7 @@ static void world_open(void)
     now_us = 1000000;
     relay_way_us = RELAY_US;
     way_us = WAY_US;
-    lost_us = 0;
+    lost_us = late_us = 0;
     for (unsigned i = 0; i < NODES; i++) {
         struct punch_node *n = &nodes[i];
         struct pg_node_config c;
