@@ -114,6 +114,24 @@ class Router(Node):
             self.forget_connections()
             self.ip("link set line up", *self.ways_out)
 
+    @contextlib.contextmanager
+    def losing(self, address):
+        """Loses whatever comes from there or goes there while the body runs, and tells nobody."""
+        with self.inside():
+            ran("nft", "-f", "-", text=f"""table ip lost {{
+  chain passing {{
+    type filter hook forward priority filter - 1; policy accept;
+    ip saddr {address} drop
+    ip daddr {address} drop
+  }}
+}}
+""")
+        try:
+            yield
+        finally:
+            with self.inside():
+                ran("nft", "delete", "table", "ip", "lost")
+
     def move(self, address):
         """The provider gives the router another address, and it forgets what it had under the old one."""
         bits = PREFIX_BITS

@@ -179,6 +179,44 @@ def a_punched_tunnel_serves_again_after_the_router_at_the_office_has_another_add
     broken_path(bed, Nat("addr-restricted"), Nat("port-restricted"), move)
 
 
+def goes_by_the_relay(town, client):
+    """Whether the relay carries what passes now; None when nothing does."""
+    before, sent = town.bytes_at("relay0"), pattern(MEGABYTE // 4)
+    try:
+        with client() as connection:
+            connection.settimeout(5)
+            if exchange(connection, sent) != sent:
+                return None
+    except (OSError, AssertionError):
+        return None
+    return town.bytes_at("relay0") - before > len(sent)
+
+
+def silenced(bed, silent_s):
+    with Town(bed, Nat("port-restricted"), Nat("port-restricted")) as town:
+        town.open_office()
+        _, client = town.tunnel()
+        until(lambda: goes_by_the_relay(town, client) is False, "a direct connection carries the bytes", NEW_PATH_S)
+        with town.lab["home"].router.losing(town.lab["office"].address):
+            timed("a new client is served", lambda: is_served(client, 1), NEW_PATH_S)
+            same(goes_by_the_relay(town, client), True)
+            time.sleep(silent_s)
+            same(goes_by_the_relay(town, client), True)
+        timed("a direct connection carries the bytes again", lambda: goes_by_the_relay(town, client) is False, 4 * NEW_PATH_S)
+
+
+@slow
+@test
+def a_direct_way_that_dies_without_a_word_is_left_for_the_relay_and_taken_again_when_it_is_back(bed):
+    silenced(bed, 0)
+
+
+@full
+@test
+def a_direct_way_that_was_dead_for_longer_than_its_connection_is_taken_again(bed):
+    silenced(bed, 40)
+
+
 @full
 @test
 def a_tunnel_lives_through_mappings_that_end_after_30_seconds(bed):
