@@ -195,7 +195,7 @@ def the_servers_nearest_to_a_peer_are_listed_by_status(bed):
 
 @test
 def another_kad_protocol_alone_is_no_border_between_networks(bed):
-    """docs/decisions/0014: what /ipfs/kad/1.0.0 has in common stays in common."""
+    """docs/decisions/0015: what /ipfs/kad/1.0.0 has in common stays in common."""
     service = bed.service(echo)
     first = bed.peer("first", "--kad-protocol", "/one/kad/1.0.0", "--expose", f"echo=127.0.0.1:{service.port}")
     second = bed.peer("second", "--kad-protocol", "/two/kad/1.0.0", "--bootstrap", first.addr, "--tunnel-by-name", "echo@127.0.0.1:0")
