@@ -64,17 +64,17 @@ static unsigned host_of(const struct pg_sim *s, const struct pg_endpoint *e, uns
 
 /* Places: sockets that are not given up, by where they are. */
 
-static struct pg_sim_socket **place(struct pg_sim *s, const struct pg_endpoint *local)
+static size_t place(const struct pg_endpoint *local)
 {
     uint32_t address;
     memcpy(&address, local->ip, sizeof address);
     uint64_t mixed = ((uint64_t)address << 16 | local->port) * 0x9e3779b97f4a7c15u;
-    return &s->places[mixed >> 40 & (SIM_PLACES - 1)];
+    return mixed >> 40 & (SIM_PLACES - 1);
 }
 
 static void settle(struct pg_sim_socket *k)
 {
-    struct pg_sim_socket **head = place(k->sim, &k->local);
+    struct pg_sim_socket **head = &(k->listening ? k->sim->listeners : k->sim->places)[place(&k->local)];
     k->next_place = *head;
     k->previous_place = head;
     if (*head)
@@ -96,8 +96,8 @@ static void unsettle(struct pg_sim_socket *k)
 
 static struct pg_sim_socket *listener_at(struct pg_sim *s, unsigned host, const struct pg_endpoint *at)
 {
-    for (struct pg_sim_socket *k = *place(s, at); k; k = k->next_place)
-        if (k->listening && k->host == host && same_place(&k->local, at))
+    for (struct pg_sim_socket *k = s->listeners[place(at)]; k; k = k->next_place)
+        if (k->host == host && same_place(&k->local, at))
             return k;
     return NULL;
 }
@@ -434,8 +434,8 @@ static uint64_t wan_way_us(struct pg_sim *s, const struct pg_sim_path *path)
 
 static struct pg_sim_socket *pair_at(struct pg_sim *s, unsigned host, const struct pg_endpoint *local, const struct pg_endpoint *remote)
 {
-    for (struct pg_sim_socket *k = *place(s, local); k; k = k->next_place)
-        if (k->host == host && !k->listening && !k->closed && !k->reset && same_place(&k->local, local) && same_place(&k->remote, remote))
+    for (struct pg_sim_socket *k = s->places[place(local)]; k; k = k->next_place)
+        if (k->host == host && !k->closed && !k->reset && same_place(&k->local, local) && same_place(&k->remote, remote))
             return k;
     return NULL;
 }
@@ -518,7 +518,7 @@ static void syn_leaves(void *context, uint64_t tries)
 /* Whether a connection between these two places stands already. */
 static bool pair_is_taken(struct pg_sim *s, const struct pg_endpoint *local, const struct pg_endpoint *remote)
 {
-    for (struct pg_sim_socket *k = *place(s, local); k; k = k->next_place)
+    for (struct pg_sim_socket *k = s->places[place(local)]; k; k = k->next_place)
         if ((k->open || k->connecting) && same_place(&k->local, local) && same_place(&k->remote, remote))
             return true;
     return false;

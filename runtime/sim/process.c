@@ -121,6 +121,8 @@ static void adopt(struct pg_sim_process *p, struct pg_sim_socket *k, struct pg_l
 {
     k->process = p;
     k->link = link;
+    k->next_own = p->own;
+    p->own = k;
     link->os = k;
     p->n_links++;
 }
@@ -557,8 +559,8 @@ static void leave(struct pg_sim_process *p, bool power_lost)
     p->running = false;
     p->dirty = p->ready = NULL;
     p->n_ready = p->n_links = 0;
-    for (struct pg_sim_socket *k = p->sim->sockets; k; k = k->next) {
-        if (k->process != p || !k->link)
+    for (struct pg_sim_socket *k = p->own; k; k = k->next_own) {
+        if (!k->link)
             continue;
         k->link = NULL;
         k->ready = k->dirty = false;
@@ -580,8 +582,8 @@ static void look_for_unsent(void *context, uint64_t argument)
     (void)argument;
     if (!p->running)
         return;
-    for (struct pg_sim_socket *k = p->sim->sockets; k; k = k->next)
-        unsent |= k->process == p && k->link && !k->dials && k->link->tx.bytes > 0;
+    for (struct pg_sim_socket *k = p->own; k; k = k->next_own)
+        unsent |= k->link && !k->dials && k->link->tx.bytes > 0;
     if (unsent && p->sim->now_us < p->stop_until_us) {
         pg_sim_at(p->sim, p->sim->now_us + AGAIN_US, look_for_unsent, p, 0);
         return;
@@ -594,8 +596,13 @@ static void look_for_unsent(void *context, uint64_t argument)
 struct pg_sim_process *pg_sim_join(struct pg_sim *s, unsigned host, const struct pg_core *core, struct pg_sim_hooks hooks)
 {
     struct pg_sim_process *p = sim_take(sizeof *p);
-    *p = (struct pg_sim_process){.sim = s, .next = s->processes, .core = *core, .hooks = hooks, .host = host,
-                                 .number = ++s->n_processes, .deadline_us = UINT64_MAX};
+    p->sim = s; /* one by one: most processes never touch the room for their questions */
+    p->next = s->processes;
+    p->core = *core;
+    p->hooks = hooks;
+    p->host = host;
+    p->number = ++s->n_processes;
+    p->deadline_us = UINT64_MAX;
     s->processes = p;
     s->host_down[host] = false;
     return p;

@@ -39,7 +39,7 @@ struct pg_sim_socket {
     /* or a process; the rest is what a loop keeps for a link. */
     struct pg_sim_process *process;
     struct pg_link *link;
-    struct pg_sim_socket *next_ready, *next_dirty;
+    struct pg_sim_socket *next_ready, *next_dirty, *next_own; /* next_own: of the process, in its life */
     uint64_t linger_until_us;
     uint8_t mode;
     bool armed, want_write, writable, ready, dirty, lingers;
@@ -80,6 +80,7 @@ struct pg_sim_process {
     uint64_t ticks, asked;
     struct sim_question questions[SIM_QUESTIONS];
     struct sim_port ports[SIM_PORTS];
+    struct pg_sim_socket *own; /* all sockets that it has had */
     struct pg_sim_socket *ready, *dirty; /* something to read, write, accept; bytes to be written when the drain ends */
     unsigned n_ready, n_links;
     bool running, draining, interrupted, stopping, stop_seen, wake_due;
@@ -94,7 +95,7 @@ struct pg_sim {
     struct pg_sim_process *processes;
     struct sim_datagram *datagrams; /* under way, and those that have arrived since the last one left */
     struct pg_sim_path paths[PG_SIM_HOSTS][PG_SIM_HOSTS], wide, home; /* wide: of hosts beyond; home: their loopbacks */
-    struct pg_sim_socket *places[SIM_PLACES];                         /* sockets by their local port */
+    struct pg_sim_socket *places[SIM_PLACES], *listeners[SIM_PLACES]; /* sockets by where they are; those that listen apart */
     unsigned n_hosts;
     struct sim_record *records;
     struct pg_sim_rules rules;

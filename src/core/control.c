@@ -4,6 +4,8 @@
 #include "core/control.h"
 #include "machines.gen.h"
 #include <assert.h>
+#include <stddef.h>
+#include <string.h>
 
 static const char *const event_names[PG_SEED_EVENTS] = {
     [PG_SEED_LISTENING_ON] = "ListeningOn",
@@ -55,7 +57,8 @@ const char *pg_seed_command_name(enum pg_seed_command_kind kind)
 
 void pg_control_plane_init(struct pg_control_plane *cp, const struct pg_control_config *config, struct pg_scope *scope)
 {
-    *cp = (struct pg_control_plane){.config = *config};
+    memset(cp, 0, offsetof(struct pg_control_plane, commands));
+    cp->config = *config;
     assert(config->n_listens <= PG_CONTROL_ADDRS && config->n_bootstraps <= PG_CONTROL_ADDRS);
     assert(config->n_exposed <= PG_CONTROL_SERVICES && config->n_wanted <= PG_CONTROL_SERVICES);
     assert(config->n_relays <= PG_MAX_RELAYS);

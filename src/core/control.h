@@ -146,7 +146,7 @@ struct pg_control_plane {
     const struct pg_seed_event *event; /* NULL in a timer's turn */
     uint8_t phase_told;
     uint32_t n_commands, polled;
-    struct pg_seed_command commands[PG_CONTROL_COMMANDS];
+    struct pg_seed_command commands[PG_CONTROL_COMMANDS]; /* the last: most turns touch its beginning only */
 };
 
 #define PG_CONTROL_TIMERS (PG_PHASE_TIMERS + PG_NAT_TIMERS + PG_MAX_RELAYS * PG_RELAY_TIMERS)

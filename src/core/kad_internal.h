@@ -16,7 +16,7 @@
 #define PG_KAD_VISITS 128u      /* of all; fewer than there are contacts */
 #define PG_KAD_MESSAGE 98304u   /* bytes of a message: kad.bounds */
 #define PG_KAD_FOUND 64u        /* providers that one query tells of */
-#define PG_KAD_KEPT 32u         /* connections that were made for a visit and stay when they are idle */
+#define PG_KAD_KEPT 32u         /* connections that were made for a visit and stay when they are idle, at most; for a moment twice as many */
 #define PG_KAD_CANDIDATES 4u    /* different values that a query weighs */
 #define PG_KAD_IDS 2u           /* under which Kademlia is spoken: ours, and that of the public network */
 
@@ -102,6 +102,7 @@ struct pg_kad {
     struct pg_kad_refresh refresh;
     struct pg_handler ask[PG_KAD_IDS];
     uint32_t n_queries, number, n_visits, n_visited; /* n_visited: connections that stand only for visits, used or not */
+    bool visited_idle; /* one of these has come to rest in this turn */
     bool on;                          /* it has been made */
     bool crowded;                     /* a query waits for a place of another's request */
     bool woken;                       /* servers have been heard of in this turn */
@@ -160,3 +161,7 @@ void pg_kad_refresh_settle(struct pg_node *);
 void pg_visits_up(struct pg_contact *);
 void pg_visits_failed(struct pg_contact *, enum pg_err, struct pg_bytes reason);
 bool pg_visits_settle(struct pg_node *);
+/* Whether an idle connection that was made for a visit stays. */
+bool pg_visit_keeps(const struct pg_session *);
+/* Closes those that are too many: between steps. */
+void pg_visits_relieve(struct pg_node *);

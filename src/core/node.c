@@ -495,6 +495,7 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
         pg_pool_trim(&n->chunks);
     pg_circuits_relieve(n);
     pg_sessions_relieve(n);
+    pg_visits_relieve(n);
     finish_turn(n);
     if (n->transport.circuits_due)
         finish_turn(n); /* what had ended has made room, and others have used it */

@@ -1,7 +1,16 @@
 /* The peers that the control plane knows: a flat table, searched in order, since it is small and asked rarely.
  * Called by control.c, within a turn. Serves libp2p/specs addressing/README.md. */
 #include "core/peer_book.h"
+#include "mem/keyed.h"
+
 #include <string.h>
+
+/* Whoever makes two of his addresses meet has one of them forgotten with the other. */
+uint64_t pg_book_mark(const struct pg_multiaddr *addr)
+{
+    static const struct pg_keyed plain;
+    return pg_keyed_hash(&plain, addr->at, addr->len);
+}
 
 struct pg_known_peer *pg_book_find(struct pg_peer_book *book, const struct pg_peer_id *id)
 {
@@ -48,12 +57,13 @@ void pg_book_add_addr(struct pg_peer_book *book, const struct pg_peer_id *id, co
     struct pg_known_peer *peer = pg_book_add(book, id);
     if (!peer || !addr || !addr->len)
         return;
+    uint64_t fresh = pg_book_mark(addr);
     for (uint8_t n = 0; n < peer->n_addrs; n++)
-        if (pg_multiaddr_equal(&peer->addrs[n], addr))
+        if (peer->addrs[n] == fresh)
             return;
     if (peer->n_addrs == PG_BOOK_ADDRS)
         memmove(&peer->addrs[0], &peer->addrs[1], --peer->n_addrs * sizeof(peer->addrs[0]));
-    peer->addrs[peer->n_addrs++] = *addr;
+    peer->addrs[peer->n_addrs++] = fresh;
 }
 
 void pg_book_drop(struct pg_peer_book *book, const struct pg_peer_id *id)
@@ -69,7 +79,7 @@ void pg_book_drop_addr(struct pg_peer_book *book, const struct pg_peer_id *id, c
 {
     struct pg_known_peer *peer = pg_book_find(book, id);
     for (uint8_t n = 0; peer && n < peer->n_addrs; n++) {
-        if (!pg_multiaddr_equal(&peer->addrs[n], addr))
+        if (peer->addrs[n] != pg_book_mark(addr))
             continue;
         peer->addrs[n] = peer->addrs[--peer->n_addrs];
         if (peer->n_addrs == 0 && !peer->connected)

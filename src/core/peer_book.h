@@ -1,4 +1,4 @@
-/* The peers that the control plane knows, each with a few addresses: what Kademlia, mDNS and identify have told us.
+/* The peers that the control plane knows, each with what tells a few addresses apart: of Kademlia, mDNS and identify.
  * Called by control.c and phase.c. Serves libp2p/specs addressing/README.md; bounded, and never grows. */
 #pragma once
 #include "crypto/multiaddr.h"
@@ -11,7 +11,7 @@ struct pg_known_peer {
     bool bootstrap;
     bool connected;
     uint8_t n_addrs;
-    struct pg_multiaddr addrs[PG_BOOK_ADDRS];
+    uint64_t addrs[PG_BOOK_ADDRS]; /* marks: nobody dials from here, but one that is told again or taken back has to be known again */
 };
 
 struct pg_peer_book {
@@ -19,6 +19,7 @@ struct pg_peer_book {
     uint32_t used, next_victim;
 };
 
+uint64_t pg_book_mark(const struct pg_multiaddr *);
 struct pg_known_peer *pg_book_find(struct pg_peer_book *, const struct pg_peer_id *);
 /* Finds or adds. A full book gives up a peer that is neither connected nor a bootstrap peer; NULL when there is none. */
 struct pg_known_peer *pg_book_add(struct pg_peer_book *, const struct pg_peer_id *);

@@ -507,23 +507,11 @@ void pg_session_emptied(void *node, struct pg_conn *conn)
 {
     struct pg_session *s = conn->above;
     s->idle_us = ((struct pg_node *)node)->scope.now_us;
+    s->node->kad.visited_idle |= s->visits;
     if (s->up && s->spares)
         pg_post(&s->spare.in, PG_SPARE_ON_EMPTIED);
     if (s->up)
         pg_path_emptied(s);
-}
-
-/* A visit's connection stays when somebody wants its peer by now, or when there are few of its kind: who was asked once is
- * likely to be asked again. */
-static bool is_kept(const struct pg_session *s)
-{
-    struct pg_node *n = s->node;
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
-        const struct pg_contact *c = &n->contacts[i];
-        if (pg_peer_id_equal(&c->peer, &s->conn->peer) && !pg_contact_released(c) && (c->wanted || c->visits))
-            return true;
-    }
-    return n->kad.n_visited <= PG_KAD_KEPT;
 }
 
 bool pg_spare_is_needed(const struct pg_spare *spare)
@@ -535,7 +523,7 @@ bool pg_spare_is_needed(const struct pg_spare *spare)
         return !pg_path_outdone(s);
     if (s->relayed && s->node->config.path == PG_PATH_RELAY)
         return true; /* the direct one beside it carries no tunnels */
-    return s->widens ? s->place->first == s : is_kept(s);
+    return s->widens ? s->place->first == s : pg_visit_keeps(s);
 }
 
 /* It is closed again when it has carried nothing for a while and nobody needs it. */
@@ -626,6 +614,7 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     n->metrics.value[PG_METRIC_CONNECTIONS]++;
     pg_log_connection_opened(n->log, pg_text(s->peer_text), endpoint_text(s, endpoint, sizeof endpoint));
     n->kad.n_visited += s->visits;
+    n->kad.visited_idle |= s->visits;
     if (s->widens || s->visits)
         start_spare(s);
     find_surplus(s);

@@ -119,6 +119,52 @@ void pg_visit_end(struct pg_visit *v)
     give_back(c);
 }
 
+/* Connections. */
+
+/* So many may stay: a peer that may hold few keeps few. */
+static uint32_t most_kept(const struct pg_node *n)
+{
+    uint64_t part = pg_node_limit(n, PG_LIMIT_CONNS) / 16;
+    return part < PG_KAD_KEPT ? (uint32_t)part : PG_KAD_KEPT;
+}
+
+static bool is_wanted(const struct pg_session *s)
+{
+    struct pg_node *n = s->node;
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
+        const struct pg_contact *c = &n->contacts[i];
+        if (pg_peer_id_equal(&c->peer, &s->conn->peer) && !pg_contact_released(c) && (c->wanted || c->visits))
+            return true;
+    }
+    return false;
+}
+
+/* It stays when somebody wants its peer by now, or when there are few of its kind: who was asked once is likely to be asked again. */
+bool pg_visit_keeps(const struct pg_session *s)
+{
+    return is_wanted(s) || s->node->kad.n_visited <= most_kept(s->node);
+}
+
+/* The one that has been at rest for longest, whatever its peer has begun on it without saying what for. */
+static struct pg_session *longest_idle(struct pg_node *n)
+{
+    struct pg_session *longest = NULL;
+    for (struct pg_session *s = n->sessions; s; s = s->next)
+        if (s->up && s->visits && s->conn->yamux.working == 0 && (!longest || s->idle_us < longest->idle_us) && !pg_slot_keeps(s) && !is_wanted(s))
+            longest = s;
+    return longest;
+}
+
+/* Many are asked in a moment, and their connections rest for a while before they are closed: twice as many as may stay, not more. */
+void pg_visits_relieve(struct pg_node *n)
+{
+    struct pg_session *s;
+    bool idle = n->kad.visited_idle;
+    n->kad.visited_idle = false;
+    while (idle && n->kad.n_visited > 2 * most_kept(n) && (s = longest_idle(n)))
+        pg_session_drop(s, PG_ERR_CLOSED);
+}
+
 bool pg_visits_settle(struct pg_node *n)
 {
     struct pg_kad *k = &n->kad;

@@ -1,6 +1,7 @@
 /* Many peers in one process, on the simulated network: they find each other, publish services by name, and look them up, in calm, with
  * a part of all peers dead at one blow, and under churn. Run by tools/experiment and `make mesh`.
- *   mesh [--peers N] [--services N] [--lookups N] [--dead PERMILLE] [--minutes N] [--churn PERMILLE] [--seed N] [--rows FILE]
+ *   mesh [--peers N] [--services N] [--lookups N] [--dead PERMILLE] [--minutes N] [--churn PERMILLE] [--settle SECONDS] [--every MS]
+ *        [--seed N] [--rows FILE]
  * Every look-up is a row of CSV in FILE; standard output has one line of JSON for each part. Status 1 when too few were found. */
 #include "core/kad.h"
 #include "service/peer.h"
@@ -15,10 +16,10 @@
 
 #define SECONDS ((uint64_t)1000000)
 
-enum { PORT = 4001, EACH_BOOTSTRAP = 300, NAME = 24, JOIN_EVERY_US = 10000, SETTLE_S = 30, LOOKUP_EVERY_US = 20000, LIVING_FOUND = 990, PUBLISHED_S = 5 };
+enum { PORT = 4001, EACH_BOOTSTRAP = 300, EACH_CONNS = 128, NAME = 24, JOIN_S = 10, TOLD_EACH = 1000, LIVING_FOUND = 990, PUBLISHED_S = 5 };
 
 struct options {
-    unsigned peers, services, lookups, dead, minutes, churn;
+    unsigned peers, services, lookups, dead, minutes, churn, settle_s, every_ms;
     uint64_t seed;
     const char *rows;
 };
@@ -89,6 +90,11 @@ static void start(struct mesh *m, unsigned host)
     c.node.identity = p->identity = pg_identity_from_seed(key);
     c.node.limits.value[PG_LIMIT_MEMORY] = (uint64_t)8 << 20;
     c.node.limits.value[PG_LIMIT_STREAMS] = 2048;
+    if (host >= first) {
+        c.node.limits.value[PG_LIMIT_CONNS] = EACH_CONNS;
+        c.node.limits.value[PG_LIMIT_CONNS_INBOUND] = EACH_CONNS - 32;
+        c.node.limits.value[PG_LIMIT_RELAY_CIRCUITS] = 64;
+    }
     c.node.seed = pg_sim_random(m->sim);
     c.node.hash_seed = pg_sim_random(m->sim);
     c.node.unix_offset_us = 1760000000 * SECONDS;
@@ -270,9 +276,11 @@ static void join_all(struct mesh *m)
 {
     for (unsigned i = 0; i < m->o.peers; i++) {
         start(m, i);
-        run(m, JOIN_EVERY_US);
+        run(m, JOIN_S * SECONDS / m->o.peers);
+        if (i && i % TOLD_EACH == 0)
+            fprintf(stderr, "mesh: %u of %u have joined\n", i, m->o.peers);
     }
-    run(m, SETTLE_S * SECONDS);
+    run(m, m->o.settle_s * SECONDS);
 }
 
 static void kill_some(struct mesh *m)
@@ -287,11 +295,11 @@ static bool experiment(struct mesh *m)
     struct lookup *l = calloc(m->o.lookups, sizeof *l);
     bool good;
     join_all(m);
-    lookups(m, l, m->o.lookups, "calm", 0, LOOKUP_EVERY_US);
+    lookups(m, l, m->o.lookups, "calm", 0, m->o.every_ms * 1000u);
     good = tell(m, "calm", l, m->o.lookups) == 1000;
     if (m->o.dead) {
         kill_some(m);
-        lookups(m, l, m->o.lookups, "dead", 0, LOOKUP_EVERY_US);
+        lookups(m, l, m->o.lookups, "dead", 0, m->o.every_ms * 1000u);
         good &= tell(m, "dead", l, m->o.lookups) >= LIVING_FOUND;
     }
     if (m->o.minutes) {
@@ -305,7 +313,7 @@ static bool experiment(struct mesh *m)
 static bool parse(struct options *o, int n, char **at)
 {
     struct { const char *name; unsigned *value; } numbers[] = {{"--peers", &o->peers}, {"--services", &o->services},
-        {"--lookups", &o->lookups}, {"--dead", &o->dead}, {"--minutes", &o->minutes}, {"--churn", &o->churn}};
+        {"--lookups", &o->lookups}, {"--dead", &o->dead}, {"--minutes", &o->minutes}, {"--churn", &o->churn}, {"--settle", &o->settle_s}, {"--every", &o->every_ms}};
     for (int i = 1; i < n; i += 2) {
         bool known = i + 1 < n && (strcmp(at[i], "--rows") == 0 || strcmp(at[i], "--seed") == 0);
         if (i + 1 >= n)
@@ -327,9 +335,10 @@ static bool parse(struct options *o, int n, char **at)
 
 int main(int n, char **at)
 {
-    struct mesh m = {.o = {.peers = 1000, .services = 200, .lookups = 1000, .dead = 300, .churn = 100, .seed = 1}};
+    struct mesh m = {.o = {.peers = 1000, .services = 200, .lookups = 1000, .dead = 300, .churn = 100, .settle_s = 30, .every_ms = 20, .seed = 1}};
     if (!parse(&m.o, n, at)) {
-        fprintf(stderr, "usage: mesh [--peers N] [--services N] [--lookups N] [--dead PERMILLE] [--minutes N] [--churn PERMILLE] [--seed N] [--rows FILE]\n");
+        fprintf(stderr, "usage: mesh [--peers N] [--services N] [--lookups N] [--dead PERMILLE] [--minutes N] [--churn PERMILLE] [--settle SECONDS] [--every MS] "
+                        "[--seed N] [--rows FILE]\n");
         return 2;
     }
     if (m.o.rows && !(m.rows = fopen(m.o.rows, "w"))) {

@@ -2,6 +2,8 @@
  * seed and takes no real time. Hostile rows 24, 25, 27 and 86. */
 #include "kad_world.h"
 
+#include "yamux.wire.gen.h"
+
 /* Everybody bootstraps from the first, one after the other. */
 static void mesh(unsigned n)
 {
@@ -331,6 +333,8 @@ static unsigned connections(const struct host *h)
     return n;
 }
 
+enum { KEPT = 128 / 16 }; /* of the connections that the hosts of this world may have */
+
 static void connections_of_visits_are_few_after_a_rest(void)
 {
     mesh(60);
@@ -341,10 +345,43 @@ static void connections_of_visits_are_few_after_a_rest(void)
     }
     unsigned before = hosts[59].node->kad.n_visited;
     pass(100 * SECONDS);
-    CU_ASSERT(before > PG_KAD_KEPT);
-    CU_ASSERT(hosts[59].node->kad.n_visited <= PG_KAD_KEPT);
+    CU_ASSERT(before > KEPT);
+    CU_ASSERT(hosts[59].node->kad.n_visited <= KEPT);
     CU_ASSERT(connections(&hosts[59]) > 0);
     CU_ASSERT_PTR_NOT_NULL(pg_node_session(hosts[59].node, pg_identity_peer_id(hosts[0].identity)));
+    world_close();
+}
+
+/* Everybody opens a stream to the host and does not say what for. */
+static unsigned begin_something(const struct host *to)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < n_hosts; i++)
+        for (struct pg_session *s = hosts[i].node->sessions; s; s = s->next) {
+            struct pg_yamux_session *y = &s->conn->yamux;
+            if (!s->up || !is(&s->conn->peer, to))
+                continue;
+            n += pg_yamux_frame(y, PG_YAMUX_WINDOW, PG_YAMUX_SYN, y->next_id, 0, PG_NONE);
+            y->next_id += 2;
+            pg_sim_poke(hosts[i].process);
+        }
+    return n;
+}
+
+static void connections_of_visits_are_never_many_whatever_strangers_begin_on_them(void)
+{
+    unsigned most = 0, begun = 0;
+    mesh(60);
+    for (unsigned i = 0; i < 12; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "/y/%u", i);
+        CU_ASSERT(answered(&hosts[59], (struct pg_kad_question){.op = PG_KAD_CLOSEST, .key = pg_text(key)}));
+        begun += begin_something(&hosts[59]);
+        pass(SECONDS);
+        most = hosts[59].node->kad.n_visited > most ? hosts[59].node->kad.n_visited : most;
+    }
+    CU_ASSERT(begun > 100);
+    CU_ASSERT(most > KEPT && most <= 2 * KEPT);
     world_close();
 }
 
@@ -605,6 +642,7 @@ int main(int argc, char **argv)
         {"too many questions at once are refused and counted", too_many_questions_at_once_are_refused_and_counted},
         {"whoever forgets a question while it is answered hears no more", whoever_forgets_a_question_while_it_is_answered_hears_no_more},
         {"connections of visits are few after a rest", connections_of_visits_are_few_after_a_rest},
+        {"connections of visits are never many, whatever strangers begin on them", connections_of_visits_are_never_many_whatever_strangers_begin_on_them},
         {"the table is refreshed when it has rested", the_table_is_refreshed_when_it_has_rested},
         {"what is announced among sixty is found within a second", what_is_announced_among_sixty_is_found_within_a_second},
         {"as many are asked at once as the option says", as_many_are_asked_at_once_as_the_option_says},

@@ -549,7 +549,7 @@ static void book_holds(void)
         for (unsigned n = 0; n < ADDRS; n++) {
             bool there = false;
             for (unsigned i = 0; i < peer->n_addrs; i++)
-                there = there || pg_multiaddr_equal(&peer->addrs[i], &addrs[who][n]);
+                there = there || peer->addrs[i] == pg_book_mark(&addrs[who][n]);
             ORDERS_HOLDS(there == ((unsigned)notes.peers[who].addrs >> n & 1u), "address %u of peer %u is %s the book", n, who, there ? "in" : "not in");
         }
     }
@@ -586,7 +586,7 @@ static uint64_t state(bool exact)
             continue;
         uint64_t one = orders_mix(plane_who(&peer->id), (uint64_t)peer->bootstrap | (uint64_t)peer->connected << 1), sum = 0;
         for (unsigned i = 0; i < peer->n_addrs; i++) {
-            uint64_t addr = orders_mix_bytes(5, peer->addrs[i].at, peer->addrs[i].len);
+            uint64_t addr = orders_mix(5, peer->addrs[i]);
             sum = exact ? orders_mix(sum, addr) : sum + addr;
         }
         one = orders_mix(one, sum);
