@@ -621,6 +621,53 @@ static void a_peer_that_names_many_relays_makes_us_dial_a_few(void)
     world_close();
 }
 
+static struct pg_multiaddr at_host(unsigned host)
+{
+    struct pg_endpoint at = pg_sim_endpoint(host, PORT);
+    struct pg_multiaddr addr;
+    pg_multiaddr_from_tcp(&addr, &at);
+    return addr;
+}
+
+/* Over a relay that nobody knows. */
+static struct pg_multiaddr over_stranger(uint8_t number)
+{
+    struct pg_multiaddr addr = at_host(40u + number);
+    struct pg_peer_id id = *pg_identity_peer_id(relay->identity);
+    id.at[id.len - 1] ^= (uint8_t)(number + 1);
+    CU_ASSERT_FATAL(pg_multiaddr_append_p2p(&addr, &id) && pg_multiaddr_append_circuit(&addr));
+    return addr;
+}
+
+static void the_direct_way_is_tried_first_then_the_relay_at_hand_then_what_was_heard_last(void)
+{
+    struct pg_multiaddr at_hand, wanted[6];
+    open_world();
+    start_world();
+    awake(source);
+    struct pg_contact *c = pg_node_contact(source->node, pg_identity_peer_id(target->identity));
+    circuit_addr(&at_hand, target);
+    struct pg_multiaddr own[] = {over_stranger(0), at_hand, at_host(50)}, heard[] = {over_stranger(1), at_host(51), over_stranger(2)};
+    for (unsigned i = 0; i < 3; i++) {
+        CU_ASSERT_TRUE(pg_contact_add(c, &own[i]));
+        c->learnt[c->n_learnt++] = heard[i];
+    }
+    pg_names_begin(c);
+    memcpy(wanted, (struct pg_multiaddr[]){own[2], heard[1], at_hand, own[0], heard[2], heard[0]}, sizeof wanted);
+    for (unsigned i = 0; i < 6; i++) {
+        CU_ASSERT_TRUE_FATAL(pg_names_more(c));
+        CU_ASSERT_TRUE(pg_multiaddr_equal(pg_names_next(c), &wanted[i]));
+    }
+    CU_ASSERT_FALSE(pg_names_more(c));
+    /* With --path relay the direct ways are none. */
+    source->node->config.path = PG_PATH_RELAY;
+    pg_names_begin(c);
+    for (unsigned i = 2; i < 6; i++)
+        CU_ASSERT_TRUE(pg_names_more(c) && pg_multiaddr_equal(pg_names_next(c), &wanted[i]));
+    CU_ASSERT_FALSE(pg_names_more(c));
+    world_close();
+}
+
 /* One is said to be behind the other, and the other behind the one. */
 static void two_peers_that_are_each_others_relays_are_given_up(void)
 {
@@ -680,6 +727,8 @@ int main(int argc, char **argv)
         {"a circuit that is full of nonsense ends alone",
          a_circuit_that_is_full_of_nonsense_ends_alone},
         {"a peer that names many relays makes us dial a few", a_peer_that_names_many_relays_makes_us_dial_a_few},
+        {"the direct way is tried first, then the relay at hand, then what was heard last",
+         the_direct_way_is_tried_first_then_the_relay_at_hand_then_what_was_heard_last},
         {"two peers that are each others relays are given up", two_peers_that_are_each_others_relays_are_given_up},
     };
     if (argc > 1 && strcmp(argv[1], "--tell") == 0)
