@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/e2e")]
 from gen.listc import logs  # noqa: E402
 from peers import free_port  # noqa: E402
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "deploy/README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 PORT = re.compile(r"(?<![\d.])(4001|7777|8080|9000|9090|9191)(?!\d)")
 READY_SECONDS, RUN_SECONDS = 20, 60

@@ -40,7 +40,7 @@ def installs(folder):
 def refuses():
     for arguments in ([], ["nonsense"], ["demo", "more"]):
         done = run("sh", "bootstrap", *arguments)
-        check((done.returncode, done.stdout) == (2, "") and "usage: sh bootstrap demo|test" in done.stderr,
+        check((done.returncode, done.stdout) == (2, "") and "usage: sh bootstrap demo|test|packages" in done.stderr,
               f"bootstrap {' '.join(arguments) or 'alone'} shows its usage")
     # Without dpkg and apt it is not Debian.
     with tempfile.TemporaryDirectory() as folder:

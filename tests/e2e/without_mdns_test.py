@@ -1,6 +1,8 @@
-"""A program that is built without multicast DNS has nothing of it: no socket, no function."""
+"""A program that is built without multicast DNS has nothing of it: no socket, no function. It is built as the Containerfile builds it."""
 import subprocess
+from pathlib import Path
 
+import containers
 import lan
 from mdns_test import Network
 from peers import PUNCHGATE, ROOT, TESTS, main, same, test, want
@@ -16,12 +18,11 @@ def functions(program):
 
 @test
 def a_build_without_mdns_has_no_socket_and_no_function_of_it(bed):
-    folder = bed.path / "build"
-    flags = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_C_FLAGS=-O1", "-DPUNCHGATE_MDNS=OFF"]
-    for command in (["cmake", "-S", ROOT, "-B", folder, *flags], ["cmake", "--build", folder, "--target", "punchgate", "-j", "2"]):
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=PATIENCE_S)
-        same(done.returncode, 0, done.stdout[-2000:] + done.stderr[-2000:])
-    plain = folder / "punchgate"
+    stage = containers.stages(Path(ROOT) / "deploy/Containerfile")["build"]
+    source = containers.run_stage(stage, Path(ROOT), bed.path, PATIENCE_S, FEATURES="--no-default-features")
+    plain = source / "build/punchgate"
+    installed = bed.path / "image/usr/local/bin/punchgate"
+    same(subprocess.run([installed, "--version"], capture_output=True, check=True).stdout[:10], b"punchgate ", "what the image gets")
     same(functions(plain), set(), "functions of mDNS")
     want("pg_mdns_start" in functions(PUNCHGATE), "the usual program has them, so that this says something")
     with Network(bed, 1) as net:
