@@ -166,6 +166,9 @@ void pg_publish_provide(struct pg_publish *p)
 
 void pg_publish_record(struct pg_publish *p)
 {
+    /* The question before it was refused in this very turn, and nobody is known: whoever comes first is told of both. */
+    if (p->in.ctl.state == PG_PUBLISH_UNPUBLISHED)
+        return;
     pg_step(&p->in, PG_PUBLISH_ON_RECORD_ORDERED);
 }
 

@@ -158,6 +158,24 @@ static void addresses_that_change_are_told_even_while_the_old_ones_are_on_their_
     pg_publish_end(&p);
 }
 
+/* Forty services of a peer that is alone: of the questions that wait for a first server there are only so many. */
+static void a_question_that_is_refused_while_nobody_is_known_is_no_end_to_the_peer(void)
+{
+    struct pg_publish p;
+    publish_begin(&p);
+    w.servers = 0;
+    w.participates = w.full = true;
+    pg_publish_provide(&p);
+    pg_publish_record(&p);
+    CU_ASSERT_EQUAL(p.in.ctl.state, PG_PUBLISH_UNPUBLISHED);
+    w.full = false;
+    w.servers = 1;
+    pg_publish_company(&p);
+    answer(last(), PG_OK, 1);
+    CU_ASSERT_EQUAL(last()->op, PG_KAD_PUT_VALUE);
+    pg_publish_end(&p);
+}
+
 static void too_many_questions_at_once_are_only_a_reason_to_wait(void)
 {
     struct pg_publish p;
@@ -649,6 +667,8 @@ int main(void)
         {"what few have is told to newcomers 5 s after the first of them", what_few_have_is_told_to_newcomers_5_s_after_the_first_of_them},
         {"addresses that change are told even while the old ones are on their way",
          addresses_that_change_are_told_even_while_the_old_ones_are_on_their_way},
+        {"a question that is refused while nobody is known is no end to the peer",
+         a_question_that_is_refused_while_nobody_is_known_is_no_end_to_the_peer},
         {"too many questions at once are only a reason to wait", too_many_questions_at_once_are_only_a_reason_to_wait},
         {"a missing service is looked up soon at first and then less and less",
          a_missing_service_is_looked_up_soon_at_first_and_then_less_and_less},
