@@ -80,6 +80,9 @@ enum pg_input_kind {
                              * hops, on_link */
     PG_INPUT_TICK,          /* the deadline has come */
     PG_INPUT_STOP,          /* interrupt or termination asked for */
+    PG_INPUT_WAYS,          /* found, n_found: this machine's addresses on interfaces that are up, loopback and link-local ones not.
+                             * Comes behind START, and whenever they, their interfaces or default routes have changed; where the
+                             * system gives no word of that, or has more of them than PG_RESOLVED_MOST, never */
     PG_INPUT_RELOAD,        /* data: what is wanted from now on, NAME 0 VALUE 0 for each item of each list; at most PG_READ_MAX */
 };
 

@@ -145,7 +145,7 @@ static void tell_interfaces(struct os_datagram *k)
     l->core->input(l->core->self, &in, pg_loop_now_us());
 }
 
-static void look_again(struct pg_loop *l)
+void pg_datagrams_look(struct pg_loop *l)
 {
     struct os_interface now[PG_LOOP_INTERFACES];
     memset(now, 0, sizeof now);
@@ -160,30 +160,6 @@ static void look_again(struct pg_loop *l)
         join_all(k);
         tell_interfaces(k);
     }
-}
-
-static void on_interfaces(uv_poll_t *poll, int status, int events)
-{
-    struct pg_loop *l = (struct pg_loop *)((char *)poll - offsetof(struct pg_loop, netlink_poll));
-    (void)status;
-    (void)events;
-    pg_netlink_drain(l->netlink_fd);
-    look_again(l);
-    pg_loop_drain(l);
-}
-
-/* From the first multicast socket to the end of the loop. */
-static void watch_interfaces(struct pg_loop *l)
-{
-    if (!l->netlink_polls) {
-        l->netlink_fd = pg_netlink_open();
-        l->netlink_polls = l->netlink_fd >= 0 && uv_poll_init(&l->uv, &l->netlink_poll, l->netlink_fd) == 0;
-        if (l->netlink_polls)
-            uv_poll_start(&l->netlink_poll, UV_READABLE, on_interfaces);
-        else if (l->netlink_fd >= 0)
-            close(l->netlink_fd);
-    }
-    look_again(l);
 }
 
 /* Coming in. */
@@ -330,7 +306,7 @@ void pg_datagram_bind(struct pg_loop *l, uint32_t number, const struct pg_endpoi
         return;
     }
     if (is_multicast(e)) {
-        watch_interfaces(l);
+        pg_datagrams_look(l);
         k->group = *e;
         join_all(k);
     }
@@ -364,7 +340,7 @@ void pg_datagram_send(struct pg_loop *l, uint32_t number, const struct pg_endpoi
     if (!k)
         return;
     if (k->group.family && !l->netlink_polls)
-        look_again(l);
+        pg_datagrams_look(l);
     struct msghdr m = {.msg_name = &a, .msg_namelen = pg_socket_address(to, &a), .msg_iov = &from, .msg_iovlen = 1};
     if (to->zone && to->family == 4) {
         struct in_pktinfo info = {.ipi_ifindex = (int)to->zone};
@@ -381,9 +357,4 @@ void pg_datagrams_end(struct pg_loop *l)
 {
     while (l->datagrams)
         pg_datagram_unbind(l, l->datagrams->number);
-    if (l->netlink_polls) {
-        uv_close((uv_handle_t *)&l->netlink_poll, NULL);
-        close(l->netlink_fd);
-    }
-    l->netlink_polls = false;
 }

@@ -424,6 +424,7 @@ int pg_loop_run(struct pg_loop *l)
     if (l->hooks.reload)
         watch_hangup(l);
     l->core->input(l->core->self, &(struct pg_input){.kind = PG_INPUT_START}, pg_loop_now_us());
+    pg_ways_watch(l);
     start_adopted(l);
     pg_loop_drain(l);
     uv_run(&l->uv, UV_RUN_DEFAULT); /* returns at once when a stop was asked for already */
@@ -448,6 +449,7 @@ void pg_loop_free(struct pg_loop *l)
     l->draining = true; /* what the core still wants is not done any more */
     pg_names_end(l);
     pg_datagrams_end(l);
+    pg_ways_end(l);
     uv_walk(&l->uv, close_left, NULL);
     while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
         continue; /* a stop that was asked for makes the first run return at once */

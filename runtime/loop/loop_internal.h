@@ -46,6 +46,12 @@ struct os_interface {
     uint8_t prefix;
 };
 
+/* An address of this machine that others may know; runs: its interface has a carrier. */
+struct os_way {
+    struct pg_endpoint at;
+    bool runs;
+};
+
 #define PG_SOCKET_CONGESTION 16 /* TCP_CA_NAME_MAX */
 
 struct pg_loop {
@@ -63,6 +69,8 @@ struct pg_loop {
     struct os_datagram *datagrams;
     struct os_interface interfaces[PG_LOOP_INTERFACES]; /* as they were last; looked at since the first multicast socket */
     unsigned n_interfaces;
+    struct os_way ways[PG_LOOP_INTERFACES];             /* as the core was told of them last */
+    unsigned n_ways;
     uv_poll_t netlink_poll;
     int netlink_fd;
     bool netlink_polls;
@@ -95,11 +103,17 @@ void pg_names_deliver(struct pg_loop *);
 void pg_datagram_bind(struct pg_loop *, uint32_t number, const struct pg_endpoint *);
 void pg_datagram_send(struct pg_loop *, uint32_t number, const struct pg_endpoint *to, struct pg_bytes text);
 void pg_datagram_unbind(struct pg_loop *, uint32_t number);
+void pg_datagrams_look(struct pg_loop *); /* interfaces may be others than before */
 void pg_datagrams_end(struct pg_loop *);
 
 /* netlink.c */
 int pg_netlink_open(void); /* readable when something has changed; -1: this system gives no word of it */
-void pg_netlink_drain(int fd);
+struct pg_netlink_word { bool interfaces, routes; };
+struct pg_netlink_word pg_netlink_read(int fd); /* what is there to be read tells of */
+
+/* ways.c */
+void pg_ways_watch(struct pg_loop *); /* from now on to the end of the loop */
+void pg_ways_end(struct pg_loop *);
 
 /* link.c */
 struct os_link *pg_os_new(struct pg_loop *, struct pg_link *, int read_fd, int write_fd); /* NULL: memory is short */

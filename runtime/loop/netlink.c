@@ -1,15 +1,16 @@
-/* Word from Linux that interfaces or their addresses have changed, so that nobody has to look again and again.
- * Called by datagram.c. Elsewhere there is no such word, and whoever sends looks before (rtnetlink(7)). */
+/* Word from Linux that interfaces, their addresses or default routes have changed, so that nobody has to look again and again.
+ * Called by ways.c. Elsewhere there is no such word, and whoever sends to a group looks before (rtnetlink(7)). */
 #include "loop/loop_internal.h"
 
 #ifdef __linux__
+#include <errno.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <unistd.h>
 
 int pg_netlink_open(void)
 {
-    struct sockaddr_nl own = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR};
+    struct sockaddr_nl own = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd >= 0 && bind(fd, (struct sockaddr *)&own, sizeof own) != 0) {
         close(fd);
@@ -18,12 +19,36 @@ int pg_netlink_open(void)
     return fd;
 }
 
-/* What has changed is found by looking; ENOBUFS, words lost, is a reason to look as well. */
-void pg_netlink_drain(int fd)
+/* The other routes of a machine may be many, and change as often as its neighbours' do. */
+static bool is_default_route(const struct nlmsghdr *m)
 {
-    char words[8192];
-    while (recv(fd, words, sizeof words, 0) > 0)
-        continue;
+    const struct rtmsg *r = NLMSG_DATA(m);
+    return (m->nlmsg_type == RTM_NEWROUTE || m->nlmsg_type == RTM_DELROUTE) && m->nlmsg_len >= NLMSG_LENGTH(sizeof *r) && r->rtm_dst_len == 0 &&
+           r->rtm_type == RTN_UNICAST;
+}
+
+static void read_words(const char *words, unsigned n, struct pg_netlink_word *out)
+{
+    for (const struct nlmsghdr *m = (const void *)words; NLMSG_OK(m, n); m = NLMSG_NEXT(m, n)) {
+        out->routes |= is_default_route(m);
+        out->interfaces |= m->nlmsg_type != RTM_NEWROUTE && m->nlmsg_type != RTM_DELROUTE;
+    }
+}
+
+/* What has changed of interfaces is found by looking; ENOBUFS, words lost, is a reason to look as well. */
+struct pg_netlink_word pg_netlink_read(int fd)
+{
+    _Alignas(struct nlmsghdr) char words[8192];
+    struct pg_netlink_word out = {false, false};
+    for (;;) {
+        ssize_t n = recv(fd, words, sizeof words, 0);
+        if (n > 0)
+            read_words(words, (unsigned)n, &out);
+        else if (n < 0 && errno == ENOBUFS)
+            out.interfaces = out.routes = true;
+        else if (n == 0 || errno != EINTR)
+            return out;
+    }
 }
 #else
 int pg_netlink_open(void)
@@ -31,8 +56,9 @@ int pg_netlink_open(void)
     return -1;
 }
 
-void pg_netlink_drain(int fd)
+struct pg_netlink_word pg_netlink_read(int fd)
 {
     (void)fd;
+    return (struct pg_netlink_word){false, false};
 }
 #endif

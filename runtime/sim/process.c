@@ -614,6 +614,12 @@ void pg_sim_start(struct pg_sim_process *p)
     sim_process_feed(p, &(struct pg_input){.kind = PG_INPUT_START});
 }
 
+void pg_sim_ways(struct pg_sim_process *p, const struct pg_endpoint *found, uint32_t n)
+{
+    if (p->running)
+        sim_process_feed(p, &(struct pg_input){.kind = PG_INPUT_WAYS, .found = found, .n_found = n});
+}
+
 void pg_sim_poke(struct pg_sim_process *p)
 {
     if (p->running)

@@ -97,6 +97,8 @@ struct pg_sim_process *pg_sim_join(struct pg_sim *, unsigned host, const struct 
 void pg_sim_start(struct pg_sim_process *);
 /* The core was asked to do something from outside: what it has ordered is carried out. */
 void pg_sim_poke(struct pg_sim_process *);
+/* The addresses of its machine, as PG_INPUT_WAYS tells of them; connections are what pg_sim_break makes of them. */
+void pg_sim_ways(struct pg_sim_process *, const struct pg_endpoint *found, uint32_t n);
 /* SIGTERM, SIGHUP. */
 void pg_sim_signal(struct pg_sim_process *);
 void pg_sim_reload(struct pg_sim_process *);

@@ -197,20 +197,22 @@ static void go_when_settled(struct pg_node *n)
         pg_contacts_go(n);
 }
 
-static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
+void pg_node_addr_add(struct pg_node *n, const struct pg_endpoint *at)
 {
-    struct pg_node *n = l->node;
-    struct pg_multiaddr addr;
-    l->endpoint.port = at->port; /* dials leave from the port that was given, too */
-    go_when_settled(n);
-    pg_multiaddr_from_tcp(&addr, at);
     /* A wildcard that the loop could not expand: this machine has no address of that family. */
     if (n->n_addrs == 64 || pg_endpoint_is_unspecified(at))
         return;
-    n->addrs[n->n_addrs++] = addr;
+    pg_multiaddr_from_tcp(&n->addrs[n->n_addrs++], at);
     pg_node_control_listening(n, &n->addrs[n->n_addrs - 1]);
     pg_mdns_changed(n->mdns);
     pg_node_addrs_changed(n);
+}
+
+static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
+{
+    l->endpoint.port = at->port; /* dials leave from the port that was given, too */
+    go_when_settled(l->node);
+    pg_node_addr_add(l->node, at);
 }
 
 static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)
@@ -309,6 +311,7 @@ void pg_shutdown_do_services_stop(struct pg_shutdown *s)
     pg_mdns_stop(n->mdns);
     pg_kad_refresh_stop(n);
     pg_reach_stop(n);
+    pg_ways_stop(n);
     if (busy(n) > 0)
         pg_log_tunnels_shutting_down(n->log, busy(n));
     if (n->hooks.stop)
@@ -365,6 +368,7 @@ void pg_node_idle(struct pg_node *n)
 
 static void start(struct pg_node *n)
 {
+    pg_ways_start(n);
     pg_reach_start(n);
     pg_node_control_init(n);
     if (n->hooks.start)
@@ -411,6 +415,7 @@ static void to_owner(struct pg_node *n, const struct pg_input *in)
     case PG_INPUT_BIND_FAILED:
     case PG_INPUT_INTERFACES:
     case PG_INPUT_DATAGRAM:
+    case PG_INPUT_WAYS:
     case PG_INPUT_TICK:
     case PG_INPUT_RELOAD:
     case PG_INPUT_STOP: return;
@@ -485,6 +490,8 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     } else if (in->kind == PG_INPUT_BOUND || in->kind == PG_INPUT_BIND_FAILED || in->kind == PG_INPUT_INTERFACES ||
                in->kind == PG_INPUT_DATAGRAM) {
         pg_mdns_input(n->mdns, in); /* nobody else has datagram sockets */
+    } else if (in->kind == PG_INPUT_WAYS) {
+        pg_ways_input(n, in);
     } else if (in->kind == PG_INPUT_RELOAD) {
         if (n->hooks.reload && !n->stopping)
             n->hooks.reload(n->hooks.context, pg_bytes(in->data, in->len));
@@ -493,6 +500,7 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
     }
     if (in->kind == PG_INPUT_TICK)
         pg_pool_trim(&n->chunks);
+    pg_ways_settle(n);
     pg_circuits_relieve(n);
     pg_sessions_relieve(n);
     pg_visits_relieve(n);

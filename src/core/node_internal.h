@@ -17,6 +17,7 @@
 #include "core/relaying.h"
 #include "core/relayed.h"
 #include "core/reserve.h"
+#include "core/ways.h"
 #include "bootstrap.gen.h"
 #include "dial.gen.h"
 #include "identify.gen.h"
@@ -240,6 +241,7 @@ struct pg_node {
     struct pg_observed observed;
     struct pg_autonat autonat;
     struct pg_reach reach;
+    struct pg_ways ways;
     struct pg_own_record record;
     struct pg_hop_reserve reservations[PG_RESERVATIONS];
     struct pg_contact contacts[PG_MAX_CONTACTS];
@@ -265,6 +267,8 @@ void pg_inbound_note(struct pg_session *); /* one that has come up */
 bool pg_node_offers(const struct pg_session *, const struct pg_handler *);
 /* Everything that is told to others, what the user has named first. */
 uint32_t pg_node_addrs(const struct pg_node *, struct pg_multiaddr out[PG_NODE_ADDRS]);
+/* One more where we listen. */
+void pg_node_addr_add(struct pg_node *, const struct pg_endpoint *);
 /* They may be others now: when they are, identify pushes them, services hear `moved`, and READY comes again, at the end of the turn. */
 void pg_node_addrs_changed(struct pg_node *);
 

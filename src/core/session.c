@@ -34,7 +34,10 @@ static void on_received(struct pg_link_owner *owner, uint8_t *data, size_t len)
     s->bytes_in += len;
     note_life(s);
     s->node->metrics.value[PG_METRIC_BYTES_RECEIVED] += len;
+    uint32_t answers = s->conn->yamux.samples;
     pg_conn_received(s->conn, data, len);
+    if (s->up && s->conn->yamux.samples != answers && (1u << s->pulse.in.ctl.state) & PG_PULSE_DOUBTS)
+        pg_post(&s->pulse.in, PG_PULSE_ON_ANSWERED);
 }
 
 static void on_ended(struct pg_link_owner *owner)
@@ -572,6 +575,14 @@ static void end_spare(struct pg_session *s)
         pg_step(&s->contact->bootstrap.in, PG_BOOTSTRAP_ON_SPARE_LOST);
 }
 
+/* Who comes over a relay although a direct connection stands may have lost that one. */
+static void doubt_others(struct pg_session *newest)
+{
+    for (struct pg_session *s = newest->place->first; s && newest->relayed && !newest->conn->dialer; s = s->next_same)
+        if (s->up && !s->relayed)
+            pg_post(&s->pulse.in, PG_PULSE_ON_WAY_CHANGED);
+}
+
 enum pg_limit pg_session_forbids(void *node, struct pg_conn *conn)
 {
     struct pg_node *n = node;
@@ -607,6 +618,7 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
         return;
     }
     pg_inbound_note(s);
+    doubt_others(s);
     s->up = true;
     s->up_us = s->idle_us = n->scope.now_us;
     pg_pulse_begin(s);

@@ -171,13 +171,13 @@ class Site:
                 router.load()
 
     @staticmethod
-    def join(router, inner, network):
+    def join(router, inner, network, line="line", is_way_out=True):
         """A cable from the router to what is behind it; returns the address of that."""
         port = f"lan{network.rsplit('.', 1)[1]}"
-        ran("ip", "link", "add", port, "netns", router.name, "type", "veth", "peer", "name", "line", "netns", inner.name)
+        ran("ip", "link", "add", port, "netns", router.name, "type", "veth", "peer", "name", line, "netns", inner.name)
         router.ip(f"addr add {network}.1/24 dev {port}", f"link set {port} up")
-        inner.ip("link set lo up", f"addr add {network}.2/24 dev line", "link set line up",
-                 f"route add default via {network}.1")
+        inner.ip("link set lo up", f"addr add {network}.2/24 dev {line}", f"link set {line} up",
+                 *[f"route add default via {network}.1"] * is_way_out)
         router.inner_address = router.inner_address or f"{network}.2"
         return f"{network}.2"
 
@@ -200,6 +200,29 @@ class Site:
         """The site has another public address from now on."""
         self.routers[0].move(address)
         self.address = address
+
+    def renumber(self, address, up=True):
+        """The first host has another address in the network of its router, as a new lease gives it one."""
+        host, gateway = self.host, f"{address.rsplit('.', 1)[0]}.1"
+        host.ip(f"addr del {host.address}/24 dev line", f"addr add {address}/24 dev line", *[f"route replace default via {gateway}"] * up)
+        if self.router.inner_address == host.address:
+            self.router.inner_address = address
+            self.router.load()
+        host.address = address
+
+    @contextlib.contextmanager
+    def unplugged(self):
+        """The first host's cable is out while the body runs, and its routes are made again as a client of DHCP does it."""
+        host = self.host
+        host.ip("link set line down")
+        try:
+            yield
+        finally:
+            host.ip("link set line up", f"route replace default via {host.address.rsplit('.', 1)[0]}.1")
+
+    def go_out_by(self, other):
+        """The first host goes out by another site's router from now on; the cable to its own one stays in."""
+        self.host.ip(f"route replace default via {self.join(other.router, self.host, '192.168.200', 'other', False).rsplit('.', 1)[0]}.1")
 
     def close(self):
         for node in self.hosts + self.routers:

@@ -77,6 +77,7 @@ def main():
     import autonat_test  # noqa: F401
     import path_test  # noqa: F401
     import ways_test  # noqa: F401
+    import moves_test  # noqa: F401
     import guide_test  # noqa: F401
     import hostile_test  # noqa: F401
     from enclosure import Unavailable, enclose

@@ -18,10 +18,10 @@ FLOWS_S, NEW_PATH_S = 15, 30
 class Town:
     """A laboratory with relays, an office that offers an echo, and a home that has a tunnel to it."""
 
-    def __init__(self, bed, office, home, relays=1, delay_ms=10, **more):
+    def __init__(self, bed, office, home, relays=1, delay_ms=10, more=(), **options):
         self.bed, self.stack = bed, contextlib.ExitStack()
         names = [f"relay{n}" for n in range(relays)]
-        self.lab = self.stack.enter_context(Lab(SWITCH, dict.fromkeys(names) | {"office": office, "home": home}, delay_ms=delay_ms, **more))
+        self.lab = self.stack.enter_context(Lab(SWITCH, dict.fromkeys(names) | {"office": office, "home": home} | dict(more), delay_ms=delay_ms, **options))
         self.relays = []
         for name in names:
             known = [word for addr in self.relay_addrs() for word in ("--bootstrap", addr)]
