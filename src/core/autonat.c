@@ -188,8 +188,8 @@ bool pg_autonat_init(struct pg_autonat *a, struct pg_node *n)
     if (n->config.quiet)
         return pg_node_serve(n, &pg_autonat2_back_take);
     a->past = pg_heap_take(PG_AUTONAT_REMEMBERED * sizeof *a->past);
-    return a->past && pg_pool_init(&a->served, sizeof(struct pg_autonat_serve), PG_AUTONAT_SERVED, 0) &&
-           pg_pool_init(&a->served2, sizeof(struct pg_autonat2_serve), PG_AUTONAT_SERVED, 0) && pg_node_serve(n, &pg_autonat_take) &&
+    return a->past && pg_pool_init(&a->served, sizeof(struct pg_autonat_serve), PG_FIXED_AUTONAT_SERVED, 0) &&
+           pg_pool_init(&a->served2, sizeof(struct pg_autonat2_serve), PG_FIXED_AUTONAT_SERVED, 0) && pg_node_serve(n, &pg_autonat_take) &&
            pg_node_serve(n, &pg_autonat2_take) && pg_node_serve(n, &pg_autonat2_back_take);
 }
 

@@ -9,6 +9,7 @@
 #include "autonat_ask.gen.h"
 #include "autonat_serve.gen.h"
 #include "core/probe.h"
+#include "limits.gen.h"
 #include "mem/keyed.h"
 #include "transport/yamux.h"
 #include "wire/frame.h"
@@ -106,7 +107,6 @@ struct pg_autonat2_serve {
     bool found, tried;
 };
 
-#define PG_AUTONAT_SERVED 16u   /* questions at once, of each version */
 #define PG_AUTONAT_REMEMBERED 1024u
 
 /* What was dialled for others within the last minute: so that it stays within bounds, for all and for each of them. */
@@ -124,8 +124,8 @@ struct pg_autonat_back {
 struct pg_autonat {
     struct pg_node *node;
     struct pg_pool served, served2; /* places, taken once and used again */
-    struct pg_autonat_serve *serves[PG_AUTONAT_SERVED];
-    struct pg_autonat2_serve *serves2[PG_AUTONAT_SERVED];
+    struct pg_autonat_serve *serves[PG_FIXED_AUTONAT_SERVED];
+    struct pg_autonat2_serve *serves2[PG_FIXED_AUTONAT_SERVED];
     struct pg_autonat_question *open[PG_AUTONAT_QUESTIONS]; /* that wait for a nonce */
     struct pg_autonat_back backs[PG_AUTONAT_BACKS];
     uint32_t next_back;           /* the place that is given up when all are taken */

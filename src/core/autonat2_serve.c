@@ -259,7 +259,7 @@ static enum pg_autonat2_serve_event taken(struct pg_autonat2_serve *v, struct pg
 static struct pg_autonat2_serve *place(struct pg_autonat *a)
 {
     struct pg_autonat2_serve *slow = NULL;
-    for (uint32_t i = 0; i < PG_AUTONAT_SERVED; i++) {
+    for (uint32_t i = 0; i < PG_FIXED_AUTONAT_SERVED; i++) {
         struct pg_autonat2_serve *v = a->serves2[i];
         if (!v)
             return a->serves2[i] = pg_pool_take_zero(&a->served2);

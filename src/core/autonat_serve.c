@@ -174,7 +174,7 @@ static enum pg_autonat_serve_event taken(struct pg_autonat_serve *v, struct pg_b
 static struct pg_autonat_serve *place(struct pg_autonat *a)
 {
     struct pg_autonat_serve *silent = NULL;
-    for (uint32_t i = 0; i < PG_AUTONAT_SERVED; i++) {
+    for (uint32_t i = 0; i < PG_FIXED_AUTONAT_SERVED; i++) {
         struct pg_autonat_serve *v = a->serves[i];
         if (!v)
             return a->serves[i] = pg_pool_take_zero(&a->served);

@@ -294,7 +294,7 @@ void pg_hop_connect_finished(struct pg_hop_connect *h)
 
 bool pg_circuit_ends_init(struct pg_circuit_ends *r)
 {
-    return pg_pool_init(&r->hops, sizeof(struct pg_hop_connect), HOPS, 8) && pg_pool_init(&r->stops, sizeof(struct pg_stop_serve), 2 * PG_STOPS, 8);
+    return pg_pool_init(&r->hops, sizeof(struct pg_hop_connect), HOPS, 8) && pg_pool_init(&r->stops, sizeof(struct pg_stop_serve), 2 * PG_FIXED_STOP_ASKED, 8);
 }
 
 void pg_circuit_ends_free(struct pg_circuit_ends *r)

@@ -605,7 +605,7 @@ static bool init(struct pg_node *n)
     n->command_room = links * COMMANDS_LINK + COMMANDS_INPUT;
     n->commands = pg_pages_reserve(n->command_room * sizeof *n->commands);
     n->arena = (struct pg_arena){pg_heap_take(ARENA), ARENA, 0};
-    uint32_t timers = conns * 22 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 3 * hops + 4096 + 4 * PG_FIXED_MDNS_PEERS + 9 * PG_PUNCH_PEERS;
+    uint32_t timers = conns * 22 + streams * 4 + 2 * PG_FIXED_KAD_SERVED + 3 * hops + 4096 + 4 * PG_FIXED_MDNS_PEERS + 9 * PG_FIXED_PUNCH_PEERS;
     return n->commands && n->arena.base &&
            pg_scope_init(&n->scope, timers, /* All may end in one turn, and each tells its owner. */ conns * 7 + streams * 2 + 4 * hops + 4096) &&
            pg_pool_init(&n->chunks, PG_CHUNK_SLOT, (uint32_t)(most[PG_LIMIT_MEMORY] / PG_CHUNK_SLOT) + 16, 64) &&

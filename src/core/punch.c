@@ -102,7 +102,7 @@ void pg_punching_settle(struct pg_node *n)
 
 bool pg_punching_init(struct pg_node *n)
 {
-    return pg_pool_init(&n->punching.pool, sizeof(struct pg_puncher), PG_PUNCH_PEERS, 8) && pg_node_serve(n, &pg_punch_handler);
+    return pg_pool_init(&n->punching.pool, sizeof(struct pg_puncher), PG_FIXED_PUNCH_PEERS, 8) && pg_node_serve(n, &pg_punch_handler);
 }
 
 void pg_punching_free(struct pg_node *n)

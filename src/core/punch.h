@@ -9,7 +9,6 @@
 #include "punch_serve.gen.h"
 #include "wire/frame.h"
 
-#define PG_PUNCH_PEERS 256u
 #define PG_PUNCH_TARGETS 8u  /* addresses that are dialled at once: as many dials as one peer may have */
 #define PG_PUNCH_OFFERS 16u  /* addresses that we name */
 #define PG_PUNCH_MESSAGE 4096u

@@ -11,7 +11,6 @@
 #include "wire/frame.h"
 
 #define PG_RELAYED_REASON 160u
-#define PG_STOPS 256u /* streams on which a relay has not said yet who wants to reach us */
 
 struct pg_hop_connect {
     struct pg_instance in;

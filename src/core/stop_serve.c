@@ -172,7 +172,7 @@ static void on_opened(struct pg_stream *s)
 {
     struct pg_session *relay = pg_session_of(s);
     struct pg_circuit_ends *r = &relay->node->circuit_ends;
-    if (r->n_stops == PG_STOPS)
+    if (r->n_stops == PG_FIXED_STOP_ASKED)
         give_way(r);
     struct pg_stop_serve *v = pg_pool_take(&r->stops);
     if (!v) { /* those that have given way in this turn are still there */

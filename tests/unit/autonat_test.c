@@ -319,11 +319,11 @@ static void streams_on_which_nothing_is_asked_keep_nobody_out(void)
 {
     static const struct pg_handler first = {.protocol = {(const uint8_t *)PG_PROTOCOL_AUTONAT, sizeof PG_PROTOCOL_AUTONAT - 1},
                                             .opened = nothing, .data = hand_data, .ended = nothing, .writable = nothing, .closed = hand_closed};
-    static struct hand hands[2][PG_AUTONAT_SERVED];
+    static struct hand hands[2][PG_FIXED_AUTONAT_SERVED];
     world_open();
     world_start();
     struct pg_multiaddr here = addr_of(client, PORT), there = addr_of(other, PORT);
-    for (unsigned i = 0; i < PG_AUTONAT_SERVED; i++) {
+    for (unsigned i = 0; i < PG_FIXED_AUTONAT_SERVED; i++) {
         struct pg_pb_autonat2_message m = request(&there, 1000 + i);
         hand_open(&hands[0][i], client, to_server(), &first);
         hand_open(&hands[1][i], client, to_server(), &by_hand);
@@ -396,14 +396,14 @@ static void what_is_no_question_ends_its_stream_and_nothing_else(void)
         pass(SECONDS);
         CU_ASSERT_EQUAL(h.n_closed, 1);
     }
-    struct hand idle[2 * PG_AUTONAT_SERVED];
-    for (unsigned i = 0; i < 2 * PG_AUTONAT_SERVED; i++)
+    struct hand idle[2 * PG_FIXED_AUTONAT_SERVED];
+    for (unsigned i = 0; i < 2 * PG_FIXED_AUTONAT_SERVED; i++)
         hand_open(&idle[i], client, to_server(), &by_hand);
     pg_sim_poke(client->process);
     pass(SECONDS);
-    CU_ASSERT(idle[0].n_closed == 1 && idle[2 * PG_AUTONAT_SERVED - 1].n_closed == 0); /* there is no place for all of them */
+    CU_ASSERT(idle[0].n_closed == 1 && idle[2 * PG_FIXED_AUTONAT_SERVED - 1].n_closed == 0); /* there is no place for all of them */
     pass(20 * SECONDS);
-    for (unsigned i = 0; i < 2 * PG_AUTONAT_SERVED; i++)
+    for (unsigned i = 0; i < 2 * PG_FIXED_AUTONAT_SERVED; i++)
         CU_ASSERT_EQUAL(idle[i].n_closed, 1); /* and no question came on the others */
     struct pg_multiaddr here = addr_of(client, PORT);
     ask(2, &here);

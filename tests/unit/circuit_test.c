@@ -495,13 +495,13 @@ static void a_target_takes_circuits_of_its_own_relays_and_sound_ones(void)
 
 static void streams_on_which_nothing_is_said_keep_no_relay_out(void)
 {
-    static struct end silent[PG_STOPS + 40];
+    static struct end silent[PG_FIXED_STOP_ASKED + 40];
     enum pg_err why;
     unsigned n_closed = 0;
     open_world();
     start_world();
     struct pg_place *place = pg_budget_peer(&relay->node->budget, pg_identity_peer_id(target->identity), false);
-    for (unsigned i = 0; i < PG_STOPS + 40; i++) {
+    for (unsigned i = 0; i < PG_FIXED_STOP_ASKED + 40; i++) {
         awake(relay);
         silent[i] = (struct end){.peer = relay};
         silent[i].stream = pg_stream_open(((struct pg_session *)place->first)->conn, &stopping, &silent[i], &why);
@@ -509,8 +509,8 @@ static void streams_on_which_nothing_is_said_keep_no_relay_out(void)
         poke(relay);
         pass(SECONDS / 200);
     }
-    CU_ASSERT_EQUAL(target->node->circuit_ends.n_stops, PG_STOPS);
-    for (unsigned i = 0; i < PG_STOPS + 40; i++)
+    CU_ASSERT_EQUAL(target->node->circuit_ends.n_stops, PG_FIXED_STOP_ASKED);
+    for (unsigned i = 0; i < PG_FIXED_STOP_ASKED + 40; i++)
         n_closed += silent[i].n_closed;
     CU_ASSERT(n_closed == 40 && silent[0].n_closed == 1 && silent[40].n_closed == 0); /* the oldest have given way */
     reserve(target);
