@@ -361,7 +361,7 @@ static void answer_text(struct pg_control_client *c, char *room)
     struct pg_relaying_view r;
     pg_relaying_view(k->node, &r);
     put(&out, "relaying    %s, %u reservations, %u circuits and %u being set up, %llu bytes carried, %llu held\n",
-        r.serves ? "for everybody" : "in our own network only", r.reservations, r.circuits, r.pending, (unsigned long long)r.bytes,
+        pg_control_relays_whom(k->node), r.reservations, r.circuits, r.pending, (unsigned long long)r.bytes,
         (unsigned long long)r.held);
     put_people(&out, k);
     for (unsigned i = 0; i < PG_METRICS; i++)

@@ -2,6 +2,7 @@
  * getpeeraddresses (promised rows 108 to 111), which scripts read. */
 #include "service/control_relays.h"
 
+#include "core/reach.h"
 #include "core/reserve.h"
 
 #include <stdio.h>
@@ -57,6 +58,19 @@ void pg_control_put_relays(struct pg_out *out, const struct pg_node *n)
         pg_out_close(out);
     }
     pg_out_close(out);
+}
+
+const char *pg_control_relays_whom(const struct pg_node *n)
+{
+    struct pg_relay_policy_view v;
+    struct pg_reach_view r;
+    pg_relay_policy_view(n, &v);
+    pg_reach_view(n, &r);
+    if (v.serves)
+        return "for everybody";
+    if (strcmp(v.mode, "off") == 0)
+        return "for nobody, as the relay mode says";
+    return strcmp(r.verdict, "Private") == 0 ? "for nobody, as we are private" : "in our own network only";
 }
 
 void pg_control_put_relays_text(struct pg_line *out, const struct pg_node *n)

@@ -6,4 +6,5 @@
 
 void pg_control_put_policy(struct pg_out *, const struct pg_node *);
 void pg_control_put_relays(struct pg_out *, const struct pg_node *);
+const char *pg_control_relays_whom(const struct pg_node *); /* for whom we relay, in words */
 void pg_control_put_relays_text(struct pg_line *, const struct pg_node *);

@@ -74,6 +74,34 @@ def a_relay_that_restarts_with_its_key_and_port_is_reserved_with_again(bed):
 
 
 @test
+def a_bootstrap_peer_that_restarts_is_back_by_the_next_try_and_the_relay_beside_it_stays(bed):
+    port = free_port()
+    first = bed.peer("first", "--no-mdns", "--relay-mode", "off", listen=f"/ip4/127.0.0.1/tcp/{port}")
+    beside = relay(bed, "beside", "--bootstrap", first.addr)
+    private = bed.peer("private", *PRIVATE, *both(first, beside))
+    until(lambda: beside.id in held(bed, private) and private.find("connection opened", peer=first.id), "both are there")
+    first.kill()
+    until(lambda: len(private.find("reconnect dial failed", peer_id=first.id)) >= 2, "two tries in vain")
+    again = bed.peer("again", "--no-mdns", "--relay-mode", "off", listen=f"/ip4/127.0.0.1/tcp/{port}", key="first")
+    same(again.id, first.id)
+    in_vain = len(private.find("reconnect dial failed", peer_id=first.id))
+    until(lambda: len(private.find("connection opened", peer=first.id)) == 2, "the bootstrap peer again")
+    want(len(private.find("reconnect dial failed", peer_id=first.id)) <= in_vain + 1, "a whole step of the back-off went by without a try that succeeds")
+    same(len(private.find("relay lost, withdrawing its addresses", relay_peer=beside.id)), 0)
+    want(beside.id in held(bed, private))
+
+
+@test
+def status_says_that_a_private_peer_relays_for_nobody_and_where_it_has_reserved(bed):
+    only = relay(bed, "only")
+    private = bed.peer("private", *PRIVATE, *both(only))
+    until(lambda: held(bed, private), "a reservation")
+    code, out, error = bed.run("status", "--identity", private.key)
+    same(code, 0, error)
+    want("relaying    for nobody, as we are private" in out and f"reserved    at {only.id}" in out, out)
+
+
+@test
 def another_key_at_a_pinned_address_gets_no_reservation(bed):
     port = free_port()
     only = relay(bed, "only", listen=f"/ip4/127.0.0.1/tcp/{port}")
