@@ -256,9 +256,9 @@ class Lab:
             raise Broken(f"the switch has ended: {(WORK / 'switch.log').read_text()[-500:]}")
         return json.loads(line)
 
-    def way(self, name="*", delay_ms=0, loss_percent=0, reorder_percent=0, late_ms=0):
-        """What happens from now on to packets on the way to the site, or to all sites."""
-        self.switch.stdin.write(f"way {name} {delay_ms} {loss_percent} {reorder_percent} {late_ms}\n")
+    def way(self, name="*", delay_ms=0, loss_percent=0, reorder_percent=0, late_ms=0, twice_percent=0, most_bytes=0):
+        """What happens from now on to packets on the way to the site, or to all sites. Longer ones than most_bytes vanish; 0: none do."""
+        self.switch.stdin.write(f"way {name} {delay_ms} {loss_percent} {reorder_percent} {late_ms} {twice_percent} {most_bytes}\n")
         if not self.told()["ok"]:
             raise Broken(f"the switch knows no {name}")
 

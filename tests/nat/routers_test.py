@@ -72,3 +72,35 @@ def a_tunnel_through_a_router_keeps_its_bytes_over_a_way_that_loses_and_reorders
         counts = lab.counts()
         want(all(counts[name][what] > 0 for name in lab.sites for what in ("lost", "overtaken")), f"the way was good: {counts}")
         lab.way()
+
+
+@slow
+@test
+def a_tunnel_keeps_its_bytes_over_a_way_on_which_packets_come_twice(bed):
+    with laboratory() as lab:
+        _, client = at_home(bed, lab)
+        lab.way(delay_ms=5, reorder_percent=10, late_ms=20, twice_percent=20)
+        sent = pattern(1_000_000)
+        with client() as connection:
+            want(exchange(connection, sent) == sent, "the echo differs")
+        counts = lab.counts()
+        want(all(counts[name]["twice"] > 0 for name in lab.sites), f"no packet came twice: {counts}")
+        lab.way()
+
+
+@slow
+@test
+def a_tunnel_finds_the_size_of_packets_that_a_way_takes_without_a_word_where_the_kernel_probes(bed):
+    """A router that drops what is longer than 1280 bytes and says nothing: RFC 4821, which Linux does when it is switched on."""
+    with laboratory() as lab:
+        for site in ("provider", "home"):
+            lab[site].host.set({"ipv4/tcp_mtu_probing": 1})
+        _, client = at_home(bed, lab)
+        want(served(client))
+        lab.way(delay_ms=5, most_bytes=1280)
+        sent = pattern(300_000)
+        with client() as connection:
+            connection.settimeout(NOTICED_S)
+            want(exchange(connection, sent) == sent, "the echo differs")
+        want(lab.counts()["provider"]["too_long"] > 0, "nothing was too long for the way")
+        lab.way()

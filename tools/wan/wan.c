@@ -33,7 +33,8 @@ struct packet {
 
 struct way {
     uint64_t delay_ns, late_ns; /* late: what a packet that is overtaken takes longer */
-    uint32_t loss_ppm, reorder_ppm;
+    uint32_t loss_ppm, reorder_ppm, twice_ppm;
+    size_t most; /* bytes of a packet: longer ones vanish, and nobody is told, as behind a router that keeps ICMP to itself */
 };
 
 struct end {
@@ -45,7 +46,7 @@ struct end {
     struct packet *packets;
     uint16_t *heap; /* of packets, the next that is due first; behind `count` come the free ones */
     unsigned count;
-    uint64_t passed, bytes, lost, overtaken, dropped;
+    uint64_t passed, bytes, lost, overtaken, twice, too_long, dropped;
 };
 
 static struct end ends[ENDS];
@@ -213,8 +214,22 @@ static struct end *owner_of(const uint8_t *packet, size_t len)
     return NULL;
 }
 
+static void queue(struct end *e, const uint8_t *at, size_t len, uint64_t due_ns)
+{
+    struct packet *p = &e->packets[e->heap[e->count]];
+    p->due_ns = due_ns;
+    p->number = packets_seen++;
+    p->len = (uint16_t)len;
+    memcpy(p->at, at, len);
+    wait_in_line(e);
+}
+
 static void send_on_its_way(struct end *e, const uint8_t *at, size_t len, uint64_t now)
 {
+    if (e->way.most > 0 && len > e->way.most) {
+        e->too_long++;
+        return;
+    }
     if (e->busy_until_ns < now)
         e->busy_until_ns = now;
     if (e->busy_until_ns - now > queue_ns || e->count == SLOTS) {
@@ -227,16 +242,16 @@ static void send_on_its_way(struct end *e, const uint8_t *at, size_t len, uint64
         e->lost++;
         return;
     }
-    struct packet *p = &e->packets[e->heap[e->count]];
-    p->due_ns = e->busy_until_ns + e->way.delay_ns;
+    uint64_t due_ns = e->busy_until_ns + e->way.delay_ns;
     if (e->way.reorder_ppm > 0 && draw_ppm() < e->way.reorder_ppm) {
-        p->due_ns += e->way.late_ns;
+        due_ns += e->way.late_ns;
         e->overtaken++;
     }
-    p->number = packets_seen++;
-    p->len = (uint16_t)len;
-    memcpy(p->at, at, len);
-    wait_in_line(e);
+    queue(e, at, len, due_ns);
+    if (e->way.twice_ppm > 0 && draw_ppm() < e->way.twice_ppm && e->count < SLOTS) {
+        queue(e, at, len, due_ns + e->way.late_ns);
+        e->twice++;
+    }
 }
 
 static void take_in(struct end *from)
@@ -277,30 +292,32 @@ static void tell_counts(void)
     printf("{\"no_way\":%llu", (unsigned long long)no_way);
     for (int i = 0; i < end_count; i++) {
         const struct end *e = &ends[i];
-        printf(",\"%s\":{\"passed\":%llu,\"bytes\":%llu,\"lost\":%llu,\"overtaken\":%llu,\"dropped\":%llu}", e->name,
+        printf(",\"%s\":{\"passed\":%llu,\"bytes\":%llu,\"lost\":%llu,\"overtaken\":%llu,\"twice\":%llu,\"too_long\":%llu,\"dropped\":%llu}", e->name,
                (unsigned long long)e->passed, (unsigned long long)e->bytes, (unsigned long long)e->lost,
-               (unsigned long long)e->overtaken, (unsigned long long)e->dropped);
+               (unsigned long long)e->overtaken, (unsigned long long)e->twice, (unsigned long long)e->too_long, (unsigned long long)e->dropped);
     }
     printf("}\n");
 }
 
-/* One command: `count`, or `way NAME DELAY_MS LOSS_PERCENT REORDER_PERCENT LATE_MS`, where the name * stands for all. */
+/* One command: `count`, or `way NAME DELAY_MS LOSS_PERCENT REORDER_PERCENT LATE_MS [TWICE_PERCENT MOST_BYTES]`, where the name * stands for
+ * all. */
 static void obey(const char *line)
 {
     char name[NAME];
-    double delay, loss, reorder, late;
+    double delay, loss, reorder, late, twice = 0, most = 0;
     bool known = false;
     if (strcmp(line, "count") == 0) {
         tell_counts();
         return;
     }
-    if (sscanf(line, "way %39s %lf %lf %lf %lf", name, &delay, &loss, &reorder, &late) == 5 && delay >= 0 && loss >= 0
-        && loss <= 100 && reorder >= 0 && reorder <= 100 && late >= 0) {
+    if (sscanf(line, "way %39s %lf %lf %lf %lf %lf %lf", name, &delay, &loss, &reorder, &late, &twice, &most) >= 5 && delay >= 0 && loss >= 0
+        && loss <= 100 && reorder >= 0 && reorder <= 100 && late >= 0 && twice >= 0 && twice <= 100 && most >= 0) {
         for (int i = 0; i < end_count; i++) {
             if (strcmp(name, "*") != 0 && strcmp(name, ends[i].name) != 0)
                 continue;
             ends[i].way = (struct way){.delay_ns = (uint64_t)(delay * 1e6), .late_ns = (uint64_t)(late * 1e6),
-                                       .loss_ppm = (uint32_t)(loss * 1e4), .reorder_ppm = (uint32_t)(reorder * 1e4)};
+                                       .loss_ppm = (uint32_t)(loss * 1e4), .reorder_ppm = (uint32_t)(reorder * 1e4),
+                                       .twice_ppm = (uint32_t)(twice * 1e4), .most = (size_t)most};
             known = true;
         }
     }
