@@ -36,7 +36,7 @@ fn config() -> autonat::v1::Config {
 pub async fn server(key: Keypair, options: Options) -> Result<()> {
     ended_by_stdin();
     let kind = keys::name(&key);
-    let mut swarm = new_swarm_with(key, Extras { autonat: Some(config()), autonat_server: true, ..Extras::default() })?;
+    let mut swarm = new_swarm_with(key, &options.fault, Extras { autonat: Some(config()), autonat_server: true, ..Extras::default() })?;
     serve(&mut swarm)?;
     let address = listening(&mut swarm, options.addr).await?;
     report(json!({"event": "ready", "peer": swarm.local_peer_id().to_string(), "key": kind, "addrs": [address]}));
@@ -61,7 +61,7 @@ pub async fn ask(key: Keypair, server: &str, options: Options) -> Result<()> {
         2 => Extras { autonat_client: true, ..Extras::default() },
         other => return Err(format!("no such version of AutoNAT: {other}").into()),
     };
-    let mut swarm = new_swarm_with(key, extras)?;
+    let mut swarm = new_swarm_with(key, &options.fault, extras)?;
     serve(&mut swarm)?;
     listening(&mut swarm, options.addr).await?;
     swarm.dial(server.clone())?;

@@ -4,13 +4,14 @@
 use std::{
     io, iter,
     pin::Pin,
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
 use futures::{
     AsyncRead, AsyncWrite, AsyncWriteExt, StreamExt,
-    future::Ready,
+    future::{Ready, ready},
 };
 use libp2p::{
     PeerId, StreamProtocol, Transport,
@@ -27,7 +28,11 @@ use libp2p_stream::Control;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::{Dialer, Result, noise_faults, report, tunnel};
+use crate::{
+    Dialer, Result,
+    alter::{Alteration, Altering},
+    noise_faults, report, tunnel,
+};
 
 const IDENTIFY: StreamProtocol = StreamProtocol::new("/ipfs/id/1.0.0");
 const HEADER: usize = 12;
@@ -129,7 +134,7 @@ pub fn transport(key: &Keypair, fault: &'static str) -> Result<Boxed<(PeerId, St
     Ok(tcp::tokio::Transport::new(tcp::Config::default())
         .upgrade(Version::V1Lazy)
         .authenticate(noise_faults::Security::new(key, fault)?)
-        .multiplex(Muxer(named(YAMUX, fault).unwrap_or(|_, frame| vec![frame])))
+        .multiplex(Muxer::new(fault))
         .boxed())
 }
 
@@ -163,7 +168,13 @@ pub async fn misbehave(addr: &str, key: Keypair, fault: &str) -> Result<()> {
 
 /// rust-libp2p's Yamux over a connection that changes its frames.
 #[derive(Clone)]
-struct Muxer(FrameFault);
+pub struct Muxer(FrameFault, Option<Arc<Alteration>>);
+
+impl Muxer {
+    pub fn new(fault: &str) -> Self {
+        Self(named(YAMUX, fault).unwrap_or(|_, frame| vec![frame]), Alteration::parse(fault))
+    }
+}
 
 impl UpgradeInfo for Muxer {
     type Info = &'static str;
@@ -175,27 +186,29 @@ impl UpgradeInfo for Muxer {
 }
 
 impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> InboundConnectionUpgrade<C> for Muxer {
-    type Output = yamux::Muxer<Hand<C>>;
+    type Output = Altering<yamux::Muxer<Hand<C>>>;
     type Error = io::Error;
     type Future = Ready<io::Result<Self::Output>>;
 
     fn upgrade_inbound(self, inner: C, info: Self::Info) -> Self::Future {
-        yamux::Config::default().upgrade_inbound(Hand::new(inner, self.0), info)
+        let upgraded = yamux::Config::default().upgrade_inbound(Hand::new(inner, self.0), info).into_inner();
+        ready(upgraded.map(|muxer| Altering(muxer, self.1)))
     }
 }
 
 impl<C: AsyncRead + AsyncWrite + Send + Unpin + 'static> OutboundConnectionUpgrade<C> for Muxer {
-    type Output = yamux::Muxer<Hand<C>>;
+    type Output = Altering<yamux::Muxer<Hand<C>>>;
     type Error = io::Error;
     type Future = Ready<io::Result<Self::Output>>;
 
     fn upgrade_outbound(self, inner: C, info: Self::Info) -> Self::Future {
-        yamux::Config::default().upgrade_outbound(Hand::new(inner, self.0), info)
+        let upgraded = yamux::Config::default().upgrade_outbound(Hand::new(inner, self.0), info).into_inner();
+        ready(upgraded.map(|muxer| Altering(muxer, self.1)))
     }
 }
 
 /// Changes the frames that are written through it, one by one.
-struct Hand<C> {
+pub struct Hand<C> {
     inner: C,
     fault: FrameFault,
     seen: Seen,
@@ -225,7 +238,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Hand<C> {
 
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
-            let written = ready!(Pin::new(&mut self.inner).poll_write(context, &self.out))?;
+            let written = std::task::ready!(Pin::new(&mut self.inner).poll_write(context, &self.out))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -243,7 +256,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncRead for Hand<C> {
 
 impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Hand<C> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_drain(context))?;
+        std::task::ready!(self.poll_drain(context))?;
         self.rest.extend(bytes);
         self.pass();
         // What does not go out now does so before the next bytes, or with the flush.
@@ -254,12 +267,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Hand<C> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(context))?;
+        std::task::ready!(self.poll_drain(context))?;
         Pin::new(&mut self.inner).poll_flush(context)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(context))?;
+        std::task::ready!(self.poll_drain(context))?;
         Pin::new(&mut self.inner).poll_close(context)
     }
 }

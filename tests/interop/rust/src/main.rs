@@ -1,5 +1,6 @@
 //! The rust-libp2p side of the interop tests; ../README.md holds its command line contract.
 
+mod alter;
 mod autonat;
 mod hostile;
 mod kad;
@@ -162,8 +163,8 @@ async fn query(key: Keypair, command: &str, arguments: &[String], others: kad::N
     }
 }
 
-fn new_swarm_with(key: Keypair, extras: Extras) -> Result<Swarm<Behaviour>> {
-    swarm_of(key, false, Duration::from_secs(15), "", extras)
+fn new_swarm_with(key: Keypair, fault: &str, extras: Extras) -> Result<Swarm<Behaviour>> {
+    swarm_of(key, false, Duration::from_secs(15), Box::leak(fault.into()), extras)
 }
 
 /// Without a fault this is what rust-libp2p's own builder makes.
@@ -197,8 +198,9 @@ fn swarm_of(key: Keypair, signed: bool, ping_interval: Duration, fault: &'static
     let keep = |config: libp2p::swarm::Config| config.with_idle_connection_timeout(Duration::from_secs(3600));
     let builder = SwarmBuilder::with_existing_identity(key).with_tokio();
     let mut swarm = if extras.client {
-        let builder = builder.with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?;
-        let builder = builder.with_relay_client(noise::Config::new, yamux::Config::default)?;
+        let muxer = || hostile::Muxer::new(fault);
+        let builder = builder.with_tcp(tcp::Config::default(), noise::Config::new, muxer)?;
+        let builder = builder.with_relay_client(noise::Config::new, muxer)?;
         let made = builder.with_behaviour(|_, client| {
             behaviour.client = Some(client).into();
             behaviour

@@ -30,6 +30,7 @@ pub struct Options {
     dcutr: bool,
     wait_direct: bool,
     timeout: u64,
+    pub fault: String,
 }
 
 impl Options {
@@ -45,6 +46,7 @@ impl Options {
             dcutr: false,
             wait_direct: false,
             timeout: 20,
+            fault: String::new(),
         };
         let mut given = arguments.iter();
         while let Some(name) = given.next() {
@@ -59,6 +61,7 @@ impl Options {
                 "--reservations" => options.reservations = value()?.parse()?,
                 "--dcutr" => options.dcutr = true,
                 "--wait-direct" => options.wait_direct = true,
+                "--fault" => options.fault = value()?.clone(),
                 "--timeout" => options.timeout = value()?.parse()?,
                 _ => return Err(format!("unexpected argument: {name}").into()),
             }
@@ -108,7 +111,7 @@ pub async fn relay(key: Keypair, options: Options) -> Result<()> {
         max_circuit_bytes: options.circuit_bytes,
         circuit_src_rate_limiters: Vec::new(),
     };
-    let mut swarm = new_swarm_with(key, Extras { relay: Some(config), ..Extras::default() })?;
+    let mut swarm = new_swarm_with(key, &options.fault, Extras { relay: Some(config), ..Extras::default() })?;
     serve(&mut swarm)?;
     let address = listening(&mut swarm, options.addr).await?;
     // Without it the reservations that it gives have no address.
@@ -195,7 +198,7 @@ pub async fn reserve(key: Keypair, relay: &str, options: Options) -> Result<()> 
     let relay: Multiaddr = relay.parse()?;
     let relay_peer = last_peer(&relay)?;
     let kind = keys::name(&key);
-    let mut swarm = new_swarm_with(key, Extras { client: true, dcutr: options.dcutr, ..Extras::default() })?;
+    let mut swarm = new_swarm_with(key, &options.fault, Extras { client: true, dcutr: options.dcutr, ..Extras::default() })?;
     serve(&mut swarm)?;
     listening(&mut swarm, options.addr).await?;
     meet(&mut swarm, &relay).await?;
@@ -238,7 +241,7 @@ pub async fn reserve(key: Keypair, relay: &str, options: Options) -> Result<()> 
 pub async fn path(key: Keypair, addr: &str, options: Options) -> Result<()> {
     let addr: Multiaddr = addr.parse()?;
     let peer = last_peer(&addr)?;
-    let mut swarm = new_swarm_with(key, Extras { client: true, dcutr: true, ..Extras::default() })?;
+    let mut swarm = new_swarm_with(key, &options.fault, Extras { client: true, dcutr: true, ..Extras::default() })?;
     serve(&mut swarm)?;
     listening(&mut swarm, options.addr.clone()).await?;
     let relay: Multiaddr = addr.iter().take_while(|part| *part != Protocol::P2pCircuit).collect();
