@@ -1,7 +1,8 @@
 /* Many peers in one process, on the simulated network: they find each other, publish services by name, and look them up, in calm, with
  * a part of all peers dead at one blow, and under churn. Run by tools/experiment and `make mesh`.
  *   mesh [--peers N] [--services N] [--lookups N] [--dead PERMILLE] [--minutes N] [--churn PERMILLE] [--settle SECONDS] [--every MS]
- *        [--seed N] [--rows FILE]
+ *        [--conns N] [--seed N] [--rows FILE]
+ * conns: how many a peer may have, those apart that all start from; they are most of its memory. 0: as many as by default.
  * Every look-up is a row of CSV in FILE; standard output has one line of JSON for each part. Status 1 when too few were found. */
 #include "core/kad.h"
 #include "service/peer.h"
@@ -16,10 +17,10 @@
 
 #define SECONDS ((uint64_t)1000000)
 
-enum { PORT = 4001, EACH_BOOTSTRAP = 300, EACH_CONNS = 128, NAME = 24, JOIN_S = 10, TOLD_EACH = 1000, LIVING_FOUND = 990, PUBLISHED_S = 5 };
+enum { PORT = 4001, EACH_BOOTSTRAP = 300, NAME = 24, JOIN_S = 10, TOLD_EACH = 1000, LIVING_FOUND = 990, PUBLISHED_S = 5 };
 
 struct options {
-    unsigned peers, services, lookups, dead, minutes, churn, settle_s, every_ms;
+    unsigned peers, services, lookups, dead, minutes, churn, settle_s, every_ms, conns;
     uint64_t seed;
     const char *rows;
 };
@@ -90,10 +91,9 @@ static void start(struct mesh *m, unsigned host)
     c.node.identity = p->identity = pg_identity_from_seed(key);
     c.node.limits.value[PG_LIMIT_MEMORY] = (uint64_t)8 << 20;
     c.node.limits.value[PG_LIMIT_STREAMS] = 2048;
-    if (host >= first) {
-        c.node.limits.value[PG_LIMIT_CONNS] = EACH_CONNS;
-        c.node.limits.value[PG_LIMIT_CONNS_INBOUND] = EACH_CONNS - 32;
-        c.node.limits.value[PG_LIMIT_RELAY_CIRCUITS] = 64;
+    if (host >= first && m->o.conns) {
+        c.node.limits.value[PG_LIMIT_CONNS] = m->o.conns;
+        c.node.limits.value[PG_LIMIT_CONNS_INBOUND] = m->o.conns * 3 / 4;
     }
     c.node.seed = pg_sim_random(m->sim);
     c.node.hash_seed = pg_sim_random(m->sim);
@@ -313,7 +313,7 @@ static bool experiment(struct mesh *m)
 static bool parse(struct options *o, int n, char **at)
 {
     struct { const char *name; unsigned *value; } numbers[] = {{"--peers", &o->peers}, {"--services", &o->services},
-        {"--lookups", &o->lookups}, {"--dead", &o->dead}, {"--minutes", &o->minutes}, {"--churn", &o->churn}, {"--settle", &o->settle_s}, {"--every", &o->every_ms}};
+        {"--lookups", &o->lookups}, {"--dead", &o->dead}, {"--minutes", &o->minutes}, {"--churn", &o->churn}, {"--settle", &o->settle_s}, {"--every", &o->every_ms}, {"--conns", &o->conns}};
     for (int i = 1; i < n; i += 2) {
         bool known = i + 1 < n && (strcmp(at[i], "--rows") == 0 || strcmp(at[i], "--seed") == 0);
         if (i + 1 >= n)
@@ -330,7 +330,7 @@ static bool parse(struct options *o, int n, char **at)
         if (!known)
             return false;
     }
-    return o->services > 0 && o->lookups > 0 && o->peers > bootstraps(o) + o->services && o->peers < PG_SIM_HOSTS_MOST;
+    return o->services > 0 && o->lookups > 0 && (o->conns == 0 || o->conns >= 32) && o->peers > bootstraps(o) + o->services && o->peers < PG_SIM_HOSTS_MOST;
 }
 
 int main(int n, char **at)
@@ -338,7 +338,7 @@ int main(int n, char **at)
     struct mesh m = {.o = {.peers = 1000, .services = 200, .lookups = 1000, .dead = 300, .churn = 100, .settle_s = 30, .every_ms = 20, .seed = 1}};
     if (!parse(&m.o, n, at)) {
         fprintf(stderr, "usage: mesh [--peers N] [--services N] [--lookups N] [--dead PERMILLE] [--minutes N] [--churn PERMILLE] [--settle SECONDS] [--every MS] "
-                        "[--seed N] [--rows FILE]\n");
+                        "[--conns N] [--seed N] [--rows FILE]\n");
         return 2;
     }
     if (m.o.rows && !(m.rows = fopen(m.o.rows, "w"))) {
