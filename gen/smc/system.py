@@ -57,6 +57,7 @@ class System:
     may: list = dataclasses.field(default_factory=list)       # (event, condition, as written)
     given: list = dataclasses.field(default_factory=list)     # (machine, fact, condition, as written)
     fair: list = dataclasses.field(default_factory=list)      # timer events
+    without: list = dataclasses.field(default_factory=list)   # events that the world leaves out
     due: list = dataclasses.field(default_factory=list)       # (event from outside, condition, as written): comes at last where it holds
     properties: list = dataclasses.field(default_factory=list)
     ends: list = dataclasses.field(default_factory=list)      # (side, system), when there are two
@@ -91,7 +92,7 @@ class System:
         event = machine.events.get(name)
         if self.ends and event is not None and event.source == "wire":
             return False  # only a channel brings it
-        return event is not None and not event.timer and \
+        return event is not None and not event.timer and name not in self.without and \
             ((machine.name, name) not in self.inner or event.source in ("world", "wire"))
 
     def all_events(self):
@@ -375,11 +376,13 @@ class Reader:
             return
         if self.block != "world":
             line.fail("an indented line belongs below `system`, `channel` or `world`")
-        word = line.need("given", "may", "fair")
+        word = line.need("given", "may", "fair", "without")
         if word == "given":
             machine, fact = self.fact(line)
             line.need("when")
             self.s.given.append((machine, fact, self.condition(line), line.text))
+        elif word == "without":
+            self.left_out(line)
         elif word == "may":
             events = [self.outside(line, *self.s.arrivals())]
             while line.take(","):
@@ -389,6 +392,18 @@ class Reader:
             self.s.may += [(event, condition, line.text) for event in events]
         else:
             self.promises(line)
+
+    def left_out(self, line):
+        """Events that never come here: what they do is for other systems to say."""
+        if self.s.table:
+            line.fail("a system with the line `table` is what the core sends events by: it leaves none out")
+        if self.s.may or self.s.due or self.s.properties:
+            line.fail("`without` comes before what names events")
+        names = self.outsides(line)
+        for name in names:
+            if name in self.s.first:
+                line.fail(f"{name} comes first here")
+        self.s.without += names
 
     def promises(self, line):
         events = []

@@ -80,6 +80,7 @@ def golden(s):
     out += ["table"] if s.table else []
     out += ["large"] if s.large else []
     out += [f"first {' | '.join(s.first)}"] if s.first else []
+    out += [f"without {', '.join(s.without)}"] if s.without else []
     body = sorted({tie.text for tie in s.ties}) + sorted({text for *_, text in s.may})
     for event, shown in s.all_events().items():
         hearers = ", ".join(m.name for m in s.factors if s.hears(m, event))

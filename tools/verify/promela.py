@@ -308,8 +308,9 @@ class Writer:
                 yield f"{self.messages[number][0]} is lost", f"started__ && ({there})", "", Taken(n, number)
 
     def facts_of(self, start):
-        """Facts that a turn which begins with these steps may ask for; ties, emits and the opening of a side followed."""
-        seen, todo, facts = set(), list(start), []
+        """{(machine, fact): states} that a turn which begins with these steps may ask for, and from which states of that machine; ties,
+        emits and the opening of a side followed. Where a life may begin, from any."""
+        seen, todo = set(), list(start)
         while todo:
             name, event = todo.pop()
             if (name, event) in seen:
@@ -317,22 +318,43 @@ class Writer:
             seen.add((name, event))
             m = self.s.machines[name]
             for row in (row for row in m.rows if event in row.events):
-                facts += [(name, fact) for fact in (row.guard or {}) if fact in m.facts]
                 todo += [(tie.to, tie.event) for tie in self.s.ties if tie.event and tie.machine == name and
                          any(act.kind == "CALL" and act.name == tie.action for act in row.acts)]
                 opened = self.s.opening
                 if opened and opened.machine == name and any(act.kind == "CALL" and act.name == opened.action for act in row.acts):
                     todo.append((opened.to, opened.event))
                 todo += [(to, emit.event) for emit in row.emits for to in self.s.hearers(m, emit) if to in self.s.hear]
-        return sorted(set(facts))
+        facts = {}
+        for name in {name for name, _ in seen}:
+            m = self.s.machines[name]
+            rows = [row for row in m.rows if any((name, event) in seen for event in row.events)]
+            for state in m.states:
+                for row in (row for row in rows if set(row.states) & self.passes(m, rows, state)):
+                    for fact in (fact for fact in (row.guard or {}) if fact in m.facts):
+                        facts.setdefault((name, fact), set()).add(state)
+        return dict(sorted(facts.items()))
+
+    def passes(self, m, rows, state):
+        """States that these rows lead to from one, and that one."""
+        if m.name in self.s.asleep():
+            return set(m.states)
+        out, todo = {state}, [state]
+        while todo:
+            at = todo.pop()
+            new = {row.to for row in rows if at in row.states and row.to} - out
+            out |= new
+            todo += new
+        return out
 
     def pick(self, cause, when, event, timer):
         steps = [(timer[0].name, timer[2])] if isinstance(timer, tuple) else [(m.name, event) for m in self.hearing(event, timer)]
         facts = self.facts_of(steps)
         def body():  # noqa: E306
             self.put(f"cause = {self.n_causes}; /* {cause} */")
-            for name, fact in facts:
-                self.choice([("true", None), ("true", lambda: self.put(f"{name}__a_{fact} = 1;"))])
+            for (name, fact), states in facts.items():
+                m = self.s.machines[name]
+                asked = " || ".join(f"{name}__state == {self.state(m, state)}" for state in m.states if state in states)
+                self.choice([("true", None), (asked if len(states) < len(m.states) else "true", lambda: self.put(f"{name}__a_{fact} = 1;"))])
         return when, body
 
     def hearing(self, event, arrives):
