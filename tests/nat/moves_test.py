@@ -3,7 +3,7 @@ is ever wrong, and nobody has to do anything. Run by nat.py."""
 import contextlib
 import time
 
-from nat import slow
+from nat import full, slow
 from peers import exchange, pattern, same, test, until, want
 from router import Nat
 from ways_test import MEGABYTE, NEW_PATH_S, Town, direct_to, is_served, timed
@@ -61,7 +61,7 @@ def a_tunnel_serves_again_when_the_cable_has_been_out_and_is_in_again(bed):
         serves_again(town, consumer, client, None)
 
 
-@slow
+@full
 @test
 def a_tunnel_serves_again_when_another_address_has_come_while_the_cable_was_out(bed):
     with town_with_a_direct_way(bed, MOVES, STAYS) as (town, consumer, client):
