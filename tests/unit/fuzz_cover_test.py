@@ -24,6 +24,7 @@ INSIDE = {
     "pg_ma_value_parse": "fuzz_multiaddr",
     "pg_tunnel_frame_feed": "fuzz_streams",
     "pg_reload_read": "fuzz_options",  # what it hands on has come out of pg_options_read
+    "pg_netlink_read": None,  # the kernel alone writes there
     "pg_loop_feed": None,  # hands the core what the loop has made itself
 }
 
