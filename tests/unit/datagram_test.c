@@ -3,6 +3,7 @@
  * Drives runtime/loop/datagram.c through runtime/port.h. */
 #include "crypto_suite.h"
 #include "errors.gen.h"
+#include "linkless.h"
 #include "loop/loop.h"
 
 #include <arpa/inet.h>
@@ -104,24 +105,6 @@ static uint64_t deadline(void *self)
 {
     (void)self;
     return core.look_us ? core.look_us : UINT64_MAX;
-}
-
-static size_t want(void *self, struct pg_link *link)
-{
-    (void)self;
-    return link->credit;
-}
-
-static struct pg_link *no_link(void *self)
-{
-    (void)self;
-    return NULL;
-}
-
-static void unlinked(void *self, struct pg_link *link)
-{
-    (void)self;
-    (void)link;
 }
 
 static void run(void (*start)(void), bool (*done)(void))

@@ -1,6 +1,7 @@
 /* The real loop with a core of a few lines in place of ours: what becomes of sockets' files.
  * Drives runtime/loop through runtime/port.h. */
 #include "crypto_suite.h"
+#include "linkless.h"
 #include "loop/loop.h"
 
 #include <errno.h>
@@ -64,24 +65,6 @@ static uint64_t deadline(void *self)
 {
     (void)self;
     return core.look_us ? core.look_us : UINT64_MAX;
-}
-
-static size_t want(void *self, struct pg_link *link)
-{
-    (void)self;
-    return link->credit;
-}
-
-static struct pg_link *no_link(void *self)
-{
-    (void)self;
-    return NULL;
-}
-
-static void unlinked(void *self, struct pg_link *link)
-{
-    (void)self;
-    (void)link;
 }
 
 static void a_socket_that_is_listened_at_again_at_once_keeps_its_file(void)
