@@ -12,7 +12,7 @@ static_assert(PG_CONTACT_LEARNT == PG_ADDRESS_BOOK_ADDRS, "a contact takes over 
 
 /* Peers that are started together should meet at once, whatever their order: who was never there is tried again sooner
  * than who has gone. */
-enum { BACKOFF_FRESH_MS = 250, BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000, RESTED_US = 500000 };
+enum { BACKOFF_FRESH_MS = 250, BACKOFF_FIRST_MS = 1000, BACKOFF_LAST_MS = 60000, RESTED_US = 500000, BRIEF_US = 5000000 };
 
 static struct pg_contact *of_dial(const struct pg_dial *d)
 {
@@ -147,17 +147,24 @@ bool pg_bootstrap_is_retrying(const struct pg_bootstrap *b)
     return of_bootstrap(b)->for_ever;
 }
 
+/* By the relay, or by the peer itself, which closes what it has taken: for want of room, as a rule, and haste makes it no wider. */
+static bool is_refused(const struct pg_contact *c)
+{
+    return c->brief || c->why == PG_ERR_RELAY_REFUSED;
+}
+
 /* While a local client waits for the peer, a try a second; else the back-off. */
 uint64_t pg_bootstrap_backoff_ms(const struct pg_bootstrap *b)
 {
     const struct pg_contact *c = of_bootstrap(b);
-    bool hurried = c->node->scope.now_us < c->hurried_until_us;
+    bool hurried = c->node->scope.now_us < c->hurried_until_us && !is_refused(c);
     return hurried && c->delay_ms > BACKOFF_FIRST_MS ? BACKOFF_FIRST_MS : c->delay_ms;
 }
 
 bool pg_bootstrap_is_rested(const struct pg_bootstrap *b)
 {
-    return of_bootstrap(b)->node->scope.now_us - of_bootstrap(b)->tried_us >= RESTED_US;
+    const struct pg_contact *c = of_bootstrap(b);
+    return c->node->scope.now_us - c->tried_us >= (is_refused(c) ? c->delay_ms * (uint64_t)1000 : RESTED_US);
 }
 
 /* A connection that came about otherwise is not the one that is wanted. */
@@ -213,8 +220,11 @@ void pg_bootstrap_do_backoff_grow(struct pg_bootstrap *b)
 
 void pg_bootstrap_do_backoff_reset(struct pg_bootstrap *b)
 {
-    of_bootstrap(b)->backoff_ms = BACKOFF_FIRST_MS;
-    choose_delay(of_bootstrap(b));
+    struct pg_contact *c = of_bootstrap(b);
+    c->up_us = c->node->scope.now_us;
+    if (!c->brief || c->backoff_ms < BACKOFF_FIRST_MS)
+        c->backoff_ms = BACKOFF_FIRST_MS;
+    choose_delay(c);
 }
 
 void pg_bootstrap_do_dial_begin(struct pg_bootstrap *b)
@@ -274,7 +284,13 @@ void pg_bootstrap_do_failure_tell(struct pg_bootstrap *b)
 
 void pg_bootstrap_do_loss_tell(struct pg_bootstrap *b)
 {
-    tell_schedule(of_bootstrap(b));
+    struct pg_contact *c = of_bootstrap(b);
+    c->brief = c->node->scope.now_us - c->up_us < BRIEF_US;
+    if (!c->brief) {
+        c->backoff_ms = BACKOFF_FIRST_MS;
+        choose_delay(c);
+    }
+    tell_schedule(c);
 }
 
 /* The list. */
@@ -466,6 +482,14 @@ void pg_contacts_peer_up(struct pg_session *s)
         pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_PEER_UP);
         pg_visits_up(&n->contacts[i]);
     }
+}
+
+struct pg_contact *pg_contact_find(struct pg_node *n, const struct pg_peer_id *peer)
+{
+    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
+        if (pg_peer_id_equal(&n->contacts[i].peer, peer))
+            return &n->contacts[i];
+    return NULL;
 }
 
 void pg_contacts_doubt(struct pg_node *n, const struct pg_peer_id *peer)

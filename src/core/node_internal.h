@@ -60,6 +60,9 @@ struct pg_contact {
     uint32_t as_relay;       /* of these, how many want it as a relay: it has to be reached without one */
     bool wanted;             /* by others than these */
     bool used, started, is_bootstrap, for_ever, tried, failing;
+    bool brief;              /* its last connection did not last: who is refused comes back no sooner than who is not there */
+    bool waited_in_vain;     /* for a direct connection, the last time */
+    uint64_t up_us;          /* since when it is connected, or was the last time */
     /* names.c: what this round may dial, and the questions it has asked; the last, for most contacts never touch it */
     uint32_t n_targets, next_target, n_asked, asking;
     uint64_t asked[PG_CONTACT_QUESTIONS];
@@ -89,6 +92,7 @@ void pg_contacts_go(struct pg_node *);
 void pg_contacts_stop(struct pg_node *);
 void pg_contact_release(struct pg_contact *); /* nobody wants it any more: its place is free for another */
 bool pg_contact_released(const struct pg_contact *);
+struct pg_contact *pg_contact_find(struct pg_node *, const struct pg_peer_id *); /* NULL: nobody wants it */
 /* Why the round that is under way may fail; what fails later says it better. */
 void pg_contact_note(struct pg_contact *, enum pg_err, struct pg_bytes reason);
 void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);

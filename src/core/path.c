@@ -86,7 +86,7 @@ static bool is_hopeful(const struct pg_path *p)
     unsigned patience = 0;
     while (p && pg_direct_leg_machine.timer_event[patience] != PG_DIRECT_LEG_ON_PATIENCE_FIRED)
         patience++;
-    return p && pg_timer_runs(&p->direct.in, patience);
+    return p && !p->hopeless && pg_timer_runs(&p->direct.in, patience);
 }
 
 struct pg_session *pg_path_for_tunnel(struct pg_node *n, const struct pg_peer_id *peer)
@@ -238,11 +238,21 @@ void pg_path_dial_failed(struct pg_path *p, enum pg_err why, struct pg_bytes rea
         pg_step(&p->direct.in, PG_DIRECT_LEG_ON_DIALS_FAILED);
 }
 
+/* Remembered also when no connection is left. */
+static void note_vain(struct pg_path *p, bool vain)
+{
+    struct pg_contact *c = pg_contact_find(p->node, &p->peer);
+    if (c)
+        c->waited_in_vain = vain;
+    p->hopeless = vain;
+}
+
 /* Those above look again which connection they can have. */
 void pg_direct_leg_do_waiters_wake(struct pg_direct_leg *d)
 {
     struct pg_path *p = of_direct(d);
     struct pg_session *s = pg_node_session(p->node, &p->peer);
+    note_vain(p, true);
     if (s && p->node->hooks.peer_up)
         p->node->hooks.peer_up(p->node->hooks.context, s);
 }
@@ -257,6 +267,7 @@ void pg_direct_leg_do_success_tell(struct pg_direct_leg *d)
 {
     struct pg_path *p = of_direct(d);
     p->respite_ms = 0;
+    note_vain(p, false);
     p->reason[0] = 0;
     p->wanted = false;
     pg_node_control_punched(p->node, &p->peer, true, PG_NONE);
@@ -289,6 +300,7 @@ static struct pg_path *path_new(struct pg_node *n, struct pg_place *place, const
     p->node = n;
     p->place = place;
     p->peer = *peer;
+    p->hopeless = pg_contact_find(n, peer) && pg_contact_find(n, peer)->waited_in_vain;
     place->path = p;
     pg_instance_init(&p->relay.in, &pg_relay_leg_machine, &pg_relay_leg_binding, &p->relay, &n->scope, p->relay.timers, NULL, key);
     pg_instance_init(&p->direct.in, &pg_direct_leg_machine, &pg_direct_leg_binding, &p->direct, &n->scope, p->direct.timers, NULL, key);

@@ -23,6 +23,7 @@ struct pg_path {
     struct pg_place *place;
     struct pg_peer_id peer;
     bool relayed_stands, direct_stands; /* as the machines have been told */
+    bool hopeless;                      /* somebody has waited in vain for a direct connection: nobody does so again */
     bool wanted;                        /* somebody waits for a direct connection and takes no other */
     uint32_t n_dialling, n_tried, respite_ms; /* respite_ms: 0 before the first round that fails */
     uint64_t told;                      /* a sum of the addresses that identify has brought */

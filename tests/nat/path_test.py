@@ -1,4 +1,5 @@
 """Which way a tunnel takes between peers behind NATs: over a relay, then directly; and what a user is told. Run by nat.py."""
+import contextlib
 import json
 import time
 
@@ -160,23 +161,46 @@ def with_path_relay_nothing_is_punched(bed):
         want(speaks(scene.client()))
 
 
-@slow
-@test
-def when_the_relay_in_use_is_killed_tunnels_go_by_the_other_one(bed):
+@contextlib.contextmanager
+def killed(scene, number):
+    scene.relays[number].kill()
+    yield
+
+
+@contextlib.contextmanager
+def silenced(scene, number):
+    """Nothing comes from it or gets there any more, and nobody says so."""
+    address = scene.lab[f"relay{number}"].address
+    with scene.lab["consumer"].router.losing(address), scene.lab["provider"].router.losing(address):
+        yield
+
+
+def without_the_relay_in_use(bed, ends, patience_s):
     with Scene(bed, Nat("symmetric"), Nat("symmetric"), relays=2) as scene:
         scene.consume()
         want(speaks(scene.client()))
         via = scene.connections()[0]["relay"]
-        used = next(r for r in scene.relays if r.id == via)
-        used.kill()
-        began = time.monotonic()
+        with ends(scene, next(n for n, relay in enumerate(scene.relays) if relay.id == via)):
+            began = time.monotonic()
 
-        def served():
-            try:
-                with scene.client() as client:
-                    client.settimeout(10)
-                    return speaks(client)
-            except (OSError, AssertionError):
-                return False
-        until(served, "the tunnel serves over the other relay")
-        print(f"      served again {time.monotonic() - began:.1f} s after the relay was killed")
+            def served():
+                try:
+                    with scene.client() as client:
+                        client.settimeout(patience_s)
+                        return speaks(client)
+                except (OSError, AssertionError):
+                    return False
+            until(served, "the tunnel serves over the other relay")
+            print(f"      served again after {time.monotonic() - began:.1f} s")
+
+
+@slow
+@test
+def when_the_relay_in_use_is_killed_tunnels_go_by_the_other_one(bed):
+    without_the_relay_in_use(bed, killed, 10)
+
+
+@slow
+@test
+def when_nothing_is_heard_of_the_relay_in_use_tunnels_go_by_the_other_one(bed):
+    without_the_relay_in_use(bed, silenced, 1)

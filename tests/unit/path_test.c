@@ -322,6 +322,53 @@ static void who_cannot_be_reached_directly_is_used_over_the_relay_after_a_few_se
     world_close();
 }
 
+static void cut_it(struct host *h)
+{
+    pg_session_drop(session((unsigned)(h - hosts), true), PG_ERR_CLOSED);
+}
+
+static void nobody_waits_again_for_a_direct_way_that_was_not_to_be_had_on_another_relayed_connection(void)
+{
+    relayed_world(PG_PATH_AUTO);
+    pass(20 * SECONDS);
+    say(0, cut_it);
+    pass(2 * SECONDS);
+    CU_ASSERT_PTR_NULL(session(0, true));
+    say(0, call_it_relayed);
+    CU_ASSERT_PTR_NOT_NULL(session(0, true));
+    CU_ASSERT_PTR_EQUAL(pg_path_for_tunnel(hosts[0].node, id(1)), session(0, true));
+    world_close();
+}
+
+static void hurry_it(struct host *h)
+{
+    pg_contact_hurry(pg_node_contact(h->node, id(1)), 60000);
+}
+
+/* Host 1 closes what it has taken, as one does that has no room for strangers. */
+static void who_is_refused_comes_back_by_its_back_off_also_while_a_client_waits(void)
+{
+    unsigned n = 0;
+    world_open(PG_PATH_AUTO);
+    start(1);
+    bootstrap(0, 1);
+    start(0);
+    for (unsigned ms = 0; ms < 60000; ms += 100) {
+        pass(SECONDS / 10);
+        say(0, hurry_it);
+        for (struct pg_session *s = hosts[0].node->sessions, *next; s; s = next) {
+            next = s->next;
+            if (!s->up)
+                continue;
+            n++;
+            pg_session_drop(s, PG_ERR_LIMIT_REACHED);
+        }
+    }
+    CU_ASSERT(n >= 4);
+    CU_ASSERT(n <= 9); /* 0, 1, 3, 7, 15, 31 s and so on */
+    world_close();
+}
+
 static void with_path_direct_no_tunnel_goes_over_the_relay(void)
 {
     relayed_world(PG_PATH_DIRECT);
@@ -546,6 +593,10 @@ int main(int argc, char **argv)
         {"new streams take the direct connection as soon as it stands", new_streams_take_the_direct_connection_as_soon_as_it_stands},
         {"a stream on the relayed connection outlives the switch", a_stream_on_the_relayed_connection_outlives_the_switch},
         {"who cannot be reached directly is used over the relay after a few seconds", who_cannot_be_reached_directly_is_used_over_the_relay_after_a_few_seconds},
+        {"nobody waits again for a direct way that was not to be had, on another relayed connection",
+         nobody_waits_again_for_a_direct_way_that_was_not_to_be_had_on_another_relayed_connection},
+        {"who is refused comes back by its back-off, also while a client waits",
+         who_is_refused_comes_back_by_its_back_off_also_while_a_client_waits},
         {"with path direct no tunnel goes over the relay", with_path_direct_no_tunnel_goes_over_the_relay},
         {"who wants a direct connection where none was to be had calls again at once",
          who_wants_a_direct_connection_where_none_was_to_be_had_calls_again_at_once},
