@@ -199,12 +199,19 @@ void pg_direct_leg_do_addrs_recall(struct pg_direct_leg *d)
         pg_post(&d->in, PG_DIRECT_LEG_ON_ADDRS_TOLD);
 }
 
+/* Who tells other addresses all the time does not make us dial somebody else all the time. */
+static bool in_time(struct pg_path *p)
+{
+    uint64_t each_s = pg_node_limit(p->node, PG_LIMIT_PUNCH_RATE);
+    return pg_rate_take(&p->dials, p->node->scope.now_us, each_s, 8 * each_s);
+}
+
 void pg_direct_leg_do_dials_begin(struct pg_direct_leg *d)
 {
     struct pg_path *p = of_direct(d);
     struct pg_multiaddr addrs[PG_ADDRESS_BOOK_ADDRS];
     uint32_t n = untried(p, addrs);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && in_time(p); i++) {
         p->tried[p->n_tried++] = addrs[i];
         p->n_dialling++;
         if (!pg_session_reverse(p->node, p, &addrs[i]))

@@ -4,6 +4,7 @@
 #pragma once
 #include "core/node.h"
 #include "direct_leg.gen.h"
+#include "mem/rate.h"
 #include "relay_leg.gen.h"
 
 #define PG_PATH_TRIED 16u /* addresses of one round */
@@ -27,6 +28,7 @@ struct pg_path {
     bool wanted;                        /* somebody waits for a direct connection and takes no other */
     uint32_t n_dialling, n_tried, respite_ms; /* respite_ms: 0 before the first round that fails */
     uint64_t told;                      /* a sum of the addresses that identify has brought */
+    struct pg_rate dials;               /* of addresses that it has told */
     struct pg_multiaddr tried[PG_PATH_TRIED];
     uint64_t relayed_us;                /* since when a relayed connection stands */
     char reason[96];                    /* why there is no direct one */

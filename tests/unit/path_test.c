@@ -16,7 +16,7 @@ struct host {
     struct pg_core core;
     struct pg_log log;
     struct pg_sim_process *process;
-    unsigned n_relayed, n_stands, n_barred;
+    unsigned n_relayed, n_stands, n_barred, n_dials;
     char ping_failed[256];
 };
 
@@ -32,6 +32,13 @@ static void on_path(void *context, const struct pg_peer_id *peer, enum pg_path_n
     h->n_stands += news == PG_PATH_STANDS;
     h->n_barred += news == PG_PATH_BARRED;
     CU_ASSERT((news == PG_PATH_BARRED) == (reason.len > 0));
+}
+
+static void on_step(void *context, const struct pg_peer_id *peer, const struct pg_path_step *step)
+{
+    struct host *h = context;
+    (void)peer;
+    h->n_dials += step->kind == PG_STEP_DIAL;
 }
 
 static void log_line(void *context, unsigned number, struct pg_bytes text)
@@ -167,7 +174,7 @@ static void say(unsigned host, void (*what)(struct host *))
 static void start(unsigned number)
 {
     struct host *h = &hosts[number];
-    h->node = pg_node_new(&h->config, &(struct pg_node_hooks){.context = h, .path = on_path, .reload = on_reload});
+    h->node = pg_node_new(&h->config, &(struct pg_node_hooks){.context = h, .path = on_path, .path_step = on_step, .reload = on_reload});
     if (!h->node || !pg_node_serve(h->node, &echo))
         abort();
     h->core = pg_node_core(h->node);
@@ -219,15 +226,22 @@ static void tell_where(struct host *h)
 }
 
 /* 0 has dialled 1, over a relay as both believe. */
-static void relayed_world(enum pg_path_mode mode)
+static void relayed_world_where(enum pg_path_mode mode, bool reachable)
 {
     world_open(mode);
+    if (!reachable)
+        hosts[0].config.n_listens = 0;
     start(1);
     bootstrap(0, 1);
     start(0);
     pass(SECONDS);
     say(0, call_it_relayed);
     say(1, call_it_relayed);
+}
+
+static void relayed_world(enum pg_path_mode mode)
+{
+    relayed_world_where(mode, true);
 }
 
 /* Streams of the host that is spoken to: on which session, and the one that is meant next. */
@@ -375,6 +389,30 @@ static void with_path_direct_no_tunnel_goes_over_the_relay(void)
     pass(30 * SECONDS);
     CU_ASSERT_PTR_NULL(pg_path_for_tunnel(hosts[0].node, id(1)));
     CU_ASSERT_PTR_NOT_NULL(pg_node_session(hosts[0].node, id(1)));
+    world_close();
+}
+
+/* Another place each time, which refuses. */
+static void tell_of_somebody_else(struct host *h)
+{
+    static uint16_t port = 1000;
+    struct pg_session *s = session((unsigned)(h - hosts), true);
+    struct pg_endpoint at = pg_sim_endpoint(0, ++port);
+    struct pg_multiaddr addr;
+    pg_multiaddr_from_tcp(&addr, &at);
+    pg_address_book_learn(&h->node->addresses, &s->conn->peer, &addr, 1, h->node->scope.now_us + SECONDS);
+    pg_path_told(s, &addr, 1);
+}
+
+/* Hostile row 42, with plain dials. */
+static void who_tells_other_addresses_all_the_time_does_not_make_us_dial_all_the_time(void)
+{
+    relayed_world_where(PG_PATH_AUTO, false);
+    for (unsigned i = 0; i < 160; i++) {
+        say(1, tell_of_somebody_else);
+        pass(SECONDS / 4);
+    }
+    CU_ASSERT_TRUE(hosts[1].n_dials >= 8 && hosts[1].n_dials <= 48); /* eight at once, one a second */
     world_close();
 }
 
@@ -597,6 +635,7 @@ int main(int argc, char **argv)
          nobody_waits_again_for_a_direct_way_that_was_not_to_be_had_on_another_relayed_connection},
         {"who is refused comes back by its back-off, also while a client waits",
          who_is_refused_comes_back_by_its_back_off_also_while_a_client_waits},
+        {"who tells other addresses all the time does not make us dial all the time", who_tells_other_addresses_all_the_time_does_not_make_us_dial_all_the_time},
         {"with path direct no tunnel goes over the relay", with_path_direct_no_tunnel_goes_over_the_relay},
         {"who wants a direct connection where none was to be had calls again at once",
          who_wants_a_direct_connection_where_none_was_to_be_had_calls_again_at_once},
