@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #define SLOTS_PER_SLAB 256u
-#define SLABS 2048u /* half a million secrets: connections of ten thousand peers in one process */
+#define SLABS (PG_SECRETS_MOST / SLOTS_PER_SLAB)
 #define NO_SLOT UINT16_MAX
 
 struct slab {

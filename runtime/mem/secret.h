@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define PG_SECRET_ROOM 64 /* bytes in every slot: an ed25519 key pair, or two 32-byte keys */
+#define PG_SECRETS_MOST 524288u /* as the connections of ten thousand peers in one process need */
 
 /* A handle, not the secret: copying or printing it reveals an address at most. All zero means "none". */
 struct pg_secret {
@@ -13,7 +14,7 @@ struct pg_secret {
     uint32_t slot; /* which slot it is; for pg_secret_free only */
 };
 
-/* Takes a slot, all zero. False when memory is short or all 65,536 slots are taken; *s is "none" then.
+/* Takes a slot, all zero. False when memory is short or all PG_SECRETS_MOST slots are taken; *s is "none" then.
  * May be called from any thread. Starts libsodium, so whoever holds a secret may call libsodium. */
 bool pg_secret_new(struct pg_secret *s);
 

@@ -399,8 +399,7 @@ static void the_last_number_is_never_used(void)
 
 static void when_secret_memory_is_full_everything_says_so(void)
 {
-    enum { ALL = 65536 };
-    static struct pg_secret all[ALL];
+    static struct pg_secret all[PG_SECRETS_MOST];
     struct pair p;
     struct pg_noise_static none;
     struct pg_noise_handshake hs;
@@ -408,9 +407,9 @@ static void when_secret_memory_is_full_everything_says_so(void)
     uint32_t n = 0;
     run_until(&p, 2);
     CU_ASSERT_EQUAL(read_message(&p, 2), PG_OK);
-    while (n < ALL && pg_secret_new(&all[n]))
+    while (n < PG_SECRETS_MOST && pg_secret_new(&all[n]))
         n++;
-    CU_ASSERT_TRUE(n < ALL);
+    CU_ASSERT_TRUE(n < PG_SECRETS_MOST);
     CU_ASSERT_PTR_NULL(pg_identity_new());
     CU_ASSERT_FALSE(pg_noise_static_new(&none, identities[0]));
     CU_ASSERT_FALSE(pg_noise_handshake_init(&hs, true, &statics[0]));

@@ -4,8 +4,6 @@
 
 #include "mem/secret.h"
 
-#define MANY 65536u
-
 static void a_fresh_slot_is_zero_aligned_and_counted(void)
 {
     static const uint8_t zeros[PG_SECRET_ROOM];
@@ -48,12 +46,12 @@ static void freeing_none_does_nothing(void)
 
 static void all_slots_can_be_taken_and_then_no_more_until_one_is_freed(void)
 {
-    static struct pg_secret all[MANY];
+    static struct pg_secret all[PG_SECRETS_MOST];
     struct pg_secret more;
     uint32_t n = 0;
-    while (n < MANY && pg_secret_new(&all[n]))
+    while (n < PG_SECRETS_MOST && pg_secret_new(&all[n]))
         n++;
-    CU_ASSERT_EQUAL(n, MANY);
+    CU_ASSERT_EQUAL(n, PG_SECRETS_MOST);
     CU_ASSERT_FALSE(pg_secret_new(&more));
     CU_ASSERT_PTR_NULL(more.at);
     pg_secret_free(&all[12345]);
