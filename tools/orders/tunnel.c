@@ -30,9 +30,10 @@ static struct world {
     unsigned n_ends, n_clients;
     struct pg_link *listeners[CORES], *local;
     bool stopped[CORES], over[CORES];
-    uint64_t now_us;
+    uint64_t now_us, up_us; /* up_us: since when the user's contact has had its last connection */
+    bool brief;             /* the one before was lost within five seconds, as one is that its peer has no room for */
     unsigned n_told; /* log lines */
-    bool ending;     /* peers are being freed */
+    bool ending; /* peers are being freed */
     /* before the action that runs */
     struct {
         unsigned n_told, n_commands, handshakes;
@@ -494,7 +495,7 @@ static int contact_truth(const struct pg_contact *c, const char *name)
     if (strcmp(name, "addressed") == 0)
         return c->n_addrs + c->n_learnt > 0 && c->started && c->node->may_dial;
     if (strcmp(name, "rested") == 0)
-        return w.now_us - c->tried_us >= 500000;
+        return w.now_us - c->tried_us >= (w.brief && c->node == node(USER) ? c->delay_ms * (uint64_t)1000 : 500000);
     return strcmp(name, "pending") == 0 ? handshakes(c) > 0 : -1;
 }
 
@@ -560,7 +561,7 @@ static bool contact_did(const char *name, const struct pg_contact *c)
 {
     uint32_t twice = w.before.backoff_ms * 2;
     if (strcmp(name, "backoff.reset") == 0)
-        return c->backoff_ms == 1000;
+        return w.brief ? c->backoff_ms >= 1000 : c->backoff_ms == 1000;
     if (strcmp(name, "backoff.grow") == 0)
         return c->backoff_ms == (twice < 60000 ? twice : 60000);
     if (strcmp(name, "dial.begin") == 0)
@@ -591,6 +592,16 @@ static bool pipe_did(const char *name, const struct pg_pipe *p)
     return strcmp(name, "failure.note") == 0 ? p->why != PG_OK : strcmp(name, "pipe.begin") != 0 || p->begun;
 }
 
+static void note_life(const char *action, const struct pg_contact *c)
+{
+    if (c->node != node(USER))
+        return;
+    if (strcmp(action, "backoff.reset") == 0)
+        w.up_us = w.now_us;
+    if (strcmp(action, "loss.tell") == 0)
+        w.brief = w.now_us - w.up_us < 5000000;
+}
+
 static void after_act(const struct pg_machine *m, const void *self, unsigned action)
 {
     const char *name = m->actions[action], *verb = strrchr(name, '.');
@@ -598,6 +609,8 @@ static void after_act(const struct pg_machine *m, const void *self, unsigned act
     if (w.ending || !w.peers[USER] || (!pipe_of(m, self) && !is_contact(m)))
         return;
     bool did = is_contact(m) ? contact_did(name, contact_of(m, self)) : pipe_did(name, pipe_of(m, self));
+    if (is_contact(m))
+        note_life(name, contact_of(m, self));
     ORDERS_HOLDS(did, "action %s of %s has not done what it is named after", name, m->name);
     ORDERS_HOLDS(!tells || w.n_told > w.before.n_told, "action %s of %s tells nobody", name, m->name);
 }
