@@ -35,7 +35,8 @@ async function newNode (privateKey, listen, runOnConnectionOpen, services = {}, 
         addresses: { listen },
         transports: [tcp(), ...transports],
         connectionEncrypters: [noise()],
-        streamMuxers: [yamux({ maxInboundStreams: 10_000, maxOutboundStreams: 10_000 })],
+        // By itself a busy js resets a stream of which 4 MiB wait for its reader, although the window that it gives grows to 16.
+        streamMuxers: [yamux({ maxInboundStreams: 10_000, maxOutboundStreams: 10_000, streamOptions: { maxReadBufferLength: 32 << 20 } })],
         services: { identify: identify({ runOnConnectionOpen }), ping: ping({ maxInboundStreams: 16, maxOutboundStreams: 16 }), ...services },
         peerDiscovery,
         // All test peers share one address, which the default limits take for an attack.
