@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import run as interop
 from lab import Lab
 from matrix import Process
-from nat import SWITCH, slow
+from nat import SWITCH, full
 from path_test import PORT
 from peers import echo, same, speaks, test, until, want
 from router import Nat
@@ -43,7 +43,7 @@ def faults(protocol, named):
 
 def of_go(test):
     test.libraries = ("go",)
-    return slow(test)
+    return full(test)
 
 
 class Ground:

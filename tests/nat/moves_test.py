@@ -51,7 +51,7 @@ def a_tunnel_serves_again_when_the_machine_at_the_office_has_another_address(bed
         serves_again(town, consumer, client, directs)
 
 
-@slow
+@full
 @test
 def a_tunnel_serves_again_when_the_cable_has_been_out_and_is_in_again(bed):
     with town_with_a_direct_way(bed) as (town, consumer, client):
