@@ -24,15 +24,6 @@ static bool give(struct pg_reader *r, enum pg_option which, const char *text)
     return copy != NULL;
 }
 
-static bool is_circuit(const struct pg_multiaddr *addr)
-{
-    struct pg_ma_part part;
-    for (size_t offset = 0; pg_multiaddr_next(addr, &offset, &part);)
-        if (part.code == PG_MA_P2P_CIRCUIT)
-            return true;
-    return false;
-}
-
 static bool bad(struct pg_reader *r, const char *variable, const char *text)
 {
     pg_line_put(r->why, variable);
@@ -45,7 +36,7 @@ static bool bad(struct pg_reader *r, const char *variable, const char *text)
 /* To listen at a circuit of a relay is to be reached through it: it is connected to, and reserved with, as for a private peer. */
 static bool listen(struct pg_reader *r, char *text, const struct pg_multiaddr *addr)
 {
-    if (!is_circuit(addr))
+    if (!pg_multiaddr_is_circuit(addr))
         return give(r, PG_OPTION_LISTEN, text);
     *strstr(text, "/p2p-circuit") = 0;
     if (!pg_reader_variable(r->envp, pg_option_infos[PG_OPTION_NAT_STATUS].variable) && !give(r, PG_OPTION_NAT_STATUS, "private"))

@@ -38,18 +38,6 @@ static bool refuse_err(struct pg_line *why, enum pg_err err, const char *instead
 
 /* --- addresses --- */
 
-static bool has_code(const struct pg_multiaddr *addr, enum pg_ma_code code)
-{
-    struct pg_ma_part part;
-    size_t offset = 0;
-    while (pg_multiaddr_next(addr, &offset, &part)) {
-        if (part.code == (uint32_t)code) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool first_is(const struct pg_multiaddr *addr, enum pg_ma_code code)
 {
     struct pg_ma_part part;
@@ -98,7 +86,7 @@ static bool check_dial(struct pg_bytes text, struct pg_line *why)
     if (err != PG_OK) {
         return refuse_err(why, err, WRITE_DIAL);
     }
-    if (has_code(&addr, PG_MA_P2P_CIRCUIT)) {
+    if (pg_multiaddr_is_circuit(&addr)) {
         struct pg_multiaddr relay;
         if (!check_circuit(&addr, &relay, why)) {
             return false;

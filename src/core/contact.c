@@ -319,15 +319,15 @@ static void contact_init(struct pg_node *n, struct pg_contact *c, const struct p
 void pg_contacts_go(struct pg_node *n)
 {
     n->may_dial = true;
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (n->contacts[i].started)
-            pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_START);
+    for (struct pg_contact *c = NULL; (c = pg_contact_next(n, c));)
+        if (c->started)
+            pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_START);
 }
 
 void pg_contacts_stop(struct pg_node *n)
 {
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_STOP);
+    for (struct pg_contact *c = NULL; (c = pg_contact_next(n, c));)
+        pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_STOP);
 }
 
 bool pg_contact_released(const struct pg_contact *c)
@@ -348,20 +348,27 @@ void pg_contact_release(struct pg_contact *c)
 
 struct pg_contact *pg_node_contact(struct pg_node *n, const struct pg_peer_id *peer)
 {
-    struct pg_contact *place = NULL;
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS; i++) {
-        struct pg_contact *c = &n->contacts[i];
-        bool taken = c->used && !pg_contact_released(c);
-        if (taken && peer->len && pg_peer_id_equal(&c->peer, peer))
-            return c;
-        if (!taken && !place)
-            place = c;
-        if (!c->used)
-            break;
-    }
-    if (place)
-        contact_init(n, place, peer);
-    return place;
+    struct pg_contact *c = peer->len ? pg_contact_find(n, peer, NULL) : NULL;
+    for (uint32_t i = 0; !c && i < PG_MAX_CONTACTS; i++)
+        if (!n->contacts[i].used || pg_contact_released(&n->contacts[i]))
+            contact_init(n, c = &n->contacts[i], peer);
+    return c;
+}
+
+struct pg_contact *pg_contact_next(struct pg_node *n, const struct pg_contact *after)
+{
+    for (uint32_t i = after ? (uint32_t)(after - n->contacts) + 1 : 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
+        if (!pg_contact_released(&n->contacts[i]))
+            return &n->contacts[i];
+    return NULL;
+}
+
+struct pg_contact *pg_contact_find(struct pg_node *n, const struct pg_peer_id *peer, const struct pg_contact *after)
+{
+    struct pg_contact *c = pg_contact_next(n, after);
+    while (c && !pg_peer_id_equal(&c->peer, peer))
+        c = pg_contact_next(n, c);
+    return c;
 }
 
 bool pg_contact_add(struct pg_contact *c, const struct pg_multiaddr *addr)
@@ -391,10 +398,7 @@ static bool is_said(const struct pg_contact *c, struct pg_multiaddr addr)
 
 void pg_contacts_learn(struct pg_node *n, const struct pg_peer_id *peer, const struct pg_multiaddr *addrs, uint32_t n_addrs)
 {
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
-        struct pg_contact *c = &n->contacts[i];
-        if (!pg_peer_id_equal(&c->peer, peer))
-            continue;
+    for (struct pg_contact *c = NULL; (c = pg_contact_find(n, peer, c));) {
         c->n_learnt = 0;
         for (uint32_t k = 0; k < n_addrs && c->n_learnt < PG_CONTACT_LEARNT; k++)
             if (!is_said(c, addrs[k]))
@@ -433,11 +437,9 @@ bool pg_contact_hear(struct pg_contact *c, const struct pg_multiaddr *addrs, uin
 
 void pg_contacts_hear(struct pg_node *n, const struct pg_peer_id *peer, const struct pg_multiaddr *addrs, uint32_t n_addrs)
 {
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
-        struct pg_contact *c = &n->contacts[i];
-        if (!pg_contact_released(c) && pg_peer_id_equal(&c->peer, peer) && pg_contact_hear(c, addrs, n_addrs))
+    for (struct pg_contact *c = NULL; (c = pg_contact_find(n, peer, c));)
+        if (pg_contact_hear(c, addrs, n_addrs))
             pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_LEARNT);
-    }
 }
 
 void pg_contact_start(struct pg_contact *c, bool bootstrap, bool for_ever)
@@ -466,7 +468,6 @@ const struct pg_peer_id *pg_contact_peer(const struct pg_contact *c)
 
 void pg_contacts_peer_up(struct pg_session *s)
 {
-    struct pg_node *n = s->node;
     struct pg_contact *dialled_by = s->contact;
     if (dialled_by) {
         if (!dialled_by->peer.len)
@@ -476,33 +477,24 @@ void pg_contacts_peer_up(struct pg_session *s)
         dialled_by->reason[0] = 0;
         pg_step(&dialled_by->dial.in, PG_DIAL_ON_ATTEMPT_UP);
     }
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
-        if (!pg_peer_id_equal(&n->contacts[i].peer, &s->conn->peer))
-            continue;
-        pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_PEER_UP);
-        pg_visits_up(&n->contacts[i]);
+    for (struct pg_contact *c = NULL; (c = pg_contact_find(s->node, &s->conn->peer, c));) {
+        pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_PEER_UP);
+        pg_visits_up(c);
     }
-}
-
-struct pg_contact *pg_contact_find(struct pg_node *n, const struct pg_peer_id *peer)
-{
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (pg_peer_id_equal(&n->contacts[i].peer, peer))
-            return &n->contacts[i];
-    return NULL;
 }
 
 void pg_contacts_doubt(struct pg_node *n, const struct pg_peer_id *peer)
 {
     const struct pg_session *best = pg_node_session(n, peer);
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (best && best->suspect && (n->contacts[i].for_ever || n->contacts[i].visits) && pg_peer_id_equal(&n->contacts[i].peer, peer))
-            pg_post(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_HURRY);
+    if (!best || !best->suspect)
+        return;
+    for (struct pg_contact *c = NULL; (c = pg_contact_find(n, peer, c));)
+        if (c->for_ever || c->visits)
+            pg_post(&c->bootstrap.in, PG_BOOTSTRAP_ON_HURRY);
 }
 
 void pg_contacts_peer_lost(struct pg_node *n, const struct pg_peer_id *peer)
 {
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (pg_peer_id_equal(&n->contacts[i].peer, peer))
-            pg_step(&n->contacts[i].bootstrap.in, PG_BOOTSTRAP_ON_PEER_LOST);
+    for (struct pg_contact *c = NULL; (c = pg_contact_find(n, peer, c));)
+        pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_PEER_LOST);
 }

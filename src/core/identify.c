@@ -258,8 +258,7 @@ static void push_take_opened(struct pg_stream *stream)
 {
     struct pg_session *s = stream->conn->above;
     struct pg_identify *i = &s->identify;
-    uint64_t each_s = s->node->config.limits.value[PG_LIMIT_PUSH_RATE];
-    if (!pg_rate_take(&i->pushes, s->node->scope.now_us, each_s, 16 * each_s)) {
+    if (!pg_node_rate_take(s->node, &i->pushes, PG_LIMIT_PUSH_RATE, 16)) {
         pg_node_refuse(s->node, PG_LIMIT_PUSH_RATE, "identify push", pg_text(s->peer_text));
         pg_stream_reset(stream);
         return;

@@ -211,8 +211,7 @@ static enum pg_kad_serve_event next_event(struct pg_kad_serve *v, struct pg_byte
     }
     unlist(v);
     list(v);
-    uint64_t each_s = pg_node_limit(node_of(v), PG_LIMIT_KAD_RATE);
-    if (!pg_rate_take(&v->session->kad_seat.requests, node_of(v)->scope.now_us, each_s, 8 * each_s))
+    if (!pg_node_rate_take(node_of(v), &v->session->kad_seat.requests, PG_LIMIT_KAD_RATE, 8))
         return PG_KAD_SERVE_ON_REQUEST_EXCESS;
     if (v->in.ctl.state == PG_KAD_SERVE_ANSWERING)
         return PG_KAD_SERVE_ON_REQUEST_GOOD; /* whatever it is: the one before has not been answered */

@@ -204,8 +204,6 @@ void pg_node_addr_add(struct pg_node *n, const struct pg_endpoint *at)
         return;
     pg_multiaddr_from_tcp(&n->addrs[n->n_addrs++], at);
     pg_node_control_listening(n, &n->addrs[n->n_addrs - 1]);
-    pg_mdns_changed(n->mdns);
-    pg_node_addrs_changed(n);
 }
 
 static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
@@ -213,6 +211,8 @@ static void add_address(struct pg_listener *l, const struct pg_endpoint *at)
     l->endpoint.port = at->port; /* dials leave from the port that was given, too */
     go_when_settled(l->node);
     pg_node_addr_add(l->node, at);
+    pg_mdns_changed(l->node->mdns);
+    pg_node_addrs_changed(l->node);
 }
 
 static void listen_failed(struct pg_listener *l, enum pg_err why, struct pg_bytes reason)
@@ -726,6 +726,12 @@ const struct pg_peer_id *pg_node_own(const struct pg_node *n)
 uint64_t pg_node_limit(const struct pg_node *n, enum pg_limit limit)
 {
     return n->config.limits.value[limit];
+}
+
+bool pg_node_rate_take(const struct pg_node *n, struct pg_rate *rate, enum pg_limit limit, uint64_t burst)
+{
+    uint64_t each_s = pg_node_limit(n, limit);
+    return pg_rate_take(rate, n->scope.now_us, each_s, burst * each_s);
 }
 
 void pg_node_refuse(struct pg_node *n, enum pg_limit limit, const char *what, struct pg_bytes from)

@@ -199,14 +199,12 @@ void pg_node_control_listening(struct pg_node *n, const struct pg_multiaddr *add
 
 void pg_node_control_peer_up(struct pg_session *s)
 {
-    struct pg_node *n = s->node;
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
-        struct pg_contact *c = &n->contacts[i];
-        if (!c->is_bootstrap || !pg_peer_id_equal(&c->peer, &s->conn->peer))
-            continue;
-        input(n, &(struct pg_seed_event){.kind = PG_SEED_BOOTSTRAP_CONNECTED, .peer = &c->peer, .addr = &c->addrs[0]});
-        return;
-    }
+    const struct pg_contact *c = NULL;
+    while ((c = pg_contact_find(s->node, &s->conn->peer, c)))
+        if (c->is_bootstrap) {
+            input(s->node, &(struct pg_seed_event){.kind = PG_SEED_BOOTSTRAP_CONNECTED, .peer = &c->peer, .addr = &c->addrs[0]});
+            return;
+        }
 }
 
 void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multiaddr *addrs, uint32_t n_addrs, int hop)

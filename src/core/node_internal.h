@@ -92,7 +92,10 @@ void pg_contacts_go(struct pg_node *);
 void pg_contacts_stop(struct pg_node *);
 void pg_contact_release(struct pg_contact *); /* nobody wants it any more: its place is free for another */
 bool pg_contact_released(const struct pg_contact *);
-struct pg_contact *pg_contact_find(struct pg_node *, const struct pg_peer_id *); /* NULL: nobody wants it */
+/* Of the contacts that somebody wants, the first behind `after`; NULL: the very first, and nothing behind the last. */
+struct pg_contact *pg_contact_next(struct pg_node *, const struct pg_contact *after);
+/* The same of those of one peer, which are several when addresses did not say who answers there. */
+struct pg_contact *pg_contact_find(struct pg_node *, const struct pg_peer_id *, const struct pg_contact *after);
 /* Why the round that is under way may fail; what fails later says it better. */
 void pg_contact_note(struct pg_contact *, enum pg_err, struct pg_bytes reason);
 void pg_contact_attempt_failed(struct pg_contact *, struct pg_session *, enum pg_err, struct pg_bytes reason);
@@ -267,11 +270,13 @@ struct pg_node {
 /* inbound.c: the limit that forbids one more peer to come in, PG_LIMITS: none. relay: over which it comes, or NULL. */
 enum pg_limit pg_inbound_forbids(struct pg_node *, const struct pg_peer_id *peer, const struct pg_peer_id *relay);
 void pg_inbound_note(struct pg_session *); /* one that has come up */
+/* True when the limit, a rate a second, lets it happen now, and counts it; `burst` times as many may happen at once. */
+bool pg_node_rate_take(const struct pg_node *, struct pg_rate *, enum pg_limit, uint64_t burst);
 /* Whether the protocol is spoken on this connection. */
 bool pg_node_offers(const struct pg_session *, const struct pg_handler *);
 /* Everything that is told to others, what the user has named first. */
 uint32_t pg_node_addrs(const struct pg_node *, struct pg_multiaddr out[PG_NODE_ADDRS]);
-/* One more where we listen. */
+/* One more where we listen. Whoever adds them tells mDNS and the node when they are all there. */
 void pg_node_addr_add(struct pg_node *, const struct pg_endpoint *);
 /* They may be others now: when they are, identify pushes them, services hear `moved`, and READY comes again, at the end of the turn. */
 void pg_node_addrs_changed(struct pg_node *);

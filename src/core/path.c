@@ -200,18 +200,12 @@ void pg_direct_leg_do_addrs_recall(struct pg_direct_leg *d)
 }
 
 /* Who tells other addresses all the time does not make us dial somebody else all the time. */
-static bool in_time(struct pg_path *p)
-{
-    uint64_t each_s = pg_node_limit(p->node, PG_LIMIT_PUNCH_RATE);
-    return pg_rate_take(&p->dials, p->node->scope.now_us, each_s, 8 * each_s);
-}
-
 void pg_direct_leg_do_dials_begin(struct pg_direct_leg *d)
 {
     struct pg_path *p = of_direct(d);
     struct pg_multiaddr addrs[PG_ADDRESS_BOOK_ADDRS];
     uint32_t n = untried(p, addrs);
-    for (uint32_t i = 0; i < n && in_time(p); i++) {
+    for (uint32_t i = 0; i < n && pg_node_rate_take(p->node, &p->dials, PG_LIMIT_PUNCH_RATE, 8); i++) {
         p->tried[p->n_tried++] = addrs[i];
         p->n_dialling++;
         if (!pg_session_reverse(p->node, p, &addrs[i]))
@@ -248,7 +242,7 @@ void pg_path_dial_failed(struct pg_path *p, enum pg_err why, struct pg_bytes rea
 /* Remembered also when no connection is left. */
 static void note_vain(struct pg_path *p, bool vain)
 {
-    struct pg_contact *c = pg_contact_find(p->node, &p->peer);
+    struct pg_contact *c = pg_contact_find(p->node, &p->peer, NULL);
     if (c)
         c->waited_in_vain = vain;
     p->hopeless = vain;
@@ -304,10 +298,11 @@ static struct pg_path *path_new(struct pg_node *n, struct pg_place *place, const
     if (!p)
         return NULL;
     uint32_t key = ((struct pg_session *)place->first)->conn->number;
+    const struct pg_contact *c = pg_contact_find(n, peer, NULL);
     p->node = n;
     p->place = place;
     p->peer = *peer;
-    p->hopeless = pg_contact_find(n, peer) && pg_contact_find(n, peer)->waited_in_vain;
+    p->hopeless = c && c->waited_in_vain;
     place->path = p;
     pg_instance_init(&p->relay.in, &pg_relay_leg_machine, &pg_relay_leg_binding, &p->relay, &n->scope, p->relay.timers, NULL, key);
     pg_instance_init(&p->direct.in, &pg_direct_leg_machine, &pg_direct_leg_binding, &p->direct, &n->scope, p->direct.timers, NULL, key);

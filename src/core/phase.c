@@ -26,12 +26,7 @@ bool pg_phase_is_seeded(const struct pg_phase *self)
 bool pg_phase_is_circuit(const struct pg_phase *self)
 {
     const struct pg_seed_event *event = self->plane->event;
-    struct pg_ma_part part;
-    size_t offset = 0;
-    while (event && event->addr && pg_multiaddr_next(event->addr, &offset, &part))
-        if (part.code == PG_MA_P2P_CIRCUIT)
-            return true;
-    return false;
+    return event && event->addr && pg_multiaddr_is_circuit(event->addr);
 }
 
 void pg_phase_do_listen_open(struct pg_phase *self)

@@ -110,8 +110,7 @@ static struct pg_rate *rate_of(const struct pg_puncher *p)
 
 static bool in_time(const struct pg_puncher *p, struct pg_rate *rate)
 {
-    uint64_t each_s = pg_node_limit(p->node, PG_LIMIT_PUNCH_RATE);
-    return pg_rate_take(rate, p->node->scope.now_us, each_s, 8 * each_s);
+    return pg_node_rate_take(p->node, rate, PG_LIMIT_PUNCH_RATE, 8);
 }
 
 bool pg_punch_serve_is_welcome(const struct pg_punch_serve *v)

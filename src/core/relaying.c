@@ -23,21 +23,6 @@ static struct pg_refusal limited(enum pg_pb_circuit_status status, enum pg_limit
     return (struct pg_refusal){.status = status, .limit = limit, .why = pg_limit_infos[limit].name};
 }
 
-static bool too_often(const struct pg_node *n, struct pg_rate *rate, enum pg_limit limit, uint64_t times, uint64_t burst)
-{
-    uint64_t each_s = times * pg_node_limit(n, limit);
-    return !pg_rate_take(rate, n->scope.now_us, each_s, burst * each_s);
-}
-
-static bool is_circuit(const struct pg_multiaddr *addr)
-{
-    struct pg_ma_part part;
-    for (size_t offset = 0; pg_multiaddr_next(addr, &offset, &part);)
-        if (part.code == PG_MA_P2P_CIRCUIT)
-            return true;
-    return false;
-}
-
 /* Slots. */
 
 static void unlist(struct pg_relaying *r, struct pg_slot *slot)
@@ -126,7 +111,7 @@ struct pg_refusal pg_slot_refusal(struct pg_session *s)
     enum pg_pb_circuit_status no = PG_PB_CIRCUIT_STATUS_RESERVATION_REFUSED;
     if (n->stopping || !s->place)
         return because(no, "this peer is shutting down");
-    if (too_often(n, &s->place->reserves, PG_LIMIT_RELAY_RESERVE_RATE, 1, 16))
+    if (!pg_node_rate_take(n, &s->place->reserves, PG_LIMIT_RELAY_RESERVE_RATE, 16))
         return limited(no, PG_LIMIT_RELAY_RESERVE_RATE);
     if (pg_relaying_addrs(s, addrs) == 0) {
         pg_log_relay_unreachable(n->log, pg_text(s->peer_text));
@@ -173,7 +158,7 @@ uint32_t pg_relaying_addrs(const struct pg_session *s, struct pg_multiaddr out[P
     struct pg_multiaddr own[PG_NODE_ADDRS];
     uint32_t n_own = pg_node_addrs(s->node, own), n = 0;
     for (uint32_t i = 0; i < n_own && n < PG_RELAY_ADDRS; i++) {
-        if (is_circuit(&own[i]) || !pg_offer_tellable(&s->conn->remote, &own[i]))
+        if (pg_multiaddr_is_circuit(&own[i]) || !pg_offer_tellable(&s->conn->remote, &own[i]))
             continue;
         out[n] = own[i];
         n += pg_multiaddr_append_p2p(&out[n], pg_identity_peer_id(s->node->config.identity));
@@ -241,7 +226,7 @@ struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_
     enum pg_pb_circuit_status full = PG_PB_CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED;
     if (n->stopping || !source->place)
         return because(PG_PB_CIRCUIT_STATUS_PERMISSION_DENIED, "this peer is shutting down");
-    if (too_often(n, &source->place->connects, PG_LIMIT_RELAY_CIRCUIT_RATE, 1, 8))
+    if (!pg_node_rate_take(n, &source->place->connects, PG_LIMIT_RELAY_CIRCUIT_RATE, 8))
         return limited(full, PG_LIMIT_RELAY_CIRCUIT_RATE);
     if (pg_peer_id_equal(target, pg_identity_peer_id(n->config.identity)))
         return because(PG_PB_CIRCUIT_STATUS_PERMISSION_DENIED, "it is connected with us already, and needs no circuit");
@@ -250,7 +235,8 @@ struct pg_refusal pg_circuit_refusal(struct pg_session *source, const struct pg_
     struct pg_slot *slot = pg_slot_of(n, target);
     if (!slot)
         return because(PG_PB_CIRCUIT_STATUS_NO_RESERVATION, "the target has not reserved here");
-    if (too_often(n, &slot->peer->targets, PG_LIMIT_RELAY_CIRCUIT_RATE, FROM_ALL, 8))
+    uint64_t each_s = FROM_ALL * pg_node_limit(n, PG_LIMIT_RELAY_CIRCUIT_RATE);
+    if (!pg_rate_take(&slot->peer->targets, n->scope.now_us, each_s, 8 * each_s))
         return limited(full, PG_LIMIT_RELAY_CIRCUIT_RATE);
     if (pg_pool_crowded(&n->chunks))
         return limited(full, PG_LIMIT_MEMORY);
@@ -272,7 +258,7 @@ static bool strangers_reach(const struct pg_node *n)
     struct pg_endpoint e;
     uint32_t n_own = pg_node_addrs(n, own);
     for (uint32_t i = 0; i < n_own; i++)
-        if (!is_circuit(&own[i]) && (!pg_offer_ip(&own[i], &e) || pg_endpoint_is_public(&e)))
+        if (!pg_multiaddr_is_circuit(&own[i]) && (!pg_offer_ip(&own[i], &e) || pg_endpoint_is_public(&e)))
             return true;
     return false;
 }

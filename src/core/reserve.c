@@ -173,18 +173,14 @@ static bool say(char *why, size_t room, const char *text)
 static bool is_of_use(const struct pg_reservation_judge *j, const struct pg_multiaddr *addr)
 {
     struct pg_offer offer = {.peer = j->relay, .own_id = j->own, .from = j->seen};
-    struct pg_ma_part part;
+    struct pg_ma_part first = {0};
     struct pg_peer_id named;
     size_t offset = 0;
-    bool first = true, name = false;
-    while (pg_multiaddr_next(addr, &offset, &part)) {
-        if (part.code == PG_MA_P2P_CIRCUIT)
-            return false;
-        name = name || (first && part.code >= PG_MA_DNS && part.code <= PG_MA_DNSADDR);
-        first = false;
-    }
+    if (pg_multiaddr_is_circuit(addr))
+        return false;
+    (void)pg_multiaddr_next(addr, &offset, &first);
     pg_multiaddr_peer(addr, &named);
-    if (name)
+    if (first.code >= PG_MA_DNS && first.code <= PG_MA_DNSADDR)
         return named.len == 0 || pg_peer_id_equal(&named, j->relay);
     return pg_offer_keepable(&offer, addr);
 }

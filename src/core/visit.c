@@ -130,12 +130,10 @@ static uint32_t most_kept(const struct pg_node *n)
 
 static bool is_wanted(const struct pg_session *s)
 {
-    struct pg_node *n = s->node;
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++) {
-        const struct pg_contact *c = &n->contacts[i];
-        if (pg_peer_id_equal(&c->peer, &s->conn->peer) && !pg_contact_released(c) && (c->wanted || c->visits))
+    const struct pg_contact *c = NULL;
+    while ((c = pg_contact_find(s->node, &s->conn->peer, c)))
+        if (c->wanted || c->visits)
             return true;
-    }
     return false;
 }
 

@@ -94,9 +94,9 @@ void pg_ways_settle(struct pg_node *n)
         if (s->up && !s->relayed && !pg_endpoint_is_loopback(&s->conn->remote))
             pg_step(&s->pulse.in, PG_PULSE_ON_WAY_CHANGED);
     }
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (n->contacts[i].for_ever)
-            pg_contact_hurry(&n->contacts[i], HURRY_MS);
+    for (struct pg_contact *c = NULL; (c = pg_contact_next(n, c));)
+        if (c->for_ever)
+            pg_contact_hurry(c, HURRY_MS);
 }
 
 void pg_ways_do_change_follow(struct pg_ways *w)

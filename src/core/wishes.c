@@ -42,18 +42,18 @@ static bool keep(struct pg_contact *c, const struct pg_wish *wishes, uint32_t n)
 
 static struct pg_contact *contact_of(struct pg_node *n, const struct pg_wish *w)
 {
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (!pg_contact_released(&n->contacts[i]) && means(w, &n->contacts[i]))
-            return &n->contacts[i];
+    for (struct pg_contact *c = NULL; (c = pg_contact_next(n, c));)
+        if (means(w, c))
+            return c;
     return pg_node_contact(n, &w->peer);
 }
 
 void pg_node_wish(struct pg_node *n, const struct pg_wish *wishes, uint32_t n_wishes)
 {
     n->config.n_bootstraps = 0;
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (!pg_contact_released(&n->contacts[i]) && !keep(&n->contacts[i], wishes, n_wishes))
-            pg_contact_release(&n->contacts[i]);
+    for (struct pg_contact *c = NULL; (c = pg_contact_next(n, c));)
+        if (!keep(c, wishes, n_wishes))
+            pg_contact_release(c);
     for (uint32_t i = 0; i < n_wishes; i++) {
         const struct pg_wish *w = &wishes[i];
         if (w->bootstrap && n->config.n_bootstraps < PG_MAX_BOOTSTRAPS)

@@ -242,6 +242,11 @@ bool pg_multiaddr_append_circuit(struct pg_multiaddr *addr)
     return relay.len && append(addr, PG_MA_P2P_CIRCUIT, PG_NONE);
 }
 
+bool pg_multiaddr_is_circuit(const struct pg_multiaddr *addr)
+{
+    return shape_of(addr).circuit;
+}
+
 enum pg_err pg_multiaddr_circuit(const struct pg_multiaddr *addr, struct pg_multiaddr *relay, struct pg_peer_id *id, struct pg_peer_id *peer)
 {
     struct pg_multiaddr before = {0};

@@ -87,6 +87,9 @@ enum pg_err pg_multiaddr_tcp(const struct pg_multiaddr *addr, struct pg_endpoint
  * id, `peer` the one behind the relay or "none". Each may be NULL. PG_ERR_ADDR_UNSUPPORTED: something else, or no relay is named. */
 enum pg_err pg_multiaddr_circuit(const struct pg_multiaddr *addr, struct pg_multiaddr *relay, struct pg_peer_id *id, struct pg_peer_id *peer);
 
+/* Whether it leads over a relay, in whatever shape. */
+bool pg_multiaddr_is_circuit(const struct pg_multiaddr *addr);
+
 /* Adds /p2p-circuit to an address that ends in /p2p/RELAY. False, and nothing changed, when it does not, or does not fit. */
 bool pg_multiaddr_append_circuit(struct pg_multiaddr *addr);
 

@@ -162,10 +162,9 @@ struct held peer_held(const struct peer *p)
 
 bool peer_wants(const struct peer *p, unsigned other)
 {
-    const struct pg_node *n = pg_peer_node(p->peer);
     const struct pg_peer_id *id = pg_identity_peer_id(p->scene->peers[other].identity);
-    for (uint32_t i = 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (n->contacts[i].wanted && !pg_contact_released(&n->contacts[i]) && pg_peer_id_equal(&n->contacts[i].peer, id))
+    for (const struct pg_contact *c = NULL; (c = pg_contact_find(pg_peer_node(p->peer), id, c));)
+        if (c->wanted)
             return true;
     return false;
 }

@@ -525,6 +525,7 @@ static void addresses_over_relays_are_taken_apart_and_made(void)
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         CU_ASSERT_EQUAL_FATAL(pg_multiaddr_parse(&addr, pg_text(good[i].text)), PG_OK);
         CU_ASSERT_EQUAL_FATAL(pg_multiaddr_circuit(&addr, &relay, &by, &behind), PG_OK);
+        CU_ASSERT(pg_multiaddr_is_circuit(&addr) && !pg_multiaddr_is_circuit(&relay));
         pg_multiaddr_text(&relay, text, sizeof text);
         CU_ASSERT_STRING_EQUAL(text, good[i].relay);
         pg_peer_id_text(&by, id);

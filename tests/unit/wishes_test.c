@@ -55,18 +55,14 @@ static struct pg_wish wish(unsigned whose, const char *addr, bool bootstrap)
 static unsigned wanted(void)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < PG_MAX_CONTACTS; i++)
-        n += node->contacts[i].used && !pg_contact_released(&node->contacts[i]);
+    for (const struct pg_contact *c = NULL; (c = pg_contact_next(node, c));)
+        n++;
     return n;
 }
 
 static struct pg_contact *of(unsigned whose)
 {
-    for (unsigned i = 0; i < PG_MAX_CONTACTS; i++)
-        if (node->contacts[i].used && !pg_contact_released(&node->contacts[i]) &&
-            pg_peer_id_equal(&node->contacts[i].peer, pg_identity_peer_id(keys[whose])))
-            return &node->contacts[i];
-    return NULL;
+    return pg_contact_find(node, pg_identity_peer_id(keys[whose]), NULL);
 }
 
 #define FIRST "/ip4/127.0.0.1/tcp/5001"
