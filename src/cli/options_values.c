@@ -195,6 +195,11 @@ static enum pg_err check_dht(struct pg_reader *r, const char *argument, struct p
         pg_line_put(r->why, "--bootstrap is missing: the DHT is asked through a peer that serves it; write --bootstrap MULTIADDR");
         return PG_ERR_USAGE;
     }
+    if (out->command == PG_CLI_DHT_PROVIDE && out->values.listen.n == 0 && !out->values.identity) {
+        pg_line_put(r->why, "--listen is missing: nobody could reach a provider that ends with this command; write --listen MULTIADDR, "
+                            "or --identity FILE for a peer that runs elsewhere with that key");
+        return PG_ERR_USAGE;
+    }
     return PG_OK;
 }
 

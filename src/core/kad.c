@@ -201,6 +201,15 @@ void pg_kad_where(struct pg_node *n, struct pg_kad_contact *peer)
         add(peer, &known.addrs[i]);
 }
 
+/* A command with the key of a peer that runs serves nobody, and that peer does all the same. */
+static bool serves_elsewhere(const struct pg_session *s)
+{
+    for (const struct pg_session *o = s->place ? s->place->first : NULL; o; o = o->next_same)
+        if (o != s && o->kad_ids)
+            return true;
+    return false;
+}
+
 void pg_kad_identified(struct pg_session *s, const struct pg_bytes *protocols, uint32_t n_protocols, const struct pg_multiaddr *addrs,
                        uint32_t n_addrs)
 {
@@ -222,7 +231,8 @@ void pg_kad_identified(struct pg_session *s, const struct pg_bytes *protocols, u
         pg_kad_heard(n, &server, &s->conn->remote);
         return;
     }
-    pg_kad_unheard(n, &s->conn->peer);
+    if (!serves_elsewhere(s))
+        pg_kad_unheard(n, &s->conn->peer);
     if (n->hooks.unserved)
         n->hooks.unserved(n->hooks.context, s);
 }

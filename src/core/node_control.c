@@ -207,6 +207,15 @@ void pg_node_control_peer_up(struct pg_session *s)
         }
 }
 
+/* A command with the key of a relay that runs relays for nobody, and that relay does all the same. */
+static bool relays_elsewhere(const struct pg_session *s)
+{
+    for (const struct pg_session *o = s->place ? s->place->first : NULL; o; o = o->next_same)
+        if (o != s && o->hop > 0)
+            return true;
+    return false;
+}
+
 void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multiaddr *addrs, uint32_t n_addrs, int hop)
 {
     struct pg_seed_place places[64];
@@ -215,6 +224,7 @@ void pg_node_control_peer_identified(struct pg_session *s, const struct pg_multi
     for (uint32_t i = 0; i < n_addrs && !said.port; i++)
         (void)pg_multiaddr_tcp(&addrs[i], &said, NULL);
     s->hop = hop ? (int8_t)hop : s->hop;
+    hop = hop < 0 && relays_elsewhere(s) ? 0 : hop;
     s->relay_port = said.port ? said.port : s->relay_port;
     if (!s->conn->dialer && s->relay_port)
         at.port = s->relay_port; /* who came to us came from a port of its own choice */

@@ -103,6 +103,17 @@ def whoever_provides_without_a_listener_announces_the_peer_with_its_key_and_ends
 
 
 @test
+def a_command_with_the_key_of_a_running_peer_does_not_take_its_place_in_the_tables_of_others(bed):
+    peers = mesh(bed)
+    ask(bed, peers[0], "provide", CID, "--identity", peers[3].key)
+    for other in peers[:3]:
+        want(peers[3].id in str(ask(bed, other, "closest", "any")["peers"]), f"{other.name} has forgotten it as a server")
+        status, out, error = bed.run("status", "--identity", other.key, "--json")
+        same((status, error), (0, ""))
+        want(peers[3].id in str(json.loads(out)["relays"]), f"{other.name} has forgotten it as a relay")
+
+
+@test
 def a_peer_is_found_by_its_id_and_the_nearest_to_a_key_are_all_that_serve(bed):
     peers = mesh(bed)
     same(ask(bed, peers[1], "find", peers[3].id), {"peers": [entry(peers[3])]})
@@ -153,7 +164,9 @@ def one_bootstrap_peer_of_several_is_enough(bed):
 @test
 def wrong_keys_and_missing_words_are_told_with_status_2(bed):
     for arguments, reason in ((("get",), "KEY is missing"), (("put", "k"), "VALUE is missing"), (("get", "k"), "--bootstrap is missing"),
-                              (("put", "k", "", "--bootstrap", NOBODY), "not a value of 1 byte"), (("find", "me", "--bootstrap", NOBODY), '"me": not a peer id')):
+                              (("put", "k", "", "--bootstrap", NOBODY), "not a value of 1 byte"),
+                              (("provide", "k", "--bootstrap", NOBODY), "--listen is missing: nobody could reach"),
+                              (("find", "me", "--bootstrap", NOBODY), '"me": not a peer id')):
         status, _, error = bed.run("dht", *arguments)
         same(status, 2)
         want(reason in error, error)

@@ -104,7 +104,7 @@ static void questions_to_the_dht_take_keys_values_and_peers(void)
     CU_ASSERT_STRING_EQUAL(options.value, "{}");
     CU_ASSERT_EQUAL(options.values.bootstrap.n, 1);
     CU_ASSERT_STRING_EQUAL(options.values.kad_protocol, "/punchgate/kad/1.0.0");
-    accepts("dht provide 0x00" THROUGH);
+    accepts("dht provide 0x00 --identity mine.key" THROUGH);
     CU_ASSERT_EQUAL(options.values.listen.n, 0); /* unlike that of run it listens only when it is told to */
     accepts("dht provide k --listen /ip4/127.0.0.1/tcp/0 --identity mine.key" THROUGH);
     CU_ASSERT_EQUAL(options.values.listen.n, 1);
@@ -121,6 +121,8 @@ static void questions_to_the_dht_take_keys_values_and_peers(void)
     refuses("dht get 0x1", "\"0x1\": not a key of 1 to 1024 bytes; write text, 0x and an even number of hex digits, or a CID");
     refuses("dht put k 0xg0", "\"0xg0\": not a value of 1 byte to 64 KiB; write text, or 0x and an even number of hex digits");
     refuses("dht get k", "--bootstrap is missing: the DHT is asked through a peer that serves it; write --bootstrap MULTIADDR");
+    refuses("dht provide k" THROUGH, "--listen is missing: nobody could reach a provider that ends with this command; write --listen MULTIADDR, "
+                                     "or --identity FILE for a peer that runs elsewhere with that key");
     refuses("dht get k --listen /ip4/127.0.0.1/tcp/0", "--listen is no option of dht get; punchgate dht get --help lists them");
 #undef THROUGH
 }
