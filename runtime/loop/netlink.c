@@ -27,11 +27,16 @@ static bool is_default_route(const struct nlmsghdr *m)
            r->rtm_type == RTN_UNICAST;
 }
 
-static void read_words(const char *words, unsigned n, struct pg_netlink_word *out)
+/* The last message need not fill its alignment. */
+static void read_words(const char *words, size_t n, struct pg_netlink_word *out)
 {
-    for (const struct nlmsghdr *m = (const void *)words; NLMSG_OK(m, n); m = NLMSG_NEXT(m, n)) {
+    for (size_t at = 0; at < n && n - at >= sizeof(struct nlmsghdr);) {
+        const struct nlmsghdr *m = (const void *)(words + at);
+        if (m->nlmsg_len < sizeof *m || m->nlmsg_len > n - at)
+            return;
         out->routes |= is_default_route(m);
         out->interfaces |= m->nlmsg_type != RTM_NEWROUTE && m->nlmsg_type != RTM_DELROUTE;
+        at += NLMSG_ALIGN((size_t)m->nlmsg_len);
     }
 }
 
@@ -43,7 +48,7 @@ struct pg_netlink_word pg_netlink_read(int fd)
     for (;;) {
         ssize_t n = recv(fd, words, sizeof words, 0);
         if (n > 0)
-            read_words(words, (unsigned)n, &out);
+            read_words(words, (size_t)n, &out);
         else if (n < 0 && errno == ENOBUFS)
             out.interfaces = out.routes = true;
         else if (n == 0 || errno != EINTR)

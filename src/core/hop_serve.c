@@ -72,7 +72,7 @@ void pg_hop_serve_do_refusal_answer(struct pg_hop_serve *h)
 void pg_hop_serve_do_reservation_answer(struct pg_hop_serve *h)
 {
     struct pg_node *n = node_of(h);
-    struct pg_multiaddr addrs[PG_RELAY_ADDRS];
+    const struct pg_multiaddr *addrs;
     uint8_t voucher[PG_VOUCHER_MAX];
     struct pg_writer v = pg_writer(voucher, sizeof voucher);
     uint64_t lease_us = pg_node_limit(n, PG_LIMIT_RELAY_LEASE) * 1000;
@@ -82,7 +82,7 @@ void pg_hop_serve_do_reservation_answer(struct pg_hop_serve *h)
         m.reservation.has_voucher = true; /* advisory: without memory for one a reservation is still of use */
         m.reservation.voucher = pg_written(&v);
     }
-    uint32_t n_addrs = pg_relaying_addrs(h->session, addrs);
+    uint32_t n_addrs = pg_relaying_addrs(h->session, &addrs);
     size_t room = PG_PB_HOP_MESSAGE_MAX - 128 - v.len;
     for (uint32_t i = 0; i < n_addrs && room >= addrs[i].len + 4u; i++) {
         m.reservation.addrs[m.reservation.n_addrs++] = pg_bytes(addrs[i].at, addrs[i].len);

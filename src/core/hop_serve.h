@@ -47,5 +47,7 @@ bool pg_circuit_limit_tell(const struct pg_node *, struct pg_pb_circuit_limit *)
 /* The frame's room, as long as memory is not short. */
 bool pg_hop_room_take(struct pg_hop_serve *);
 void pg_hop_room_give(struct pg_hop_serve *);
+/* Its target has reserved on this connection: who is asked on another one is asked again here. */
+void pg_stop_connect_follow(struct pg_hop_serve *, const struct pg_conn *);
 /* Bytes of a circuit. */
 void pg_hop_take(struct pg_hop_serve *, struct pg_flow *, struct pg_bytes);

@@ -59,13 +59,15 @@ static bool has_addr(const struct pg_kad_contact *c, const struct pg_multiaddr *
  * serves no DHT has told it to nobody else. */
 static void add_through_us(struct reply *r, struct pg_kad_contact *c)
 {
-    struct pg_multiaddr own[PG_RELAY_ADDRS];
+    const struct pg_multiaddr *own;
     if (!pg_slot_of(node_of(r->v), &c->id) || !pg_relaying_serves(node_of(r->v), r->v->session))
         return;
-    uint32_t n = pg_relaying_addrs(r->v->session, own);
-    for (uint32_t i = 0; i < n && c->n_addrs < PG_KAD_ADDRS; i++)
-        if (pg_multiaddr_append_circuit(&own[i]) && !has_addr(c, &own[i]))
-            c->addrs[c->n_addrs++] = own[i];
+    uint32_t n = pg_relaying_addrs(r->v->session, &own);
+    for (uint32_t i = 0; i < n && c->n_addrs < PG_KAD_ADDRS; i++) {
+        struct pg_multiaddr through = own[i];
+        if (pg_multiaddr_append_circuit(&through) && !has_addr(c, &through))
+            c->addrs[c->n_addrs++] = through;
+    }
 }
 
 /* Adds a peer with those of its addresses that the asker may know. Without any it is left out: nobody could use it. */

@@ -154,6 +154,7 @@ static size_t want(void *self, struct pg_link *link)
 void pg_node_addrs_changed(struct pg_node *n)
 {
     n->addrs_stale = true;
+    n->relaying.told.stands = false;
 }
 
 /* Tells of our addresses once a turn, and only when they are others than before. */

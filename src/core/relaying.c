@@ -107,13 +107,13 @@ void pg_slot_lost(struct pg_session *s)
 struct pg_refusal pg_slot_refusal(struct pg_session *s)
 {
     struct pg_node *n = s->node;
-    struct pg_multiaddr addrs[PG_RELAY_ADDRS];
+    const struct pg_multiaddr *addrs;
     enum pg_pb_circuit_status no = PG_PB_CIRCUIT_STATUS_RESERVATION_REFUSED;
     if (n->stopping || !s->place)
         return because(no, "this peer is shutting down");
     if (!pg_node_rate_take(n, &s->place->reserves, PG_LIMIT_RELAY_RESERVE_RATE, 16))
         return limited(no, PG_LIMIT_RELAY_RESERVE_RATE);
-    if (pg_relaying_addrs(s, addrs) == 0) {
+    if (pg_relaying_addrs(s, &addrs) == 0) {
         pg_log_relay_unreachable(n->log, pg_text(s->peer_text));
         return because(no, "no address of ours is known that the peer could tell others");
     }
@@ -127,6 +127,14 @@ struct pg_refusal pg_slot_refusal(struct pg_session *s)
     if (n->relaying.slots.used >= pg_node_limit(n, PG_LIMIT_RELAY_RESERVATIONS))
         return limited(no, PG_LIMIT_RELAY_RESERVATIONS);
     return OK_ANSWER;
+}
+
+/* A reservation is its peer's, and who reserves on another connection has often lost the last one, which need not be known here yet. */
+static void move_questions(struct pg_relaying *r, const struct pg_slot *slot)
+{
+    for (struct pg_hop_serve *h = r->circuits; h; h = h->next)
+        if (!h->stood && h->target_place == slot->peer)
+            pg_stop_connect_follow(h, slot->session->conn);
 }
 
 void pg_slot_take(struct pg_session *s)
@@ -145,7 +153,10 @@ void pg_slot_take(struct pg_session *s)
         pg_budget_hold(&n->budget, slot->peer);
         pg_log_relay_requested(n->log, pg_text(s->peer_text));
     }
+    bool moved = renewed && slot->session != s;
     seat(slot, s);
+    if (moved)
+        move_questions(r, slot);
     slot->expires_us = n->scope.now_us + pg_node_limit(n, PG_LIMIT_RELAY_LEASE) * 1000;
     list(r, slot);
     n->metrics.value[renewed ? PG_METRIC_RELAY_RESERVATIONS_RENEWED : PG_METRIC_RELAY_RESERVATIONS_OPENED]++;
@@ -153,17 +164,27 @@ void pg_slot_take(struct pg_session *s)
 }
 
 /* Those of use where the peer is; a circuit's address is none, as nobody is relayed through two relays. */
-uint32_t pg_relaying_addrs(const struct pg_session *s, struct pg_multiaddr out[PG_RELAY_ADDRS])
+static void list_told(struct pg_told *t, const struct pg_session *s)
 {
     struct pg_multiaddr own[PG_NODE_ADDRS];
-    uint32_t n_own = pg_node_addrs(s->node, own), n = 0;
-    for (uint32_t i = 0; i < n_own && n < PG_RELAY_ADDRS; i++) {
+    uint32_t n_own = pg_node_addrs(s->node, own);
+    *t = (struct pg_told){.to = s->conn->remote, .at_us = s->node->scope.now_us, .stands = true};
+    for (uint32_t i = 0; i < n_own && t->n < PG_RELAY_ADDRS; i++) {
         if (pg_multiaddr_is_circuit(&own[i]) || !pg_offer_tellable(&s->conn->remote, &own[i]))
             continue;
-        out[n] = own[i];
-        n += pg_multiaddr_append_p2p(&out[n], pg_identity_peer_id(s->node->config.identity));
+        t->addrs[t->n] = own[i];
+        t->n += pg_multiaddr_append_p2p(&t->addrs[t->n], pg_identity_peer_id(s->node->config.identity));
     }
-    return n;
+}
+
+/* Whether we relay, whether a reservation is of use and what it names are asked one after the other for one stream. */
+uint32_t pg_relaying_addrs(const struct pg_session *s, const struct pg_multiaddr **out)
+{
+    struct pg_told *t = &s->node->relaying.told;
+    if (!t->stands || !pg_endpoint_equal(&t->to, &s->conn->remote) || t->at_us != s->node->scope.now_us)
+        list_told(t, s);
+    *out = t->addrs;
+    return t->n;
 }
 
 /* Circuits. */
@@ -265,13 +286,13 @@ static bool strangers_reach(const struct pg_node *n)
 
 bool pg_relaying_serves(const struct pg_node *n, const struct pg_session *s)
 {
-    struct pg_multiaddr addrs[PG_RELAY_ADDRS];
+    const struct pg_multiaddr *addrs;
     uint8_t nat = n->control.nat.in.ctl.state;
     if ((s && pg_session_is_relayed(s)) || n->config.quiet || n->config.aside || n->config.relay_mode == PG_RELAY_MODE_OFF)
         return false;
     if (n->config.relay_mode == PG_RELAY_MODE_ON || nat == PG_NAT_PUBLIC)
         return true;
-    return nat == PG_NAT_UNKNOWN && (s ? pg_relaying_addrs(s, addrs) > 0 : strangers_reach(n));
+    return nat == PG_NAT_UNKNOWN && (s ? pg_relaying_addrs(s, &addrs) > 0 : strangers_reach(n));
 }
 
 /* Life. */

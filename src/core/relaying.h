@@ -22,6 +22,15 @@ struct pg_slot {
     uint64_t expires_us;
 };
 
+/* What those who are there may use of our addresses, as it was found out in one turn. */
+struct pg_told {
+    struct pg_endpoint to;
+    struct pg_multiaddr addrs[PG_RELAY_ADDRS];
+    uint32_t n;
+    uint64_t at_us;
+    bool stands; /* our addresses have not changed since */
+};
+
 struct pg_relaying {
     struct pg_node *node;
     struct pg_pool slots, hops;
@@ -29,6 +38,7 @@ struct pg_relaying {
     struct pg_hop_serve *circuits, *ended; /* circuits: those that stand or are being set up */
     struct pg_hop_serve *silent, *last_silent; /* those without a request, the oldest first */
     uint32_t asked;                            /* hop streams without a request */
+    struct pg_told told;
     uint32_t n_circuits;
     uint32_t next_key;
 };
@@ -55,8 +65,8 @@ struct pg_slot *pg_slot_of(struct pg_node *, const struct pg_peer_id *);
 bool pg_slot_keeps(const struct pg_session *);
 /* The session ends; its peer's others are still there. */
 void pg_slot_lost(struct pg_session *);
-/* Our addresses as its peer may use them, with our id and without /p2p-circuit. */
-uint32_t pg_relaying_addrs(const struct pg_session *, struct pg_multiaddr out[PG_RELAY_ADDRS]);
+/* Our addresses as its peer may use them, with our id and without /p2p-circuit; they stand until others are asked for. */
+uint32_t pg_relaying_addrs(const struct pg_session *, const struct pg_multiaddr **);
 
 /* Circuits. */
 void pg_circuit_list(struct pg_hop_serve *);

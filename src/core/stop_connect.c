@@ -149,3 +149,9 @@ void pg_stop_connect_do_stream_drop(struct pg_stop_connect *s)
     if (stream)
         pg_stream_reset(stream);
 }
+
+void pg_stop_connect_follow(struct pg_hop_serve *h, const struct pg_conn *conn)
+{
+    if (h->stop.in.machine && h->stop.stream && h->stop.stream->conn != conn)
+        pg_post(&h->stop.in, PG_STOP_CONNECT_ON_RESERVED_ANEW);
+}

@@ -472,6 +472,83 @@ static void who_cannot_be_reached_is_told_as_such(void)
     close_clean();
 }
 
+/* Its machine has lost power, or its router has forgotten it: the relay does not know yet, and asks on a connection that is dead. */
+static void move_and_reserve(struct peer *p)
+{
+    kill_peer(p, PG_SIM_POWER_LOST);
+    p->host += n_peers; /* a machine that does not answer for what the last one had */
+    start(p);
+    pass(2 * SECONDS);
+    CU_ASSERT_EQUAL(reserved(p), OK);
+}
+
+static void who_reserves_on_a_new_connection_while_it_is_asked_on_a_dead_one_is_asked_anew(void)
+{
+    struct end source;
+    open_three();
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    kill_peer(bob, PG_SIM_POWER_LOST);
+    ask_connect(&source, alice, id_of(bob));
+    pass(SECONDS);
+    CU_ASSERT_EQUAL(status_of(&source), -1);
+    move_and_reserve(bob);
+    CU_ASSERT_EQUAL(status_of(&source), OK);
+    CU_ASSERT_EQUAL_FATAL(bob->n_stops, 1);
+    struct end *target = last_stop(bob);
+    target->got = target->sum = 0;
+    end_send(&source, 100000);
+    pass(SECONDS);
+    CU_ASSERT(target->got == 100000 && same(&source, target));
+    end_reset(&source);
+    close_clean();
+}
+
+static void a_target_that_moves_again_and_again_has_ten_seconds_as_any_other(void)
+{
+    struct end source;
+    open_three();
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    bob->manner = SAYS_NOTHING;
+    ask_connect(&source, alice, id_of(bob));
+    for (unsigned i = 0; i < 3; i++) {
+        move_and_reserve(bob);
+        CU_ASSERT_EQUAL(bob->n_stops, 1);
+        CU_ASSERT_EQUAL(status_of(&source), -1);
+    }
+    pass(SECONDS + SECONDS / 2);
+    CU_ASSERT_EQUAL(status_of(&source), PG_PB_CIRCUIT_STATUS_CONNECTION_FAILED);
+    CU_ASSERT_EQUAL(last_stop(bob)->n_closed, 1);
+    end_finish(&source);
+    close_clean();
+}
+
+static unsigned n_lists;
+uint32_t __real_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
+uint32_t __wrap_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
+
+/* The linker leads the core's calls here. */
+uint32_t __wrap_pg_node_addrs(const struct pg_node *n, struct pg_multiaddr out[PG_NODE_ADDRS])
+{
+    n_lists += n == relay->node;
+    return __real_pg_node_addrs(n, out);
+}
+
+static void a_request_makes_the_relay_look_at_its_own_addresses_once(void)
+{
+    struct end source;
+    open_three();
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    CU_ASSERT_EQUAL(relay->node->control.nat.in.ctl.state, PG_NAT_UNKNOWN);
+    n_lists = 0;
+    CU_ASSERT_EQUAL(reserved(bob), OK);
+    CU_ASSERT_EQUAL(n_lists, 1);
+    n_lists = 0;
+    CU_ASSERT_EQUAL(connected(&source, alice, bob), OK);
+    CU_ASSERT_EQUAL(n_lists, 1);
+    end_reset(&source);
+    close_clean();
+}
+
 /* Row 34: nobody needs a circuit to itself or to the relay. */
 static void a_circuit_to_itself_or_to_the_relay_is_denied(void)
 {
@@ -549,6 +626,10 @@ int main(int argc, char **argv)
         {"nonsense is answered as malformed or unexpected", nonsense_is_answered_as_malformed_or_unexpected},
         {"a request may come byte by byte, but has ten seconds", a_request_may_come_byte_by_byte_but_has_ten_seconds},
         {"who cannot be reached is told as such", who_cannot_be_reached_is_told_as_such},
+        {"who reserves on a new connection while it is asked on a dead one is asked anew",
+         who_reserves_on_a_new_connection_while_it_is_asked_on_a_dead_one_is_asked_anew},
+        {"a target that moves again and again has ten seconds, as any other", a_target_that_moves_again_and_again_has_ten_seconds_as_any_other},
+        {"a request makes the relay look at its own addresses once", a_request_makes_the_relay_look_at_its_own_addresses_once},
         {"a circuit to itself or to the relay is denied", a_circuit_to_itself_or_to_the_relay_is_denied},
         {"a relay that does not know where it is reached says so and grants nothing",
          a_relay_that_does_not_know_where_it_is_reached_says_so_and_grants_nothing},

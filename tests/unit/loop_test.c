@@ -2,10 +2,11 @@
  * Drives runtime/loop through runtime/port.h. */
 #include "crypto_suite.h"
 #include "linkless.h"
-#include "loop/loop.h"
+#include "loop/loop_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,12 +175,36 @@ static void a_client_that_finds_no_descriptor_sees_a_reset(void)
     is_turned_away_by_a_reset(true);
 }
 
+/* Of a buffer that still holds what came before: an odd length that led behind the end of what has come would find news there. */
+static void a_word_of_the_kernel_whose_last_message_has_an_odd_length_ends_there(void)
+{
+    static const struct nlmsghdr longer = {.nlmsg_len = 64, .nlmsg_type = RTM_NEWROUTE}, shorter = {.nlmsg_len = 17, .nlmsg_type = RTM_NEWROUTE},
+                                 news = {.nlmsg_len = 16, .nlmsg_type = RTM_NEWADDR};
+    char words[64] = {0};
+    int ends[2];
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+    memcpy(words, &longer, sizeof longer);
+    memcpy(words + 20, &news, sizeof news); /* in the middle of a route that is not the default one */
+    CU_ASSERT_EQUAL(send(ends[0], words, sizeof words, 0), (ssize_t)sizeof words);
+    memcpy(words, &shorter, sizeof shorter);
+    CU_ASSERT_EQUAL(send(ends[0], words, 17, 0), 17);
+    struct pg_netlink_word word = pg_netlink_read(ends[1]);
+    CU_ASSERT(!word.interfaces && !word.routes);
+    CU_ASSERT_EQUAL(send(ends[0], &news, sizeof news, 0), (ssize_t)sizeof news);
+    word = pg_netlink_read(ends[1]);
+    CU_ASSERT(word.interfaces && !word.routes);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void)
 {
     static const struct sentence sentences[] = {
         {"a socket that is listened at again at once keeps its file, and leaves none behind",
          a_socket_that_is_listened_at_again_at_once_keeps_its_file},
         {"a client that finds no link sees a reset and no orderly end", a_client_that_finds_no_link_sees_a_reset},
+        {"a word of the kernel whose last message has an odd length ends there",
+         a_word_of_the_kernel_whose_last_message_has_an_odd_length_ends_there},
         {"a client that finds no descriptor sees a reset and no orderly end", a_client_that_finds_no_descriptor_sees_a_reset},
     };
     return RUN_SUITE("loop", sentences);
