@@ -207,7 +207,8 @@ static void after_flush(struct os_link *o)
                 uv_close((uv_handle_t *)&o->write_poll, on_closed);
                 o->write_polls = false;
             }
-            close(o->write_fd);
+            if (close(o->write_fd) != 0) /* of a file on another machine, say: only now it is known to be full */
+                o->loop->unwritten = errno;
             o->write_fd = -1;
         } else {
             shutdown(o->write_fd, SHUT_WR);
@@ -243,6 +244,8 @@ bool pg_os_flush(struct os_link *o)
             break;
         if (done < 0) {
             int why = errno;
+            if (o->adopted && link->closing) /* the core has had its last word of it */
+                o->loop->unwritten = why;
             pg_os_lost(o, pg_socket_error(why), strerror(why));
             return false;
         }

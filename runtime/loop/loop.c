@@ -209,8 +209,8 @@ static void run(struct pg_loop *l, const struct pg_command *c)
             l->hooks.ready(l->hooks.context);
         return;
     case PG_COMMAND_REPORT:
-        if (l->hooks.report)
-            l->hooks.report(l->hooks.context, c->text);
+        if (l->hooks.report && !l->hooks.report(l->hooks.context, c->text) && !l->stopping)
+            l->core->input(l->core->self, &(struct pg_input){.kind = PG_INPUT_STOP}, pg_loop_now_us());
         return;
     case PG_COMMAND_STOP:
         l->status = c->status;
@@ -429,6 +429,11 @@ int pg_loop_run(struct pg_loop *l)
     pg_loop_drain(l);
     uv_run(&l->uv, UV_RUN_DEFAULT); /* returns at once when a stop was asked for already */
     return l->status;
+}
+
+int pg_loop_unwritten(const struct pg_loop *l)
+{
+    return l->unwritten;
 }
 
 static void close_left(uv_handle_t *handle, void *context)

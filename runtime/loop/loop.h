@@ -17,12 +17,14 @@ bool pg_loop_name_server(struct pg_loop *, const struct pg_endpoint *);
 uint64_t pg_loop_files(void);
 /* Runs until PG_COMMAND_STOP; returns its status. */
 int pg_loop_run(struct pg_loop *);
+/* After it: errno of an adopted descriptor that did not take all that its link had left when the core closed it, else 0. */
+int pg_loop_unwritten(const struct pg_loop *);
 void pg_loop_free(struct pg_loop *);
 
 /* What PG_COMMAND_READY and PG_COMMAND_REPORT are given to. */
 struct pg_loop_hooks {
     void (*ready)(void *context);
-    void (*report)(void *context, struct pg_bytes text);
+    bool (*report)(void *context, struct pg_bytes text); /* false: it did not arrive, and the core is asked to stop */
     void (*wrote)(void *context, const struct pg_link *, size_t n); /* the first n bytes of its queue, which go now; may be NULL */
     /* SIGHUP: what PG_INPUT_RELOAD is to bring, or false when everything stays. NULL: the signal does what it usually does. */
     bool (*reload)(void *context, uint8_t **data, size_t *len);

@@ -75,7 +75,7 @@ struct pg_loop {
     int netlink_fd;
     bool netlink_polls;
     uint64_t stop_until_ms;
-    int spare_fd, status;
+    int spare_fd, status, unwritten; /* unwritten: pg_loop_unwritten */
     char congestion[PG_SOCKET_CONGESTION]; /* control that the system has chosen */
     bool paused; /* some listener waits for a descriptor */
     bool stopping, draining, interrupted;

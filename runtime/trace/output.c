@@ -3,6 +3,8 @@
 #include "trace/output.h"
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define ERROR_MOST 1024 /* bytes of a reason */
@@ -124,6 +126,20 @@ bool pg_out_write(int fd, struct pg_bytes text)
         text = pg_bytes_skip(text, (size_t)n);
     }
     return true;
+}
+
+int pg_out_lost(int error_number)
+{
+    char text[256];
+    if (error_number == EPIPE) /* as in | head: the reader has left and had enough */
+        return pg_err_exit(PG_ERR_IO);
+    snprintf(text, sizeof text, "standard output: %s; not all of the result has arrived: mend that and ask again", strerror(error_number));
+    return pg_out_failure(false, PG_ERR_IO, pg_text(text));
+}
+
+int pg_out_result(struct pg_bytes text)
+{
+    return pg_out_write(STDOUT_FILENO, text) ? 0 : pg_out_lost(errno);
 }
 
 int pg_out_failure(bool json, enum pg_err err, struct pg_bytes reason)

@@ -33,5 +33,9 @@ struct pg_bytes pg_out_error(char *buffer, size_t size, enum pg_err err, struct 
 /* Everything or false (errno says why): results are not to be lost silently. */
 bool pg_out_write(int fd, struct pg_bytes text);
 
+/* The result of a command, on standard output. Returns the exit status: a result that does not arrive is a failure, and told. */
+int pg_out_result(struct pg_bytes text);
+int pg_out_lost(int error_number); /* tells, on standard error, that standard output did not take it all; the exit status */
+
 /* Tells the user of a failure: JSON on standard output, or "punchgate: reason" on standard error. Returns the exit status. */
 int pg_out_failure(bool json, enum pg_err err, struct pg_bytes reason);

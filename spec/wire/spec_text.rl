@@ -105,7 +105,8 @@ static enum pg_err place(const struct parts *s, uint16_t least, struct pg_bytes 
 {
     if (!s->path.from) {
         *host = slice(s->host);
-        return number(slice(s->port), least, port);
+        enum pg_err err = number(slice(s->port), least, port);
+        return err != PG_OK && pg_bytes_equal(*host, PG_LIT("unix")) ? PG_ERR_SOCKET_PATH_BAD : err;
     }
     *path = slice(s->path);
     return path->len > PG_SOCKET_PATH_MAX ? PG_ERR_SOCKET_PATH_LONG : PG_OK;

@@ -48,14 +48,14 @@ static int tell(const struct pg_options *o, const struct pg_identity *identity)
         pg_out_text(&out, "public_key", pg_text(public_key));
         if (o->values.out)
             pg_out_text(&out, "file", pg_text(o->values.out));
-        return pg_out_write(STDOUT_FILENO, pg_out_end(&out)) ? 0 : 1;
+        return pg_out_result(pg_out_end(&out));
     }
     if (o->command == PG_CLI_KEY_SHOW)
         snprintf(text, sizeof text, "type        %s\npeer id     %s\nas CID      %s\npublic key  %s\n", names[key->type], peer, cid,
                  public_key);
     else
         snprintf(text, sizeof text, "%s\n", peer);
-    return pg_out_write(STDOUT_FILENO, pg_text(text)) ? 0 : 1;
+    return pg_out_result(pg_text(text));
 }
 
 static enum pg_err read_input(const struct pg_options *o, struct pg_identity **identity, char *why, size_t room)

@@ -176,7 +176,7 @@ int pg_options_start(struct pg_options *options, int argc, char *const argv[], c
         const char *const *help = options->group_help ? group : pg_cli_command_infos[options->command].help;
         const char *const *at = options->values.help ? help : version_text;
         for (status = 0; *at && status == 0; at++) {
-            status = pg_out_write(STDOUT_FILENO, pg_text(*at)) ? 0 : pg_err_exit(PG_ERR_IO);
+            status = pg_out_result(pg_text(*at));
         }
     }
     if (status >= 0) {

@@ -28,6 +28,7 @@ struct pg_options {
     int argc;                       /* what they were read from, to be read again */
     char *const *argv, *const *envp;
     unsigned problems;              /* mistakes that check has told of */
+    int unsaid;                     /* exit status when not all that check shows has arrived, else 0 */
     void *memory;
 };
 

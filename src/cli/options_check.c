@@ -4,7 +4,6 @@
 #include "cli/run.h"
 #include "crypto/identity_file.h"
 #include "trace/output.h"
-#include <unistd.h>
 
 #define SHOWN_ROOM 16384 /* bytes of one option and its value */
 
@@ -38,6 +37,13 @@ static void put_origin(struct pg_line *line, const struct pg_option_info *option
     }
 }
 
+/* A result that did not arrive is told once. */
+static void say(int *unsaid, struct pg_bytes text)
+{
+    if (*unsaid == 0)
+        *unsaid = pg_out_result(text);
+}
+
 static void show(const struct pg_reader *r, const struct pg_option_info *option, const struct pg_given *given)
 {
     char room[SHOWN_ROOM], origin[4200];
@@ -55,7 +61,7 @@ static void show(const struct pg_reader *r, const struct pg_option_info *option,
         }
         pg_out_text(&out, "source", pg_text(sources[given->source]));
         pg_out_text(&out, "origin", pg_line_bytes(&where));
-        (void)pg_out_write(STDOUT_FILENO, pg_out_end(&out));
+        say(&r->out->unsaid, pg_out_end(&out));
         return;
     }
     pg_line_init(&text, room, sizeof room);
@@ -66,7 +72,7 @@ static void show(const struct pg_reader *r, const struct pg_option_info *option,
     pg_line_put(&text, given->text ? " ; " : "; ");
     pg_line_raw(&text, given->text ? pg_line_bytes(&where) : PG_LIT("not set"));
     pg_line_put(&text, "\n");
-    (void)pg_out_write(STDOUT_FILENO, pg_line_bytes(&text));
+    say(&r->out->unsaid, pg_line_bytes(&text));
 }
 
 void pg_reader_show(const struct pg_reader *r)
@@ -97,6 +103,7 @@ int pg_run_check(const struct pg_options *o)
     struct pg_identity *identity = NULL;
     char why[PG_IDENTITY_WHY] = "", room[PG_IDENTITY_WHY + 256];
     unsigned problems = o->problems;
+    int unsaid = o->unsaid;
     struct pg_out out;
     enum pg_err err = o->values.identity ? pg_identity_load(&identity, o->values.identity, why, sizeof why) : PG_OK;
     pg_identity_free(identity);
@@ -108,9 +115,9 @@ int pg_run_check(const struct pg_options *o)
         pg_out_begin(&out, room, sizeof room, "check");
         pg_out_bool(&out, "ok", problems == 0);
         pg_out_u64(&out, "problems", problems);
-        (void)pg_out_write(STDOUT_FILENO, pg_out_end(&out));
+        say(&unsaid, pg_out_end(&out));
     } else if (problems == 0 && !o->values.show_origin) {
-        (void)pg_out_write(STDOUT_FILENO, PG_LIT("the configuration is good\n"));
+        say(&unsaid, PG_LIT("the configuration is good\n"));
     }
-    return problems == 0 ? 0 : pg_err_exit(PG_ERR_CONFIG_BAD);
+    return problems == 0 ? unsaid : pg_err_exit(PG_ERR_CONFIG_BAD);
 }

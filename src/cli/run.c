@@ -29,6 +29,7 @@ struct run {
     struct pg_recorder *recorder; /* of --trace, or NULL */
     struct pg_peer *peer;
     struct pg_reload reload;
+    int unsaid; /* exit status when standard output has not taken a result, else 0 */
 };
 
 static int fail(const struct run *r, enum pg_err err, const char *reason)
@@ -93,13 +94,17 @@ static void ready(void *context)
     pg_out_array(&out, "addrs");
     for (uint32_t i = 0; i < v.n_addrs; i++)
         pg_out_text(&out, NULL, pg_bytes(addr, pg_multiaddr_text(&v.addrs[i], addr, sizeof addr)));
-    pg_out_write(STDOUT_FILENO, pg_out_end(&out));
+    if (!pg_out_write(STDOUT_FILENO, pg_out_end(&out)))
+        pg_log_config_warning(&r->logs.log, PG_LIT("standard output did not take the line of --ready-json"));
 }
 
-static void report(void *context, struct pg_bytes text)
+/* false: nobody gets what is said, so there is nothing more to do. */
+static bool report(void *context, struct pg_bytes text)
 {
-    (void)context;
-    pg_out_write(STDOUT_FILENO, text);
+    struct run *r = context;
+    if (r->unsaid == 0)
+        r->unsaid = pg_out_result(text);
+    return r->unsaid == 0;
 }
 
 static bool reload(void *context, uint8_t **data, size_t *len)
@@ -121,7 +126,7 @@ static int drive(struct run *r)
     const struct pg_strings *servers = &r->options->values.dns_server;
     struct pg_endpoint server;
     if (!loop)
-        return fail(r, PG_ERR_IO, "the system gives no event loop");
+        return fail(r, PG_ERR_IO, "the system gives no event loop: memory or open files are short");
     for (size_t i = 0; i < servers->n; i++)
         if (pg_name_server_parse(pg_text(servers->at[i]), &server))
             (void)pg_loop_name_server(loop, &server);
@@ -129,8 +134,10 @@ static int drive(struct run *r)
                                               .reload = r->options->command == PG_CLI_RUN ? reload : NULL, .context = r});
     if (pipe)
         (void)pg_loop_adopt(loop, STDIN_FILENO, STDOUT_FILENO);
-    int status = pg_loop_run(loop);
+    int status = pg_loop_run(loop), unwritten = pg_loop_unwritten(loop);
     pg_loop_free(loop);
+    if (unwritten && status == 0)
+        r->unsaid = pg_out_lost(unwritten);
     if (pipe) { /* the terminal may be shared with a shell that does not expect this */
         (void)fcntl(STDIN_FILENO, F_SETFL, in_flags);
         (void)fcntl(STDOUT_FILENO, F_SETFL, out_flags);
@@ -163,16 +170,17 @@ static uint64_t unix_offset_us(void)
 }
 
 /* Every connection is a file, and so is a tunnel's local side: a system that permits fewer of them is the limit that counts. */
-static void allow_files(struct run *r)
+static bool allow_files(struct run *r)
 {
-    enum { OF_OUR_OWN = 64 };
+    enum { LEAST = 16, OF_OUR_OWN = 64 };
     char text[256];
     uint64_t files = pg_loop_files(), conns = pg_configured_limit(&r->options->values, PG_LIMIT_CONNS);
-    if (r->options->command != PG_CLI_RUN || files >= conns + OF_OUR_OWN)
-        return;
+    if (r->options->command != PG_CLI_RUN || files >= conns + OF_OUR_OWN || files < LEAST)
+        return files >= LEAST;
     snprintf(text, sizeof text, "the system permits %llu open files, fewer than --max-conns %llu needs: what finds none is refused; raise "
              "the hard limit (ulimit -Hn, LimitNOFILE= of systemd) or lower --max-conns", (unsigned long long)files, (unsigned long long)conns);
     pg_log_config_warning(&r->logs.log, pg_text(text));
+    return true;
 }
 
 static int run_peer(struct run *r)
@@ -181,7 +189,8 @@ static int run_peer(struct run *r)
     struct pg_bytes reason;
     if (!pg_configure(&r->configured, r->options))
         return fail(r, PG_ERR_USAGE, "more listens (16), bootstraps (32), services or tunnels (64) than this peer takes");
-    allow_files(r);
+    if (!allow_files(r))
+        return fail(r, PG_ERR_IO, "the system permits fewer than 16 open files: raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)");
     r->configured.config.node.identity = r->identity;
     r->configured.config.node.log = &r->logs.log;
     r->configured.config.node.unix_offset_us = unix_offset_us();
@@ -199,7 +208,9 @@ static int run_peer(struct run *r)
     int status = drive(r);
     pg_reload_free(&r->reload);
     enum pg_err error = pg_peer_failure(r->peer, &reason);
-    if (error != PG_OK)
+    if (r->unsaid != 0)
+        status = r->unsaid;
+    else if (error != PG_OK)
         status = tell_failure(r, error, reason);
     pg_peer_free(r->peer);
     if (r->recorder && !pg_trace_end(r->recorder, status, why, sizeof why))
@@ -238,5 +249,5 @@ int pg_run_id(const struct pg_options *options)
     pg_peer_id_text(pg_identity_peer_id(identity), peer);
     snprintf(text, sizeof text, options->values.json ? "{\"event\":\"id\",\"peer\":\"%s\"}\n" : "%s\n", peer);
     pg_identity_free(identity);
-    return pg_out_write(STDOUT_FILENO, pg_text(text)) ? 0 : 1;
+    return pg_out_result(pg_text(text));
 }

@@ -43,8 +43,9 @@ static int print_answer(const struct pg_options *o, int fd)
             return fail(o, PG_ERR_UNREACHABLE, strerror(errno));
         if (n == 0)
             return any ? 0 : fail(o, PG_ERR_CLOSED, "the peer closed it without an answer, perhaps for want of memory");
-        if (!pg_out_write(STDOUT_FILENO, pg_bytes(text, (size_t)n)))
-            return 1;
+        int status = pg_out_result(pg_bytes(text, (size_t)n));
+        if (status != 0)
+            return status;
     }
 }
 

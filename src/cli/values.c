@@ -310,16 +310,14 @@ static void put_size(struct pg_line *line, uint64_t bytes)
     put_scaled(line, bytes, sizes, SIZES);
 }
 
-/* Digits at the front of text; *rest is what follows them. False without digits, or above 10^18. */
+/* Digits at the front of text; *rest is what follows them. False without digits; what is too large for 64 bits is as large as can be. */
 static bool read_digits(const char *text, uint64_t *number, const char **rest)
 {
     *number = 0;
     *rest = text;
     for (; isdigit((unsigned char)**rest); ++*rest) {
-        *number = *number * 10 + (uint64_t)(**rest - '0');
-        if (*number > 1000000000000000000u) {
-            return false;
-        }
+        unsigned digit = (unsigned)(**rest - '0');
+        *number = *number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *number * 10 + digit;
     }
     return *rest != text;
 }
@@ -340,7 +338,7 @@ static bool in_bounds(const struct pg_option_info *option, uint64_t number, stru
     return false;
 }
 
-/* False when it is no number with one of these units; what is too large for 64 bits is as large as can be. */
+/* False when it is no number with one of these units. */
 static bool read_scaled(const char *text, const struct unit *units, unsigned n, uint64_t *value)
 {
     const char *name;

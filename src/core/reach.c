@@ -366,6 +366,7 @@ void pg_reach_start(struct pg_node *n)
         return; /* the user has said it */
     r->node = n;
     r->on = true;
+    r->changed_us = n->scope.now_us;
     pg_instance_init(&r->in, &pg_reach_machine, &pg_reach_binding, r, &n->scope, NULL, NULL, 0);
     pg_instance_init(&r->pace.in, &pg_reach_pace_machine, &pg_reach_pace_binding, &r->pace, &n->scope, r->pace.timers, NULL, 0);
 }

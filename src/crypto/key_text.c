@@ -147,7 +147,7 @@ static enum pg_err read_pem(struct pg_identity **identity, struct pg_bytes text,
     struct pg_secret secret;
     enum pg_key_type type = PG_KEY_ED25519;
     if (holds(text, "BEGIN OPENSSH"))
-        return say(why, PG_ERR_KEY_UNSUPPORTED, "is a key of OpenSSH: it has a form of its own, only PKCS#8 is read");
+        return say(why, PG_ERR_KEY_UNSUPPORTED, "is a key of OpenSSH: it has a form of its own, and only PKCS#8 is read; make a new key with punchgate key new");
     if (holds(text, "ENCRYPTED"))
         return say(why, PG_ERR_KEY_UNSUPPORTED, "is encrypted: take the password off with openssl pkey -in FILE -out FILE");
     if (!pg_secret_new(&secret))
@@ -162,16 +162,16 @@ static enum pg_err read_pem(struct pg_identity **identity, struct pg_bytes text,
     ERR_clear_error();
     pg_secret_free(&secret);
     if (err == PG_ERR_KEY_UNSUPPORTED)
-        return say(why, err, "holds a key of another type: a peer of ours has ed25519 or secp256k1");
-    return err == PG_OK ? PG_OK : say(why, err, "is not a private key in PEM form");
+        return say(why, err, "holds a key of another type: a peer of ours has ed25519 or secp256k1; make one with punchgate key new");
+    return err == PG_OK ? PG_OK : say(why, err, "is not a private key in PEM form: name a file that openssl pkey -in FILE can read");
 }
 
 static enum pg_err read_proto(struct pg_identity **identity, struct pg_bytes proto, char why[PG_KEY_WHY])
 {
     enum pg_err err = pg_identity_read(identity, proto);
     if (err == PG_ERR_KEY_UNSUPPORTED)
-        return say(why, err, "holds a key of RSA or ECDSA: a peer of ours has ed25519 or secp256k1");
-    return err == PG_OK ? PG_OK : say(why, err, err == PG_ERR_NO_MEMORY ? "cannot be read, memory is short" : "is not a libp2p private key");
+        return say(why, err, "holds a key of RSA or ECDSA: a peer of ours has ed25519 or secp256k1; make one with punchgate key new");
+    return err == PG_OK ? PG_OK : say(why, err, err == PG_ERR_NO_MEMORY ? "cannot be read, memory is short" : "is not a libp2p private key: name a file that holds one whole");
 }
 
 enum pg_err pg_key_text_read(struct pg_identity **identity, struct pg_bytes text, char why[PG_KEY_WHY])
@@ -181,7 +181,7 @@ enum pg_err pg_key_text_read(struct pg_identity **identity, struct pg_bytes text
     *identity = NULL;
     why[0] = 0;
     if (text.len == 0)
-        return say(why, PG_ERR_KEY_BAD, "is empty");
+        return say(why, PG_ERR_KEY_BAD, "is empty: name a file that holds a private key");
     if (holds(text, "-----BEGIN "))
         return read_pem(identity, text, why);
     if (text.at[0] == 0x08) /* the key's type comes first; no letter of base64 */
@@ -191,7 +191,7 @@ enum pg_err pg_key_text_read(struct pg_identity **identity, struct pg_bytes text
                           sodium_base64_VARIANT_ORIGINAL) == 0 && len > 0)
         err = read_proto(identity, pg_bytes(proto, len), why);
     else
-        err = say(why, PG_ERR_KEY_BAD, "is neither libp2p protobuf nor base64 of it nor PEM");
+        err = say(why, PG_ERR_KEY_BAD, "is neither libp2p protobuf nor base64 of it nor PEM: name one that is; openssl pkey -in FILE -out FILE makes PEM of other forms");
     sodium_memzero(proto, sizeof proto);
     return err;
 }

@@ -269,6 +269,51 @@ def pipe_ends_when_the_reader_of_its_output_leaves(bed):
     process.stdin.close()
 
 
+def to_a_full_disk(bed, *words, stdin=b""):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([PUNCHGATE, *map(str, words)], input=stdin, stdout=full, stderr=subprocess.PIPE,
+                              env=bed.environment(RUST_LOG="off"), cwd=bed.path, timeout=30)
+    return done.returncode, done.stderr.decode()
+
+
+@test
+def a_result_that_finds_a_full_disk_is_a_failure_that_is_told(bed):
+    peer = bed.peer("peer")
+    for words in (["ping", peer.addr, "--count", "1"], ["ping", peer.addr, "--count", "1", "--json"], ["identify", peer.addr],
+                  ["perf", peer.addr, "--up", "5"], ["check"], ["check", "--json"], ["check", "--show-origin"], ["--help"], ["--version"],
+                  ["id", "--identity", peer.key], ["key", "show", peer.key], ["status", "--identity", peer.key]):
+        status, error = to_a_full_disk(bed, *words)
+        same(status, 1, f"status of {words}")
+        want(error.startswith("punchgate: standard output: No space left on device; ") and len(error.splitlines()) == 1, f"{words}: {error}")
+
+
+@test
+def pipe_loses_nothing_quietly_when_its_output_finds_a_full_disk(bed):
+    def answers_and_ends(client):
+        client.recv(100)
+        client.sendall(b"the last words")
+
+    service = bed.service(answers_and_ends)
+    peer = bed.peer("peer", "--expose", f"words=127.0.0.1:{service.port}")
+    for _ in range(20):  # whether words and end come in one piece is up to the system
+        status, error = to_a_full_disk(bed, "pipe", f"{peer.addr}:words", stdin=b"?")
+        same(status, 1, "status")
+        want("No space left on device" in error, error)
+
+
+@test
+def a_command_ends_when_the_reader_of_its_output_has_left(bed):
+    peer = bed.peer("peer")
+    process = subprocess.Popen([PUNCHGATE, "ping", peer.addr, "--count", "1000000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env=bed.environment(RUST_LOG="off"), cwd=bed.path)
+    bed.processes.append(process)
+    want(process.stdout.readline().startswith(b"seq 0"), "no ping")
+    process.stdout.close()
+    same(process.wait(20), 1, "status")
+    same(process.stderr.read(), b"", "standard error")
+    process.stderr.close()
+
+
 @test
 def many_commands_at_once_do_not_disturb_the_peer(bed):
     peer = bed.peer("peer")

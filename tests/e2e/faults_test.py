@@ -104,6 +104,16 @@ def a_provider_killed_while_it_makes_its_identity_makes_one_identity(bed):
 
 
 @test
+def too_few_descriptors_for_anything_are_told_and_nothing_aborts(bed):
+    for files in (15, 8, 6, 5, 4):
+        for words in (["--identity", "few.key", "--listen", "/ip4/127.0.0.1/tcp/0"], ["ping", "/ip4/127.0.0.1/tcp/1"]):
+            done = subprocess.run(["sh", "-c", f'ulimit -n {files} && exec "$0" "$@"', PUNCHGATE, *words], cwd=bed.path, timeout=PATIENCE,
+                                  env=bed.environment(RUST_LOG="off"), capture_output=True, check=False)
+            same((done.returncode, done.stdout), (1, b""), f"status and output with {files}: {done.stderr}")
+            want(b"fewer than 16 open files: raise the hard limit" in done.stderr, done.stderr)
+
+
+@test
 def a_few_descriptors_are_enough_to_serve_and_to_refuse(bed):
     """With 32 of them: strangers beyond that are turned away, and what is there lives on."""
     service = bed.service(echo)

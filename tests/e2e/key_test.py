@@ -104,7 +104,7 @@ def keys_that_cannot_be_ours_are_refused_with_the_reason(bed):
         openssl(bed, *words, "-out", name)
         for command in (("show", name), ("import", name, "--out", "new"), ("export", name, "--format", "kubo", "--out", "new")):
             refused(bed, *command, says=reason)
-    for name, content, reason in (("empty", b"", "empty"), ("noise", b"{}!?" * 40, "neither"), ("short", b"\x08\x01\x12\x40abc", "not a libp2p"),
+    for name, content, reason in (("empty", b"", "empty"), ("noise", b"{}!?" * 40, "neither libp2p protobuf nor base64 of it nor PEM: name one that is"), ("short", b"\x08\x01\x12\x40abc", "not a libp2p"),
                                   ("ecdsa", bytes.fromhex("08031203") + b"abc", "RSA or ECDSA"), ("text", b"aGVsbG8=\n", "not a libp2p"),
                                   ("pem", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not a private key in PEM"),
                                   ("ssh", b"-----BEGIN OPENSSH PRIVATE KEY-----\n", "OpenSSH"), ("big", b"A" * 9000, "too long")):

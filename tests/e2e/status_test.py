@@ -77,6 +77,12 @@ def bytes_and_clients_are_counted_by_connection_tunnel_and_service(bed):
 
 
 @test
+def a_verdict_is_no_older_than_its_peer(bed):
+    answer = status(bed, bed.peer("peer"))
+    want(answer["reachability"]["since_s"] <= answer["uptime_s"], f"{answer['reachability']}, up for {answer['uptime_s']} s")
+
+
+@test
 def the_counters_know_every_metric(bed):
     from peers import ROOT
     peer = bed.peer("peer")
