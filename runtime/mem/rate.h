@@ -18,9 +18,3 @@ static inline bool pg_rate_take(struct pg_rate *r, uint64_t now_us, uint64_t eac
     r->paid_us = paid + price;
     return true;
 }
-
-/* Nothing of it is left to be paid: what it remembers may be forgotten. */
-static inline bool pg_rate_calm(const struct pg_rate *r, uint64_t now_us)
-{
-    return r->paid_us <= now_us;
-}

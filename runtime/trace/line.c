@@ -59,13 +59,6 @@ void pg_line_u64(struct pg_line *line, uint64_t number)
     pg_line_raw(line, pg_bytes(digits, (size_t)n));
 }
 
-void pg_line_i64(struct pg_line *line, int64_t number)
-{
-    char digits[24];
-    int n = snprintf(digits, sizeof digits, "%lld", (long long)number);
-    pg_line_raw(line, pg_bytes(digits, (size_t)n));
-}
-
 void pg_line_duration(struct pg_line *line, uint64_t us)
 {
     char text[40];

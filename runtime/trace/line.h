@@ -17,7 +17,6 @@ struct pg_bytes pg_line_bytes(const struct pg_line *);
 void pg_line_put(struct pg_line *, const char *text); /* our own words, as they are */
 void pg_line_raw(struct pg_line *, struct pg_bytes text);
 void pg_line_u64(struct pg_line *, uint64_t number);
-void pg_line_i64(struct pg_line *, int64_t number);
 /* As Rust prints a Duration with {:?}, rounded to microseconds: 0ns, 950µs, 1.5ms, 15s. */
 void pg_line_duration(struct pg_line *, uint64_t us);
 

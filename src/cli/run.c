@@ -10,9 +10,9 @@
 #include "crypto/identity_file.h"
 #include "crypto/random.h"
 #include "loop/loop.h"
+#include "service/output.h"
 #include "service/peer.h"
 #include "service/task_dht.h"
-#include "trace/output.h"
 #include "wire/spec_text.h"
 
 #include <fcntl.h>
@@ -85,15 +85,12 @@ static void ready(void *context)
     struct run *r = context;
     struct pg_out out;
     struct pg_node_view v;
-    char id[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
     if (!r->options->values.ready_json)
         return;
     pg_node_view(pg_peer_node(r->peer), &v);
     pg_out_begin(&out, text, sizeof text, "ready");
-    pg_out_text(&out, "peer", pg_bytes(id, pg_peer_id_text(pg_identity_peer_id(r->identity), id)));
-    pg_out_array(&out, "addrs");
-    for (uint32_t i = 0; i < v.n_addrs; i++)
-        pg_out_text(&out, NULL, pg_bytes(addr, pg_multiaddr_text(&v.addrs[i], addr, sizeof addr)));
+    pg_out_peer(&out, "peer", pg_identity_peer_id(r->identity));
+    pg_out_addrs(&out, "addrs", v.addrs, v.n_addrs);
     if (!pg_out_write(STDOUT_FILENO, pg_out_end(&out)))
         pg_log_config_warning(&r->logs.log, PG_LIT("standard output did not take the line of --ready-json"));
 }

@@ -149,9 +149,7 @@ void pg_autonat2_serve_do_dial_begin(struct pg_autonat2_serve *v)
 
 void pg_autonat2_serve_do_dial_end(struct pg_autonat2_serve *v)
 {
-    if (v->back)
-        pg_stream_detach(v->back);
-    v->back = NULL;
+    pg_stream_leave(&v->back);
     pg_probe_end(&v->probe);
 }
 

@@ -40,13 +40,6 @@ static void leave(struct pg_autonat_question *q)
     pg_stream_end(stream);
 }
 
-static void drop(struct pg_autonat_question *q)
-{
-    if (q->stream)
-        pg_stream_reset(q->stream);
-    q->stream = NULL;
-}
-
 static void tell(struct pg_autonat_question *q, enum pg_autonat_outcome outcome)
 {
     static const enum pg_metric counted[] = {PG_METRIC_AUTONAT_TOLD_NOTHING, PG_METRIC_AUTONAT_TOLD_REACHED, PG_METRIC_AUTONAT_TOLD_UNREACHED};
@@ -99,7 +92,7 @@ void pg_autonat_ask_do_stream_leave(struct pg_autonat_ask *a)
 
 void pg_autonat_ask_do_stream_drop(struct pg_autonat_ask *a)
 {
-    drop(of_v1(a));
+    pg_stream_drop(&of_v1(a)->stream);
 }
 
 void pg_autonat_ask_do_lie_note(struct pg_autonat_ask *a)
@@ -212,7 +205,7 @@ void pg_autonat2_ask_do_stream_leave(struct pg_autonat2_ask *a)
 
 void pg_autonat2_ask_do_stream_drop(struct pg_autonat2_ask *a)
 {
-    drop(of_v2(a));
+    pg_stream_drop(&of_v2(a)->stream);
 }
 
 /* The stream on which the nonce came is answered and ended. */

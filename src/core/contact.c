@@ -330,7 +330,7 @@ void pg_contacts_stop(struct pg_node *n)
         pg_step(&c->bootstrap.in, PG_BOOTSTRAP_ON_STOP);
 }
 
-bool pg_contact_released(const struct pg_contact *c)
+static bool is_released(const struct pg_contact *c)
 {
     return c->bootstrap.in.ctl.state == PG_BOOTSTRAP_ENDED && !c->node->stopping;
 }
@@ -350,7 +350,7 @@ struct pg_contact *pg_node_contact(struct pg_node *n, const struct pg_peer_id *p
 {
     struct pg_contact *c = peer->len ? pg_contact_find(n, peer, NULL) : NULL;
     for (uint32_t i = 0; !c && i < PG_MAX_CONTACTS; i++)
-        if (!n->contacts[i].used || pg_contact_released(&n->contacts[i]))
+        if (!n->contacts[i].used || is_released(&n->contacts[i]))
             contact_init(n, c = &n->contacts[i], peer);
     return c;
 }
@@ -358,7 +358,7 @@ struct pg_contact *pg_node_contact(struct pg_node *n, const struct pg_peer_id *p
 struct pg_contact *pg_contact_next(struct pg_node *n, const struct pg_contact *after)
 {
     for (uint32_t i = after ? (uint32_t)(after - n->contacts) + 1 : 0; i < PG_MAX_CONTACTS && n->contacts[i].used; i++)
-        if (!pg_contact_released(&n->contacts[i]))
+        if (!is_released(&n->contacts[i]))
             return &n->contacts[i];
     return NULL;
 }

@@ -291,8 +291,3 @@ const char *pg_control_plane_relay(const struct pg_control_plane *cp)
     }
     return pg_relay_machine.states_as[best];
 }
-
-bool pg_control_plane_stopping(const struct pg_control_plane *cp)
-{
-    return cp->phase.in.ctl.state == PG_PHASE_STOPPING;
-}

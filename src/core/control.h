@@ -171,7 +171,6 @@ bool pg_control_plane_poll(struct pg_control_plane *, struct pg_seed_command *);
 const char *pg_control_plane_phase(const struct pg_control_plane *);
 const char *pg_control_plane_nat(const struct pg_control_plane *);
 const char *pg_control_plane_relay(const struct pg_control_plane *); /* of all reservations the one that has come farthest */
-bool pg_control_plane_stopping(const struct pg_control_plane *);
 
 /* For phase.c, nat.c and relay.c: appends a command; the caller fills in what it carries. */
 struct pg_seed_command *pg_control_plane_do(struct pg_control_plane *, enum pg_seed_command_kind);

@@ -230,9 +230,7 @@ void pg_hop_connect_do_connect_send(struct pg_hop_connect *h)
 
 void pg_hop_connect_do_stream_drop(struct pg_hop_connect *h)
 {
-    if (h->stream)
-        pg_stream_reset(h->stream);
-    h->stream = NULL;
+    pg_stream_drop(&h->stream);
 }
 
 /* Life. */

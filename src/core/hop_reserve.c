@@ -206,15 +206,11 @@ void pg_hop_reserve_do_reserve_send(struct pg_hop_reserve *self)
 
 void pg_hop_reserve_do_stream_drop(struct pg_hop_reserve *self)
 {
-    if (self->stream)
-        pg_stream_reset(self->stream);
-    self->stream = NULL;
+    pg_stream_drop(&self->stream);
 }
 
 /* Everything has been said on both sides; whoever ends it later is not waited for. */
 void pg_hop_reserve_do_stream_leave(struct pg_hop_reserve *self)
 {
-    if (self->stream)
-        pg_stream_detach(self->stream);
-    self->stream = NULL;
+    pg_stream_leave(&self->stream);
 }

@@ -398,8 +398,6 @@ void pg_identify_end(struct pg_session *s)
         return;
     pg_step(&s->identify.in, PG_IDENTIFY_ON_END);
     pg_identify_do_stream_drop(&s->identify);
-    if (s->identify.pushed)
-        pg_stream_reset(s->identify.pushed);
-    s->identify.pushed = NULL;
+    pg_stream_drop(&s->identify.pushed);
     pg_instance_end(&s->identify.in);
 }

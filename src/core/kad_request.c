@@ -147,17 +147,13 @@ void pg_kad_request_do_request_send(struct pg_kad_request *r)
 
 void pg_kad_request_do_stream_drop(struct pg_kad_request *r)
 {
-    if (r->stream)
-        pg_stream_reset(r->stream);
-    r->stream = NULL;
+    pg_stream_drop(&r->stream);
 }
 
 /* Everything has been said on both sides; whoever ends it later is not waited for. */
 void pg_kad_request_do_stream_leave(struct pg_kad_request *r)
 {
-    if (r->stream)
-        pg_stream_detach(r->stream);
-    r->stream = NULL;
+    pg_stream_leave(&r->stream);
 }
 
 /* What came of it, for the walk and for the table. */

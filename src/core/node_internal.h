@@ -34,7 +34,6 @@
 #define PG_CONTACT_TARGETS 32u    /* addresses that one round may dial */
 #define PG_CONTACT_LEARNT 8u
 #define PG_CONTACT_RELAYS 4u      /* that one round may ask for a circuit */
-#define PG_SESSION_PROTOCOLS 64u
 #define HOST_OF(type, member, p) ((struct type *)((char *)(uintptr_t)(p) - offsetof(struct type, member)))
 
 struct pg_dial {
@@ -91,7 +90,6 @@ void pg_names_answered(struct pg_node *, const struct pg_input *);
 void pg_contacts_go(struct pg_node *);
 void pg_contacts_stop(struct pg_node *);
 void pg_contact_release(struct pg_contact *); /* nobody wants it any more: its place is free for another */
-bool pg_contact_released(const struct pg_contact *);
 /* Of the contacts that somebody wants, the first behind `after`; NULL: the very first, and nothing behind the last. */
 struct pg_contact *pg_contact_next(struct pg_node *, const struct pg_contact *after);
 /* The same of those of one peer, which are several when addresses did not say who answers there. */

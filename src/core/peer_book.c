@@ -36,7 +36,8 @@ static struct pg_known_peer *free_place(struct pg_peer_book *book)
     return NULL;
 }
 
-struct pg_known_peer *pg_book_add(struct pg_peer_book *book, const struct pg_peer_id *id)
+/* Finds or adds; NULL: there is no place. */
+static struct pg_known_peer *add(struct pg_peer_book *book, const struct pg_peer_id *id)
 {
     if (!id->len)
         return NULL;
@@ -54,7 +55,7 @@ struct pg_known_peer *pg_book_add(struct pg_peer_book *book, const struct pg_pee
 
 void pg_book_add_addr(struct pg_peer_book *book, const struct pg_peer_id *id, const struct pg_multiaddr *addr)
 {
-    struct pg_known_peer *peer = pg_book_add(book, id);
+    struct pg_known_peer *peer = add(book, id);
     if (!peer || !addr || !addr->len)
         return;
     uint64_t fresh = pg_book_mark(addr);

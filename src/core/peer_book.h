@@ -21,9 +21,8 @@ struct pg_peer_book {
 
 uint64_t pg_book_mark(const struct pg_multiaddr *);
 struct pg_known_peer *pg_book_find(struct pg_peer_book *, const struct pg_peer_id *);
-/* Finds or adds. A full book gives up a peer that is neither connected nor a bootstrap peer; NULL when there is none. */
-struct pg_known_peer *pg_book_add(struct pg_peer_book *, const struct pg_peer_id *);
-/* Adds an address unless it is there; the oldest gives way. addr may be NULL: then only the peer is added. */
+/* Adds an address unless it is there; the oldest gives way. addr may be NULL: then only the peer is added. A full book gives up a peer
+ * that is neither connected nor a bootstrap peer; when there is none nothing is added. */
 void pg_book_add_addr(struct pg_peer_book *, const struct pg_peer_id *, const struct pg_multiaddr *addr);
 /* Forgets one address, and the peer with its last one. */
 void pg_book_drop_addr(struct pg_peer_book *, const struct pg_peer_id *, const struct pg_multiaddr *addr);

@@ -140,9 +140,7 @@ void pg_ping_do_failure_tell(struct pg_ping *p)
 
 void pg_ping_do_stream_drop(struct pg_ping *p)
 {
-    if (p->stream)
-        pg_stream_reset(p->stream);
-    p->stream = NULL;
+    pg_stream_drop(&p->stream);
 }
 
 void pg_ping_do_stream_end(struct pg_ping *p)

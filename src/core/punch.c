@@ -344,16 +344,12 @@ void pg_punch_do_meeting_begin(struct pg_punch *u)
 
 void pg_punch_do_stream_drop(struct pg_punch *u)
 {
-    if (u->stream)
-        pg_stream_reset(u->stream);
-    u->stream = NULL;
+    pg_stream_drop(&u->stream);
 }
 
 void pg_punch_do_stream_leave(struct pg_punch *u)
 {
-    if (u->stream)
-        pg_stream_detach(u->stream);
-    u->stream = NULL;
+    pg_stream_leave(&u->stream);
 }
 
 void pg_punch_do_reason_note(struct pg_punch *u)

@@ -202,9 +202,7 @@ void pg_punch_serve_do_meeting_cancel(struct pg_punch_serve *v)
 
 void pg_punch_serve_do_stream_drop(struct pg_punch_serve *v)
 {
-    if (v->stream)
-        pg_stream_reset(v->stream);
-    v->stream = NULL;
+    pg_stream_drop(&v->stream);
 }
 
 void pg_punch_serve_do_stream_leave(struct pg_punch_serve *v)

@@ -67,9 +67,8 @@ void pg_noise_handshake_free(struct pg_noise_handshake *hs);
 /* Tests only: the ephemeral key to use instead of a random one; before the first write. */
 void pg_noise_fix_ephemeral(struct pg_noise_handshake *hs, const uint8_t secret[PG_NOISE_KEY]);
 
-/* Whether all three messages have passed; and whether the next one is ours to write. */
+/* Whether all three messages have passed. */
 bool pg_noise_done(const struct pg_noise_handshake *hs);
-bool pg_noise_our_turn(const struct pg_noise_handshake *hs);
 
 /* Writes the next message around payload (the first one's is not encrypted: leave it empty) and returns its length:
  * 32, 96 or 64 more than payload.len. 0 when it is not our turn, room is short, or a remote key is a low-order point.

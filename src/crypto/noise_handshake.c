@@ -182,7 +182,7 @@ bool pg_noise_done(const struct pg_noise_handshake *hs)
     return hs->message == 3;
 }
 
-bool pg_noise_our_turn(const struct pg_noise_handshake *hs)
+static bool our_turn(const struct pg_noise_handshake *hs)
 {
     return !hs->broken && hs->message < 3 && hs->initiator == (hs->message % 2 == 0);
 }
@@ -198,7 +198,7 @@ size_t pg_noise_write(struct pg_noise_handshake *hs, struct pg_bytes payload, ui
 {
     if (room > PG_NOISE_MESSAGE_MAX)
         room = PG_NOISE_MESSAGE_MAX;
-    if (!pg_noise_our_turn(hs) || room < overhead(hs) || payload.len > room - overhead(hs))
+    if (!our_turn(hs) || room < overhead(hs) || payload.len > room - overhead(hs))
         return 0;
     size_t n = 0;
     for (const uint8_t *token = pattern[hs->message]; *token != TOKEN_END; token++) {
@@ -242,7 +242,7 @@ enum pg_err pg_noise_read(struct pg_noise_handshake *hs, struct pg_bytes message
                           size_t *payload_len)
 {
     *payload_len = 0;
-    bool ours_to_read = !hs->broken && hs->message < 3 && !pg_noise_our_turn(hs);
+    bool ours_to_read = !hs->broken && hs->message < 3 && !our_turn(hs);
     if (!ours_to_read || message.len < overhead(hs) || message.len > PG_NOISE_MESSAGE_MAX || message.len - overhead(hs) > room) {
         give_up(hs);
         return PG_ERR_NOISE_BAD_MESSAGE;

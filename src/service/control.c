@@ -2,14 +2,13 @@
  * The line that comes is `status json` or `status text`. */
 #include "service/control.h"
 
-#include "service/control_relays.h"
-
 #include "core/kad.h"
 #include "core/mdns.h"
 #include "core/relaying.h"
 #include "metrics.gen.h"
 #include "service/control_reach.h"
-#include "trace/output.h"
+#include "service/control_relays.h"
+#include "service/output.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,17 +23,10 @@ static void answer(struct pg_control_client *c, struct pg_bytes text)
     pg_node_close(c->control->node, &c->link);
 }
 
-static void put_addr(struct pg_out *out, const char *key, const struct pg_multiaddr *addr)
-{
-    char text[PG_MULTIADDR_TEXT];
-    pg_out_text(out, key, pg_bytes(text, pg_multiaddr_text(addr, text, sizeof text)));
-}
-
 /* What a connection over a relay may still carry; a limit that the relay has not told is left out. */
 static void put_circuit(struct pg_out *out, const struct pg_session_view *v)
 {
-    char id[PG_PEER_ID_TEXT];
-    pg_out_text(out, "relay", pg_bytes(id, pg_peer_id_text(v->relay, id)));
+    pg_out_peer(out, "relay", v->relay);
     if (v->limit_bytes) {
         pg_out_u64(out, "limit_bytes", v->limit_bytes);
         pg_out_u64(out, "limit_bytes_left", v->left_bytes);
@@ -73,7 +65,7 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
         pg_out_u64(out, "id", v.id);
         pg_out_text(out, "peer", v.peer);
         pg_out_text(out, "agent", v.agent);
-        put_addr(out, "remote", &v.remote);
+        pg_out_addr(out, "remote", &v.remote);
         if (v.relay) {
             put_circuit(out, &v);
             put_path(out, n, s);
@@ -95,14 +87,16 @@ static void put_connections(struct pg_out *out, struct pg_node *n)
 /* Of a tunnel whose peer is looked for: how far that is, and who could be used. */
 static void put_search(struct pg_out *out, const struct pg_forward_view *f)
 {
-    char id[PG_PEER_ID_TEXT];
     const struct pg_peer_id *used = f->resolve && f->by_name ? pg_resolve_used(f->resolve) : NULL;
-    pg_out_text(out, "peer", used ? pg_bytes(id, pg_peer_id_text(used, id)) : f->peer);
+    if (used)
+        pg_out_peer(out, "peer", used);
+    else
+        pg_out_text(out, "peer", f->peer);
     pg_out_bool(out, "by_name", f->by_name);
     pg_out_text(out, "waits_for", f->waits_for);
     pg_out_array(out, "candidates");
     for (uint32_t i = 0; f->by_name && i < f->resolve->n; i++)
-        pg_out_text(out, NULL, pg_bytes(id, pg_peer_id_text(&f->resolve->candidates[i].peer.id, id)));
+        pg_out_peer(out, NULL, &f->resolve->candidates[i].peer.id);
     pg_out_close(out);
 }
 
@@ -125,7 +119,7 @@ static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
     pg_out_close(out);
     pg_out_array(out, "exposed");
     struct pg_exposed_view e;
-    char target[PG_TARGET_TEXT], peer[PG_PEER_ID_TEXT];
+    char target[PG_TARGET_TEXT];
     for (uint32_t i = 0; pg_exposed_view(t, i, &e); i++) {
         pg_out_object(out, NULL);
         pg_out_u64(out, "id", e.id);
@@ -134,7 +128,7 @@ static void put_tunnels(struct pg_out *out, const struct pg_tunnels *t)
         pg_out_text(out, "target", pg_text(target));
         pg_out_array(out, "allow");
         for (uint32_t k = 0; k < e.is->n_allowed; k++)
-            pg_out_text(out, NULL, pg_bytes(peer, pg_peer_id_text(&e.is->allowed[k], peer)));
+            pg_out_peer(out, NULL, &e.is->allowed[k]);
         pg_out_close(out);
         pg_out_text(out, "published", e.published);
         pg_out_u64(out, "published_to", e.told);
@@ -160,16 +154,12 @@ static void put_dht(struct pg_out *out, struct pg_node *n)
     pg_out_u64(out, "queries", v.queries);
     pg_out_u64(out, "streams_served", v.streams);
     struct pg_kad_contact near[PG_KAD_K];
-    char peer[PG_PEER_ID_TEXT];
     uint32_t n_near = pg_kad_neighbourhood(n, near);
     pg_out_array(out, "nearest_servers");
     for (uint32_t i = 0; i < n_near; i++) {
         pg_out_object(out, NULL);
-        pg_out_text(out, "peer", pg_bytes(peer, pg_peer_id_text(&near[i].id, peer)));
-        pg_out_array(out, "addrs");
-        for (uint32_t k = 0; k < near[i].n_addrs; k++)
-            put_addr(out, NULL, &near[i].addrs[k]);
-        pg_out_close(out);
+        pg_out_peer(out, "peer", &near[i].id);
+        pg_out_addrs(out, "addrs", near[i].addrs, near[i].n_addrs);
         pg_out_bool(out, "connected", pg_node_session(n, &near[i].id) != NULL);
         pg_out_close(out);
     }
@@ -197,15 +187,11 @@ static void put_relaying(struct pg_out *out, struct pg_node *n)
 static void put_neighbours(struct pg_out *out, const struct pg_node *n)
 {
     struct pg_mdns_view v;
-    char peer[PG_PEER_ID_TEXT];
     pg_out_array(out, "neighbours");
     for (uint32_t i = 0; pg_mdns_view(n, i, &v); i++) {
         pg_out_object(out, NULL);
-        pg_out_text(out, "peer", pg_bytes(peer, pg_peer_id_text(&v.peer, peer)));
-        pg_out_array(out, "addrs");
-        for (uint32_t k = 0; k < v.n_addrs; k++)
-            put_addr(out, NULL, &v.addrs[k]);
-        pg_out_close(out);
+        pg_out_peer(out, "peer", &v.peer);
+        pg_out_addrs(out, "addrs", v.addrs, v.n_addrs);
         pg_out_u64(out, "expires_s", v.left_us / 1000000);
         pg_out_bool(out, "connected", v.connected);
         pg_out_close(out);
@@ -218,19 +204,15 @@ static void answer_json(struct pg_control_client *c, char *room)
     struct pg_control_socket *k = c->control;
     struct pg_out out;
     struct pg_node_view v;
-    char peer[PG_PEER_ID_TEXT];
     pg_node_view(k->node, &v);
     pg_out_begin(&out, room, ANSWER_MAX, "status");
-    pg_out_text(&out, "peer", pg_bytes(peer, pg_peer_id_text(pg_identity_peer_id(k->identity), peer)));
+    pg_out_peer(&out, "peer", pg_identity_peer_id(k->identity));
     pg_out_text(&out, "agent", PG_LIT(PG_AGENT));
     pg_out_u64(&out, "uptime_s", (pg_node_scope(k->node)->now_us - k->started_us) / 1000000);
     pg_out_text(&out, "phase", pg_text(v.phase));
     pg_out_text(&out, "nat", pg_text(v.nat));
     pg_out_text(&out, "relay", pg_text(v.relay));
-    pg_out_array(&out, "addresses");
-    for (uint32_t i = 0; i < v.n_addrs; i++)
-        put_addr(&out, NULL, &v.addrs[i]);
-    pg_out_close(&out);
+    pg_out_addrs(&out, "addresses", v.addrs, v.n_addrs);
     pg_control_put_reach(&out, k->node);
     put_dht(&out, k->node);
     put_relaying(&out, k->node);

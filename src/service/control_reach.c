@@ -4,6 +4,7 @@
 
 #include "core/observed.h"
 #include "core/reach.h"
+#include "service/output.h"
 
 enum { SEEN = 16 };
 
@@ -47,11 +48,10 @@ void pg_control_put_reach(struct pg_out *out, struct pg_node *n)
         pg_out_text(out, "autonat", pg_text(word(n, &seen[i].seen)));
         pg_out_array(out, "observers");
         for (uint32_t k = 0; k < PG_OBSERVATIONS; k++) {
-            char peer[PG_PEER_ID_TEXT];
             struct pg_peer_id id;
             if (!pg_observed_by(n, &seen[i], k, &id))
                 break;
-            pg_out_text(out, NULL, pg_bytes(peer, pg_peer_id_text(&id, peer)));
+            pg_out_peer(out, NULL, &id);
         }
         pg_out_close(out);
         pg_out_close(out);

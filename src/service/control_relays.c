@@ -4,6 +4,7 @@
 
 #include "core/reach.h"
 #include "core/reserve.h"
+#include "service/output.h"
 
 #include <stdio.h>
 
@@ -24,21 +25,14 @@ void pg_control_put_policy(struct pg_out *out, const struct pg_node *n)
     pg_out_close(out);
 }
 
-static void put_addr(struct pg_out *out, const char *key, const struct pg_multiaddr *addr)
-{
-    char text[PG_MULTIADDR_TEXT];
-    pg_out_text(out, key, pg_bytes(text, addr->len ? pg_multiaddr_text(addr, text, sizeof text) : 0));
-}
-
 void pg_control_put_relays(struct pg_out *out, const struct pg_node *n)
 {
     struct pg_relay_view v;
-    char peer[PG_PEER_ID_TEXT];
     pg_out_array(out, "relays");
     for (uint32_t i = 0; pg_relay_view(n, i, &v); i++) {
         pg_out_object(out, NULL);
-        pg_out_text(out, "peer", pg_bytes(peer, pg_peer_id_text(&v.peer, peer)));
-        put_addr(out, "addr", &v.addr);
+        pg_out_peer(out, "peer", &v.peer);
+        pg_out_addr(out, "addr", &v.addr);
         pg_out_text(out, "state", pg_text(v.state));
         pg_out_bool(out, "connected", v.connected);
         pg_out_u64(out, "rtt_us", v.rtt_us);
@@ -50,10 +44,7 @@ void pg_control_put_relays(struct pg_out *out, const struct pg_node *n)
             pg_out_u64(out, "limit_bytes", v.grant->limit_bytes);
             pg_out_u64(out, "limit_s", v.grant->limit_us / 1000000);
             pg_out_bool(out, "voucher", v.grant->vouched);
-            pg_out_array(out, "addresses");
-            for (uint32_t k = 0; k < v.grant->n_addrs; k++)
-                put_addr(out, NULL, &v.grant->addrs[k]);
-            pg_out_close(out);
+            pg_out_addrs(out, "addresses", v.grant->addrs, v.grant->n_addrs);
         }
         pg_out_close(out);
     }

@@ -112,9 +112,7 @@ void pg_perf_do_stream_end(struct pg_perf *p)
 
 void pg_perf_do_stream_drop(struct pg_perf *p)
 {
-    if (p->stream)
-        pg_stream_reset(p->stream);
-    p->stream = NULL;
+    pg_stream_drop(&p->stream);
 }
 
 void pg_perf_do_clock_turn(struct pg_perf *p)

@@ -44,9 +44,7 @@ void pg_perf_serve_do_stream_end(struct pg_perf_serve *v)
 
 void pg_perf_serve_do_stream_drop(struct pg_perf_serve *v)
 {
-    if (v->stream)
-        pg_stream_reset(v->stream);
-    v->stream = NULL;
+    pg_stream_drop(&v->stream);
 }
 
 void pg_perf_serve_do_end_tell(struct pg_perf_serve *v)

@@ -36,9 +36,7 @@ void pg_pipe_do_stream_end(struct pg_pipe *p)
 
 void pg_pipe_do_stream_reset(struct pg_pipe *p)
 {
-    if (p->stream)
-        pg_stream_reset(p->stream);
-    p->stream = NULL;
+    pg_stream_drop(&p->stream);
 }
 
 void pg_pipe_do_local_end(struct pg_pipe *p)

@@ -4,16 +4,15 @@
 
 #include "core/kad_text.h"
 #include "core/kad_validate.h"
-#include "service/task.h"
 #include "protocols.gen.h"
-#include "trace/output.h"
+#include "service/output.h"
+#include "service/task.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
     OUT_MAX = 384 * 1024,                /* a value of 64 KiB, every byte of it escaped; or 64 peers with 8 addresses each */
-    KEY_TEXT = 2 * PG_KAD_KEY_MAX + 3,
     BEFORE_THE_END_MS = 250              /* so that what has been found by then can still be told */
 };
 
@@ -107,15 +106,11 @@ void pg_task_dht_unreachable(struct pg_task *t)
 
 static void put_peers(struct pg_out *out, const char *key, const struct pg_kad_contact *peers, uint32_t n)
 {
-    char id[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
     pg_out_array(out, key);
     for (uint32_t i = 0; i < n; i++) {
         pg_out_object(out, NULL);
-        pg_out_text(out, "peer", pg_bytes(id, pg_peer_id_text(&peers[i].id, id)));
-        pg_out_array(out, "addrs");
-        for (uint32_t k = 0; k < peers[i].n_addrs; k++)
-            pg_out_text(out, NULL, pg_bytes(addr, pg_multiaddr_text(&peers[i].addrs[k], addr, sizeof addr)));
-        pg_out_close(out);
+        pg_out_peer(out, "peer", &peers[i].id);
+        pg_out_addrs(out, "addrs", peers[i].addrs, peers[i].n_addrs);
         pg_out_close(out);
     }
     pg_out_close(out);
@@ -125,13 +120,9 @@ static void put_peers(struct pg_out *out, const char *key, const struct pg_kad_c
 static void put_ourselves(struct pg_task *t, struct pg_out *out)
 {
     struct pg_node_view view;
-    char id[PG_PEER_ID_TEXT], addr[PG_MULTIADDR_TEXT];
     pg_node_view(t->node, &view);
-    pg_out_text(out, "peer", pg_bytes(id, pg_peer_id_text(pg_identity_peer_id(t->config->node.identity), id)));
-    pg_out_array(out, "addrs");
-    for (uint32_t i = 0; i < view.n_addrs; i++)
-        pg_out_text(out, NULL, pg_bytes(addr, pg_multiaddr_text(&view.addrs[i], addr, sizeof addr)));
-    pg_out_close(out);
+    pg_out_peer(out, "peer", pg_identity_peer_id(t->config->node.identity));
+    pg_out_addrs(out, "addrs", view.addrs, view.n_addrs);
 }
 
 static void show_json(struct pg_task *t, const struct pg_kad_result *r, struct pg_bytes value, char *room)

@@ -4,8 +4,8 @@
 
 #include "identify.pb.gen.h"
 #include "protocols.gen.h"
+#include "service/output.h"
 #include "service/task.h"
-#include "trace/output.h"
 
 #include <stdio.h>
 
@@ -14,9 +14,8 @@ enum { ANSWER_MAX = 64 * 1024 };
 static void put_addr(struct pg_out *out, const char *key, struct pg_bytes bytes)
 {
     struct pg_multiaddr addr;
-    char text[PG_MULTIADDR_TEXT];
     if (pg_multiaddr_read(&addr, bytes) == PG_OK)
-        pg_out_text(out, key, pg_bytes(text, pg_multiaddr_text(&addr, text, sizeof text)));
+        pg_out_addr(out, key, &addr);
     else if (key)
         pg_out_null(out, key);
 }
@@ -24,11 +23,11 @@ static void put_addr(struct pg_out *out, const char *key, struct pg_bytes bytes)
 static void show_json(struct pg_task *t, const struct pg_pb_identify *m)
 {
     struct pg_out out;
-    char peer[PG_PEER_ID_TEXT], *room = pg_node_scratch(t->node, ANSWER_MAX);
+    char *room = pg_node_scratch(t->node, ANSWER_MAX);
     if (!room)
         return;
     pg_out_begin(&out, room, ANSWER_MAX, "identify");
-    pg_out_text(&out, "peer", pg_bytes(peer, pg_peer_id_text(pg_session_peer(t->session), peer)));
+    pg_out_peer(&out, "peer", pg_session_peer(t->session));
     pg_out_text(&out, "agent", m->agent_version);
     pg_out_text(&out, "protocol_version", m->protocol_version);
     pg_out_array(&out, "protocols");

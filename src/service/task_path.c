@@ -2,8 +2,8 @@
  * Source: libp2p/specs relay/DCUtR.md, "The Protocol". */
 #include "service/task_path.h"
 
+#include "service/output.h"
 #include "service/task.h"
-#include "trace/output.h"
 
 #include <stdio.h>
 
@@ -17,12 +17,12 @@ static uint64_t now_us(const struct pg_task *t)
 /* {"event":"…","ms":…,"peer":… or the same for people; what follows is the caller's. */
 static bool begin_line(struct pg_task *t, struct pg_out *out, const char *event)
 {
-    char *room = pg_node_scratch(t->node, LINE), id[PG_PEER_ID_TEXT];
+    char *room = pg_node_scratch(t->node, LINE);
     if (!room)
         return false;
     pg_out_begin(out, room, LINE, event);
     pg_out_u64(out, "ms", (now_us(t) - t->begun_us) / 1000);
-    pg_out_text(out, "peer", pg_bytes(id, pg_peer_id_text(pg_contact_peer(t->contact), id)));
+    pg_out_peer(out, "peer", pg_contact_peer(t->contact));
     return true;
 }
 
@@ -73,15 +73,6 @@ static void report_words(struct pg_task *t, const char *event, const char *key, 
 static const char *const step_names[] = {[PG_STEP_DIAL] = "dial", [PG_STEP_DIAL_FAILED] = "dial_failed", [PG_STEP_CONNECT] = "connect",
                                          [PG_STEP_SYNC] = "sync", [PG_STEP_TRY] = "try", [PG_STEP_TRY_FAILED] = "try_failed"};
 
-static void put_addrs(struct pg_out *out, const char *key, const struct pg_multiaddr *addrs, uint32_t n)
-{
-    char addr[PG_MULTIADDR_TEXT];
-    pg_out_array(out, key);
-    for (uint32_t i = 0; i < n; i++)
-        pg_out_text(out, NULL, pg_bytes(addr, pg_multiaddr_text(&addrs[i], addr, sizeof addr)));
-    pg_out_close(out);
-}
-
 static void say_addrs(struct pg_line *line, const char *words, const struct pg_multiaddr *addrs, uint32_t n)
 {
     char addr[PG_MULTIADDR_TEXT];
@@ -106,9 +97,9 @@ static void step_for_programs(struct pg_task *t, const struct pg_path_step *s)
     if ((s->kind == PG_STEP_CONNECT || s->kind == PG_STEP_SYNC) && s->rtt_us > 0)
         pg_out_u64(&out, "rtt_us", s->rtt_us);
     if (s->kind == PG_STEP_CONNECT)
-        put_addrs(&out, "own", s->own, s->n_own);
+        pg_out_addrs(&out, "own", s->own, s->n_own);
     if (s->kind != PG_STEP_SYNC && s->kind != PG_STEP_TRY_FAILED)
-        put_addrs(&out, "addrs", s->addrs, s->n_addrs);
+        pg_out_addrs(&out, "addrs", s->addrs, s->n_addrs);
     if (s->reason.len)
         pg_out_text(&out, "reason", s->reason);
     pg_node_report(t->node, pg_out_end(&out));

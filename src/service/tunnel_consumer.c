@@ -215,9 +215,7 @@ void pg_tunnel_consumer_do_request_send(struct pg_tunnel_consumer *t)
 
 void pg_tunnel_consumer_do_stream_drop(struct pg_tunnel_consumer *t)
 {
-    if (t->pipe.stream)
-        pg_stream_reset(t->pipe.stream);
-    t->pipe.stream = NULL;
+    pg_stream_drop(&t->pipe.stream);
 }
 
 void pg_tunnel_consumer_do_peer_hurry(struct pg_tunnel_consumer *t)

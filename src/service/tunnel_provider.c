@@ -399,7 +399,5 @@ void pg_tunnel_provider_do_failure_tell(struct pg_tunnel_provider *t)
 
 void pg_tunnel_provider_do_stream_drop(struct pg_tunnel_provider *t)
 {
-    if (t->pipe.stream)
-        pg_stream_reset(t->pipe.stream);
-    t->pipe.stream = NULL;
+    pg_stream_drop(&t->pipe.stream);
 }

@@ -146,9 +146,7 @@ void pg_circuit_do_end_send(struct pg_circuit *c)
 
 void pg_circuit_do_stream_reset(struct pg_circuit *c)
 {
-    if (c->stream)
-        pg_stream_reset(c->stream);
-    c->stream = NULL;
+    pg_stream_drop(&c->stream);
     make_due(c);
 }
 

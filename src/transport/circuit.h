@@ -41,10 +41,6 @@ void pg_circuit_release(struct pg_circuit *);
 /* Of the limits that the relay has told; 0 also when it has told none. */
 uint64_t pg_circuit_left_bytes(const struct pg_circuit *);
 uint64_t pg_circuit_left_us(const struct pg_circuit *);
-static inline bool pg_circuit_is_open(const struct pg_circuit *c)
-{
-    return c->in.ctl.state == PG_CIRCUIT_OPEN;
-}
 
 bool pg_circuits_init(struct pg_transport *, uint32_t most);
 void pg_circuits_free(struct pg_transport *);

@@ -106,6 +106,8 @@ void pg_stream_consumed(struct pg_stream *, size_t n);
 void pg_stream_end(struct pg_stream *);   /* we write no more */
 void pg_stream_reset(struct pg_stream *); /* nothing more is called for it; the remote hears of it as soon as reset_rate permits */
 void pg_stream_detach(struct pg_stream *); /* nothing more is called for it; it ends by itself */
+void pg_stream_drop(struct pg_stream **);  /* resets it, if there is one, and leaves NULL */
+void pg_stream_leave(struct pg_stream **); /* the same for detaching it */
 const struct pg_peer_id *pg_stream_peer(const struct pg_stream *);
 
 /* For conn.c. */

@@ -242,6 +242,20 @@ void pg_stream_detach(struct pg_stream *s)
     s->handler = NULL;
 }
 
+void pg_stream_drop(struct pg_stream **s)
+{
+    if (*s)
+        pg_stream_reset(*s);
+    *s = NULL;
+}
+
+void pg_stream_leave(struct pg_stream **s)
+{
+    if (*s)
+        pg_stream_detach(*s);
+    *s = NULL;
+}
+
 /* Receiving. */
 
 void pg_stream_remote_do_end_tell(struct pg_stream_remote *r)

@@ -15,6 +15,11 @@ def peer_at(bed, name, host, *arguments, listen=None, **environment):
     return bed.peer(name, *arguments, listen=listen, inside=host.inside, PUNCHGATE_NO_MDNS=0, **environment)
 
 
+def program(bed, host, text, out=None):
+    """Something that is no peer runs on a host, until the test ends."""
+    bed.processes.append(subprocess.Popen([*host.inside, sys.executable, "-c", text], stdout=out))
+
+
 def status(bed, peer):
     code, out, error = bed.run("status", "--json", "--identity", peer.key)
     same(code, 0, error)
@@ -187,21 +192,20 @@ def who_is_not_heard_of_any_more_expires(bed):
 @test
 def beside_another_program_on_the_port_both_hear(bed):
     with Network(bed, 2) as net:
-        script = bed.path / "other.py"
-        script.write_text("import socket, sys\n"
-                          "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-                          "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n"
-                          "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
-                          "s.bind(('', 5353))\n"
-                          "s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,\n"
-                          f"             socket.inet_aton('224.0.0.251') + socket.inet_aton('{net.hosts[0].at(net.bridges[0])}'))\n"
-                          "print('here', flush=True)\n"
-                          "while True:\n"
-                          "    data, source = s.recvfrom(9000)\n"
-                          "    print(source[0], data.hex(), flush=True)\n")
         with open(bed.path / "other.txt", "wb") as out:
-            other = subprocess.Popen([*net.hosts[0].inside, sys.executable, str(script)], stdout=out)
-        bed.processes.append(other)
+            program(bed, net.hosts[0], f"""
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+s.bind(("", 5353))
+s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+             socket.inet_aton("224.0.0.251") + socket.inet_aton("{net.hosts[0].at(net.bridges[0])}"))
+print("here", flush=True)
+while True:
+    data, source = s.recvfrom(9000)
+    print(source[0], data.hex(), flush=True)
+""", out)
         heard = (bed.path / "other.txt").read_text
         until(lambda: "here" in heard(), "the other program stands")
         one, two = (peer_at(bed, f"peer{n}", host) for n, host in enumerate(net.hosts))
@@ -213,13 +217,15 @@ def beside_another_program_on_the_port_both_hear(bed):
 @test
 def a_port_that_is_somebody_elses_alone_is_told_of_and_costs_nothing_else(bed):
     with Network(bed, 1) as net:
-        script = bed.path / "greedy.py"
-        script.write_text("import socket, time\n"
-                          "a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\na.bind(('', 5353))\n"
-                          "b = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
-                          "b.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)\nb.bind(('::', 5353))\ntime.sleep(600)\n")
-        greedy = subprocess.Popen([*net.hosts[0].inside, sys.executable, str(script)])
-        bed.processes.append(greedy)
+        program(bed, net.hosts[0], """
+import socket, time
+a = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+a.bind(("", 5353))
+b = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+b.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+b.bind(("::", 5353))
+time.sleep(600)
+""")
         until(lambda: 5353 in net.hosts[0].udp_ports(), "the port is taken")
         peer = peer_at(bed, "peer", net.hosts[0])
         told = peer.saw("no peers of the local network, trying again in 5 min; leave it with --no-mdns")

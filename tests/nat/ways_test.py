@@ -147,6 +147,16 @@ def when_the_only_relay_is_restarted_its_reservations_come_back(bed):
         same(office.process.poll(), None)
 
 
+def serves_again(town, consumer, client, directs=None, patience=NEW_PATH_S):
+    """A tunnel carries bytes, and the right ones; where `directs` says how many direct connections there have been, over a new one."""
+    timed("a new client is served", lambda: is_served(client, 2), patience)
+    if directs is not None:
+        timed("a direct connection stands again", lambda: is_served(client, 2) and len(direct_to(consumer, town.office)) > directs, patience)
+    sent = pattern(MEGABYTE)
+    with client() as connection:
+        want(exchange(connection, sent) == sent, "the echo differs")
+
+
 def broken_path(bed, office, home, breaks, delay_ms=2):
     """A tunnel over a punched hole, `breaks(town)`, and a tunnel again, whose bytes are right."""
     with Town(bed, office, home, delay_ms=delay_ms) as town:
@@ -154,12 +164,7 @@ def broken_path(bed, office, home, breaks, delay_ms=2):
         consumer, client = town.tunnel()
         until(lambda: is_served(client) and direct_to(consumer, town.office), "a direct connection stands", NEW_PATH_S)
         breaks(town)
-        before = len(direct_to(consumer, town.office))
-        timed("a new client is served", lambda: is_served(client, 2), 4 * NEW_PATH_S)
-        timed("a direct connection stands again", lambda: is_served(client, 2) and len(direct_to(consumer, town.office)) > before, 4 * NEW_PATH_S)
-        sent = pattern(MEGABYTE)
-        with client() as connection:
-            want(exchange(connection, sent) == sent, "the echo differs")
+        serves_again(town, consumer, client, len(direct_to(consumer, town.office)), 4 * NEW_PATH_S)
 
 
 @slow

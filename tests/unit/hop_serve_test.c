@@ -296,12 +296,23 @@ static void a_circuit_outlives_the_connection_of_its_source_and_knows_whose_it_w
     close_clean();
 }
 
+/* The relay has no memory for what comes, and soon has some again. */
+static void send_without_memory(struct end *source)
+{
+    static void *taken[4096];
+    unsigned n = 0;
+    while (n < 4096 && (taken[n] = pg_pool_take(&relay->node->chunks)))
+        n++;
+    end_send(source, 1000);
+    pass(SECONDS / 10);
+    while (n > 0)
+        pg_pool_give(&relay->node->chunks, taken[--n]);
+}
+
 /* One that is full takes the circuits to it along, while one of their bytes is being passed on. */
 static void what_comes_for_a_connection_that_memory_ends_is_held_by_nobody(void)
 {
-    static void *taken[4096];
     struct end held[3], source;
-    unsigned n = 0;
     open_three();
     CU_ASSERT_EQUAL(reserved(bob), OK);
     pass(10 * SECONDS);
@@ -312,12 +323,7 @@ static void what_comes_for_a_connection_that_memory_ends_is_held_by_nobody(void)
     }
     join(&source, alice, bob);
     CU_ASSERT(relay->node->relaying.circuits && relay->node->chunks.used > before);
-    while (n < 4096 && (taken[n] = pg_pool_take(&relay->node->chunks)))
-        n++;
-    end_send(&source, 1000);
-    pass(SECONDS / 10);
-    while (n > 0)
-        pg_pool_give(&relay->node->chunks, taken[--n]);
+    send_without_memory(&source);
     pass(10 * SECONDS);
     CU_ASSERT_EQUAL(relay->node->chunks.used, before);
     close_clean();
@@ -325,20 +331,13 @@ static void what_comes_for_a_connection_that_memory_ends_is_held_by_nobody(void)
 
 static void bytes_for_which_there_is_no_memory_before_the_target_has_agreed_end_the_attempt(void)
 {
-    static void *taken[4096];
     struct end source;
-    unsigned n = 0;
     open_three();
     CU_ASSERT_EQUAL(reserved(bob), OK);
     bob->manner = SAYS_NOTHING;
     ask_connect(&source, alice, id_of(bob));
     pass(SECONDS);
-    while (n < 4096 && (taken[n] = pg_pool_take(&relay->node->chunks)))
-        n++;
-    end_send(&source, 1000);
-    pass(SECONDS / 10);
-    while (n > 0)
-        pg_pool_give(&relay->node->chunks, taken[--n]);
+    send_without_memory(&source);
     pass(SECONDS);
     CU_ASSERT(source.n_closed == 1 && last_stop(bob)->n_closed == 1 && metric(PG_METRIC_RELAY_CIRCUITS_PENDING) == 0);
     close_clean();
