@@ -111,12 +111,15 @@ static void drop_holder(struct pg_kad_store *s, struct pg_kad_holder *h)
         at = &(*at)->next;
     *at = h->next;
     struct pg_kad_holder *last[PG_KAD_MEASURES];
-    for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
+    uint32_t place[PG_KAD_MEASURES];
+    for (unsigned m = 0; m < PG_KAD_MEASURES; m++) {
         last[m] = s->heaviest[m][s->holders.used];
+        place[m] = h->place[m];
+    }
     pg_pool_give(&s->holders, h);
     for (unsigned m = 0; m < PG_KAD_MEASURES; m++)
         if (last[m] != h)
-            sift_holder(s, m, h->place[m], last[m]);
+            sift_holder(s, m, place[m], last[m]);
 }
 
 static struct pg_kad_entry *make_entry(struct pg_kad_store *s, struct pg_bytes key)
