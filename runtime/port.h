@@ -21,6 +21,8 @@ struct pg_link {
     uint32_t number;     /* for logs and traces */
     bool closing;        /* the core has asked for its end: nothing more comes in from it */
     bool write_asked;    /* a PG_COMMAND_WRITE is on its way already */
+    bool gone;           /* the loop has given it up, and commands were under way that may name it: these are void */
+    struct pg_link *next_gone;
 };
 
 enum pg_listen_kind { PG_LISTEN_PEER, PG_LISTEN_LOCAL, PG_LISTEN_CONTROL };

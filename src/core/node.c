@@ -49,15 +49,28 @@ static void command(void *node, const struct pg_command *c)
     pg_node_command(node, c);
 }
 
+/* Nothing names them any more. */
+static void bury_links(struct pg_node *n)
+{
+    while (n->gone) {
+        struct pg_link *link = n->gone;
+        n->gone = link->next_gone;
+        pg_pool_give(&n->links, link);
+    }
+}
+
 static bool poll(void *self, struct pg_command *out)
 {
     struct pg_node *n = self;
-    if (n->command_head == n->n_commands) {
-        n->command_head = n->n_commands = 0;
-        pg_arena_reset(&n->arena);
-        return false;
-    }
-    *out = n->commands[n->command_head++];
+    do {
+        if (n->command_head == n->n_commands) {
+            n->command_head = n->n_commands = 0;
+            pg_arena_reset(&n->arena);
+            bury_links(n);
+            return false;
+        }
+        *out = n->commands[n->command_head++];
+    } while (out->link && out->link->gone);
     if (out->kind == PG_COMMAND_WRITE)
         out->link->write_asked = false;
     return true;
@@ -131,7 +144,11 @@ static void link_free(void *self, struct pg_link *link)
     struct pg_node *n = self;
     pg_queue_clear(&link->tx);
     link->closing = true;
-    pg_pool_give(&n->links, link);
+    link->gone = true;
+    link->next_gone = n->gone;
+    n->gone = link;
+    if (n->command_head == n->n_commands)
+        bury_links(n);
 }
 
 struct pg_link *pg_node_link(struct pg_node *n, struct pg_link_owner *owner)

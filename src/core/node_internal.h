@@ -235,6 +235,7 @@ struct pg_node {
     struct pg_mdns *mdns; /* NULL: nobody looks */
     struct pg_pool chunks, links, session_pool, paths;
     struct pg_command *commands; /* FIFO of this turn */
+    struct pg_link *gone;        /* given up by the loop, and kept until no command can name them */
     uint32_t command_head, n_commands, command_room;
     struct pg_arena arena;
     struct pg_control_plane control;
