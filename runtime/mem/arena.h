@@ -1,5 +1,7 @@
 /* Scratch memory of one turn: taken piece by piece, given back all at once. */
 #pragma once
+#include "mem/poison.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,10 +17,12 @@ static inline void *pg_arena_take(struct pg_arena *a, size_t n)
     if (start > a->room || n > a->room - start)
         return NULL;
     a->used = start + n;
+    pg_unpoison(a->base + start, n);
     return a->base + start;
 }
 
 static inline void pg_arena_reset(struct pg_arena *a)
 {
+    pg_poison(a->base, a->used);
     a->used = 0;
 }

@@ -2,6 +2,7 @@
  * Called by src/crypto for keys. Serves no specification; the rule is docs/STYLE.md, "Memory".
  * A slab is never given back: its slots are wiped and wait for the next key. */
 #include "mem/secret.h"
+#include "mem/poison.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -37,6 +38,7 @@ static bool add_slab(void)
     if (!slab->at)
         return false;
     sodium_memzero(slab->at, (size_t)SLOTS_PER_SLAB * PG_SECRET_ROOM);
+    pg_poison(slab->at, (size_t)SLOTS_PER_SLAB * PG_SECRET_ROOM);
     for (uint32_t i = 0; i < SLOTS_PER_SLAB; i++)
         slab->next[i] = i + 1 < SLOTS_PER_SLAB ? (uint16_t)(i + 1) : NO_SLOT;
     slab->free = 0;
@@ -56,6 +58,7 @@ static bool take_slot(struct pg_secret *s)
     slab->next[i] = i;
     s->at = slab->at + (size_t)i * PG_SECRET_ROOM;
     s->slot = pool.roomy * SLOTS_PER_SLAB + i;
+    pg_unpoison(s->at, PG_SECRET_ROOM);
     pool.held++;
     return true;
 }
@@ -81,6 +84,7 @@ void pg_secret_free(struct pg_secret *s)
     assert(s->at == slab->at + (size_t)i * PG_SECRET_ROOM);
     assert(slab->next[i] == i); /* freed once only */
     sodium_memzero(s->at, PG_SECRET_ROOM);
+    pg_poison(s->at, PG_SECRET_ROOM);
     slab->next[i] = slab->free;
     slab->free = i;
     if (number < pool.roomy)

@@ -5,8 +5,13 @@
 #include "mem/arena.h"
 #include "mem/blob.h"
 #include "mem/map.h"
+#include "mem/poison.h"
 #include "mem/queue.h"
 #include "mem/rate.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static uint64_t random_state;
 
@@ -393,6 +398,77 @@ static void an_arena_gives_aligned_pieces_until_it_is_full(void)
     CU_ASSERT_PTR_NOT_NULL(pg_arena_take(&a, sizeof room));
 }
 
+/* Use after giving back. */
+
+#ifdef PG_POISONS
+static const bool looks = true;
+#else
+static const bool looks = false; /* only builds under the address sanitizer do */
+#endif
+
+/* Whether a process that reads there is ended. */
+static bool is_fatal(const volatile uint8_t *at)
+{
+    int status = 0;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+        (void)*at;
+        _exit(0);
+    }
+    CU_ASSERT_FATAL(child > 0 && waitpid(child, &status, 0) == child);
+    return status != 0;
+}
+
+static void whoever_uses_a_slot_after_giving_it_back_is_found_under_the_sanitizers(void)
+{
+    struct pg_pool p;
+    CU_ASSERT_FATAL(pg_pool_init(&p, 100, 3, 3));
+    uint8_t *a = pg_pool_take(&p), *b = pg_pool_take(&p);
+    memset(a, 1, p.slot);
+    CU_ASSERT_FALSE(is_fatal(a));
+    pg_pool_give(&p, a);
+    CU_ASSERT_EQUAL(is_fatal(a), looks);
+    CU_ASSERT_EQUAL(is_fatal(a + 99), looks);
+    CU_ASSERT_FALSE(is_fatal(b));
+    CU_ASSERT_EQUAL(is_fatal(b + p.slot), looks); /* has never been taken */
+    CU_ASSERT_PTR_EQUAL(pg_pool_take(&p), a);
+    CU_ASSERT_FALSE(is_fatal(a));
+    pg_pool_free(&p);
+}
+
+static void whoever_reads_a_chunk_that_its_queue_has_dropped_is_found_under_the_sanitizers(void)
+{
+    struct pg_pool pool;
+    struct pg_queue q;
+    struct pg_bytes slice;
+    CU_ASSERT_FATAL(pg_pool_init(&pool, PG_CHUNK_SLOT, 2, 2));
+    pg_queue_init(&q, &pool);
+    CU_ASSERT_FATAL(pg_queue_put(&q, PG_LIT("here today")));
+    CU_ASSERT_FATAL(pg_queue_peek(&q, &slice, 1) == 1);
+    pg_queue_drop(&q, 5);
+    CU_ASSERT_FALSE(is_fatal(slice.at + 9));
+    pg_queue_drop(&q, 5);
+    CU_ASSERT_EQUAL(is_fatal(slice.at + 9), looks);
+    pg_pool_free(&pool);
+}
+
+static void whoever_keeps_what_lies_in_an_arena_beyond_its_turn_is_found_under_the_sanitizers(void)
+{
+    uint8_t *room = malloc(64);
+    CU_ASSERT_FATAL(room != NULL);
+    struct pg_arena a = {room, 64, 0};
+    uint8_t *one = pg_arena_take(&a, 16);
+    memset(one, 1, 16);
+    CU_ASSERT_FALSE(is_fatal(one));
+    pg_arena_reset(&a);
+    CU_ASSERT_EQUAL(is_fatal(one + 15), looks);
+    CU_ASSERT_PTR_EQUAL(pg_arena_take(&a, 16), one);
+    CU_ASSERT_FALSE(is_fatal(one));
+    free(room);
+}
+
 int main(void)
 {
     static const struct sentence all[] = {
@@ -409,6 +485,12 @@ int main(void)
         {"a rate lets a burst pass and then its number in each second", a_rate_lets_a_burst_pass_and_then_its_number_in_each_second},
         {"texts of any length come back and leave their room", texts_of_any_length_come_back_and_leave_their_room},
         {"an arena gives aligned pieces until it is full", an_arena_gives_aligned_pieces_until_it_is_full},
+        {"whoever uses a slot after giving it back is found under the sanitizers",
+         whoever_uses_a_slot_after_giving_it_back_is_found_under_the_sanitizers},
+        {"whoever reads a chunk that its queue has dropped is found under the sanitizers",
+         whoever_reads_a_chunk_that_its_queue_has_dropped_is_found_under_the_sanitizers},
+        {"whoever keeps what lies in an arena beyond its turn is found under the sanitizers",
+         whoever_keeps_what_lies_in_an_arena_beyond_its_turn_is_found_under_the_sanitizers},
     };
     return RUN_SUITE("memory", all);
 }
