@@ -33,7 +33,7 @@ enum pg_resolve_kind { PG_RESOLVE_ADDRESSES, PG_RESOLVE_IP4, PG_RESOLVE_IP6, PG_
 
 enum pg_command_kind {
     PG_COMMAND_LISTEN,  /* link, listen, endpoint or host and endpoint.port (names are resolved), or path */
-    PG_COMMAND_DIAL,    /* link, dial, endpoint or host or path; from: endpoint.port of a peer listener to dial from; meets.
+    PG_COMMAND_DIAL,    /* link, dial, endpoint or host or path; from: endpoint.port of a peer listener to dial from; meets, waits.
                          * Once more for a link that is not up: a dial that nobody has answered yet begins anew */
     PG_COMMAND_WRITE,   /* link: its tx holds bytes */
     PG_COMMAND_READ,    /* link: its credit was 0 and is no more */
@@ -56,6 +56,7 @@ struct pg_command {
     struct pg_link *link;
     uint8_t mode; /* enum pg_listen_kind, pg_dial_kind or pg_resolve_kind */
     bool meets;   /* a dial that the other side's may meet: from the port of `from`, or not at all */
+    bool waits;   /* the port of `from` is held by no connection of ours to there: should an earlier one be on its way out, that is waited for */
     int status;
     uint32_t number; /* of a question about a name, or of a datagram socket */
     struct pg_endpoint endpoint, from;

@@ -72,6 +72,8 @@ void pg_os_end(struct os_link *o, bool hard)
         list_remove(&l->pumps, o, offsetof(struct os_link, next_pump));
     if (o->lingers)
         list_remove(&l->lingers, o, offsetof(struct os_link, next_linger));
+    if (o->held)
+        list_remove(&l->held, o, offsetof(struct os_link, next_held));
     if (o->polls)
         uv_close((uv_handle_t *)&o->read_poll, on_closed);
     if (o->write_polls)

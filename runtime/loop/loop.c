@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { DEAF_MS = 10000, SWEEP_MS = 1000, PEER = PG_LISTEN_PEER };
+enum { DEAF_MS = 10000, SWEEP_MS = 1000, HELD_MS = 50, HELD_MOST_MS = 2000, PEER = PG_LISTEN_PEER };
 _Static_assert((int)PG_LISTEN_PEER == (int)PG_DIAL_PEER, "one mode says that a link leads to a peer");
 
 uint64_t pg_loop_now_us(void)
@@ -30,6 +30,8 @@ void pg_loop_feed(struct pg_loop *l, const struct pg_input *in)
 }
 
 /* Commands. */
+
+static void on_held(uv_timer_t *timer);
 
 /* A socket that was just made is watched; when there is none, the next address is tried, or the link is lost. */
 static bool watch(struct os_link *o, int fd, const char *busy)
@@ -72,15 +74,51 @@ static void run_listen(struct pg_loop *l, const struct pg_command *c)
         l->core->input(l->core->self, &(struct pg_input){.kind = PG_INPUT_LISTENING, .link = c->link, .local = at[i]}, pg_loop_now_us());
 }
 
+/* A connection that has ended holds its ports for a round trip more, also when it was that of a process before us: of a peer that is started
+ * again. Whoever then dials from another port is not told where the listening one is seen. */
+static void hold(struct os_link *o)
+{
+    struct pg_loop *l = o->loop;
+    if (!o->held_until_ms)
+        o->held_until_ms = uv_now(&l->uv) + HELD_MOST_MS;
+    o->connecting = o->held = true;
+    o->next_held = l->held;
+    l->held = o;
+    if (!uv_is_active((uv_handle_t *)&l->held_timer))
+        uv_timer_start(&l->held_timer, on_held, HELD_MS, 0);
+}
+
 static void run_dial(const struct pg_command *c)
 {
     struct os_link *o = c->link->os;
+    bool waits = c->waits && (!o->held_until_ms || uv_now(&o->loop->uv) < o->held_until_ms);
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%.*s", (int)c->path.len, (const char *)c->path.at);
-    int fd = c->path.len ? pg_socket_dial_unix(path) : pg_socket_dial(&o->remote, &c->from, c->mode, c->meets, o->loop->congestion);
+    int fd = c->path.len ? pg_socket_dial_unix(path) : pg_socket_dial(&o->remote, &c->from, c->mode, c->meets || waits, o->loop->congestion);
+    if (fd < 0 && waits && errno == EADDRINUSE) {
+        hold(o);
+        return;
+    }
+    if (fd < 0 && waits)
+        fd = pg_socket_dial(&o->remote, &c->from, c->mode, false, o->loop->congestion);
     o->connecting = fd >= 0;
     if (watch(o, fd, c->path.len ? "its queue of connections is full" : NULL))
         pg_os_arm(o, true);
+}
+
+static void on_held(uv_timer_t *timer)
+{
+    struct pg_loop *l = timer->data;
+    struct os_link *all = l->held;
+    l->held = NULL;
+    l->draining = true; /* none of the others ends meanwhile */
+    for (struct os_link *o = all; o; o = all) {
+        all = o->next_held;
+        o->held = false;
+        run_dial(&(struct pg_command){.link = o->link, .mode = o->mode, .from = o->from, .waits = true});
+    }
+    l->draining = false;
+    pg_loop_drain(l);
 }
 
 static void run_resolved(struct os_link *o)
@@ -358,12 +396,13 @@ struct pg_loop *pg_loop_new(const struct pg_core *core)
     pg_socket_congestion(l->congestion);
     uv_timer_init(&l->uv, &l->deadline);
     uv_timer_init(&l->uv, &l->linger_timer);
+    uv_timer_init(&l->uv, &l->held_timer);
     uv_signal_init(&l->uv, &l->interrupt);
     uv_signal_init(&l->uv, &l->terminate);
     uv_signal_init(&l->uv, &l->hangup);
     uv_idle_init(&l->uv, &l->pump);
     uv_prepare_init(&l->uv, &l->prepare);
-    l->prepare.data = l->deadline.data = l->linger_timer.data = l->interrupt.data = l->terminate.data = l->hangup.data = l->pump.data = l;
+    l->prepare.data = l->deadline.data = l->linger_timer.data = l->held_timer.data = l->interrupt.data = l->terminate.data = l->hangup.data = l->pump.data = l;
     signal(SIGPIPE, SIG_IGN);
     return l;
 }
@@ -455,6 +494,8 @@ void pg_loop_free(struct pg_loop *l)
     pg_names_end(l);
     pg_datagrams_end(l);
     pg_ways_end(l);
+    while (l->held)
+        pg_os_end(l->held, false);
     uv_walk(&l->uv, close_left, NULL);
     while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0)
         continue; /* a stop that was asked for makes the first run return at once */

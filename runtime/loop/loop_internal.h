@@ -11,16 +11,17 @@ struct os_link {
     struct pg_loop *loop;
     uv_poll_t read_poll, write_poll; /* a socket uses read_poll for both directions */
     struct pg_endpoint remote, from;
-    struct os_link *next_dirty, *next_pump, *next_linger;
+    struct os_link *next_dirty, *next_pump, *next_linger, *next_held;
     struct pg_resolution *resolving; /* the host's name, or NULL */
     struct pg_endpoint *found;       /* addresses of the name; the first next_found of them have been tried */
     uint32_t n_found, next_found;
     char *unlink_path; /* of a unix listener */
-    uint64_t linger_until_ms;
+    uint64_t linger_until_ms, held_until_ms;
     int read_fd, write_fd, events;
     uint8_t mode, open_handles;
     bool listening, connecting, adopted, read_file, write_file; /* *_file: not pollable, always ready */
     bool polls, write_polls, dirty, pumped, lingers;
+    bool held; /* a dial that waits for its port */
     bool paused; /* a listener that waits for a descriptor */
     bool end_asked, end_done, close_asked, flushed, saw_end, dead;
 };
@@ -56,13 +57,13 @@ struct os_way {
 
 struct pg_loop {
     uv_loop_t uv;
-    uv_timer_t deadline, linger_timer;
+    uv_timer_t deadline, linger_timer, held_timer;
     uv_signal_t interrupt, terminate, hangup;
     uv_idle_t pump;
     uv_prepare_t prepare;
     const struct pg_core *core;
     struct pg_loop_hooks hooks;
-    struct os_link *dirty, *pumps, *lingers;
+    struct os_link *dirty, *pumps, *lingers, *held;
     struct { int read_fd, write_fd; } adopted[2];
     unsigned n_adopted;
     struct pg_names names;

@@ -195,6 +195,8 @@ static int try_dial(const struct pg_endpoint *remote, const struct pg_endpoint *
     }
     if (connect(fd, (struct sockaddr *)&to, n) == 0 || errno == EINPROGRESS)
         return fd;
+    if (errno == EADDRNOTAVAIL)
+        errno = EADDRINUSE; /* the pair of addresses; our own one is there, or bind would have failed */
 failed:;
     int why = errno;
     close(fd);

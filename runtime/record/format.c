@@ -50,7 +50,7 @@ size_t pg_record_command(uint8_t out[PG_RECORD_COMMAND_MAX], const struct pg_com
     size_t n = 0;
     out[n++] = (uint8_t)c->kind;
     n += pg_record_number(out + n, c->link ? c->link->number : 0);
-    out[n++] = (uint8_t)(c->mode | (c->meets ? 0x80 : 0));
+    out[n++] = (uint8_t)(c->mode | (c->meets ? 0x80 : 0) | (c->waits ? 0x40 : 0));
     n += pg_record_number(out + n, (uint32_t)c->status);
     n += pg_record_number(out + n, c->number);
     n += pg_record_endpoint(out + n, &c->endpoint);

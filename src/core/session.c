@@ -359,12 +359,21 @@ static void dial_over(struct pg_session *s)
     pg_hop_connect_begin(hop);
 }
 
+static bool leads_to(const struct pg_node *n, const struct pg_endpoint *remote)
+{
+    for (const struct pg_session *s = n->sessions; s; s = s->next)
+        if (!s->relayed && pg_endpoint_equal(&s->conn->remote, remote))
+            return true;
+    return false;
+}
+
 struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, const struct pg_multiaddr *addr, enum pg_limit *limit)
 {
     struct pg_command dial = {.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER};
     struct pg_session *s = dial_new(n, addr, &c->peer, c->pending - 1, &dial, limit);
     if (!s)
         return NULL;
+    dial.waits = dial.from.family && !leads_to(n, &dial.endpoint);
     s->widens = c->bootstrap.in.ctl.state == PG_BOOTSTRAP_WIDENING;
     s->visits = !c->wanted;
     s->contact = c;

@@ -121,3 +121,16 @@ def a_port_that_is_forwarded_makes_a_peer_public_within_one_refresh_and_private_
         router.nat = Nat("port-restricted")
         router.load()
         verdict(peer, "Private", 120)
+
+
+@slow
+@test
+def a_peer_that_is_started_again_at_once_finds_out_again_where_it_stands(bed):
+    # Its connections are still on their way out, and hold the port from which the new ones have to leave.
+    with Lab(SWITCH, {"server": None, "home": Nat("port-restricted")}, delay_ms=50) as lab:
+        server = serve(bed, lab)
+        for _ in range(2):
+            peer = client(bed, lab["home"].host, [server])
+            seen = verdict(peer, "Private")["reachability"]["observed"]
+            same([view["addr"] for view in seen], [f"/ip4/{lab['home'].address}/tcp/{PORT ^ 16384}"])
+            peer.stop()

@@ -197,6 +197,118 @@ static void a_word_of_the_kernel_whose_last_message_has_an_odd_length_ends_there
     close(ends[1]);
 }
 
+/* Dials a service from the port of a listener while an earlier connection holds the pair: until `free_us`, or for good. */
+static struct {
+    struct pg_link listener, dial;
+    int service, earlier;
+    uint16_t service_port, port;
+    uint64_t free_us, freed_after_us, local_port;
+    bool listen, begin, stop, waits;
+} held;
+
+static struct sockaddr_in on_loopback(uint16_t port)
+{
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static void connect_earlier(uint16_t from)
+{
+    struct sockaddr_in own = on_loopback(from), to = on_loopback(held.service_port);
+    int yes = 1;
+    held.earlier = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(held.earlier, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    setsockopt(held.earlier, SOL_SOCKET, SO_REUSEPORT, &yes, sizeof yes);
+    CU_ASSERT_EQUAL_FATAL(bind(held.earlier, (struct sockaddr *)&own, sizeof own), 0);
+    CU_ASSERT_EQUAL_FATAL(connect(held.earlier, (struct sockaddr *)&to, sizeof to), 0);
+}
+
+static void let_go(void)
+{
+    setsockopt(held.earlier, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    close(held.earlier);
+    held.earlier = -1;
+}
+
+static void held_input(void *self, const struct pg_input *in, uint64_t now_us)
+{
+    (void)self;
+    if (in->kind == PG_INPUT_START) {
+        held.listen = true;
+    } else if (in->kind == PG_INPUT_LISTENING) {
+        held.port = in->local.port;
+        connect_earlier(held.port);
+        held.begin = true;
+        held.free_us = held.freed_after_us ? now_us + held.freed_after_us : 0;
+    } else if (in->kind == PG_INPUT_TICK && held.free_us && now_us >= held.free_us) {
+        held.free_us = 0;
+        let_go();
+    } else if (in->kind == PG_INPUT_CONNECTED) {
+        held.local_port = in->local.port;
+        held.stop = true;
+    } else if (in->kind == PG_INPUT_LOST) {
+        held.stop = true;
+    }
+}
+
+static bool held_poll(void *self, struct pg_command *out)
+{
+    (void)self;
+    struct pg_endpoint at = {.family = 4, .ip = {127, 0, 0, 1}}, service = at, from = at;
+    service.port = held.service_port;
+    from.port = held.port;
+    if (held.listen)
+        *out = (struct pg_command){.kind = PG_COMMAND_LISTEN, .mode = PG_LISTEN_PEER, .link = &held.listener, .endpoint = at};
+    else if (held.begin)
+        *out = (struct pg_command){.kind = PG_COMMAND_DIAL, .mode = PG_DIAL_PEER, .link = &held.dial, .endpoint = service, .from = from, .waits = held.waits};
+    else if (held.stop)
+        *out = (struct pg_command){.kind = PG_COMMAND_STOP};
+    bool any = held.listen || held.begin || held.stop;
+    held.listen = held.begin = held.stop = false;
+    return any;
+}
+
+static uint64_t held_deadline(void *self)
+{
+    (void)self;
+    return held.free_us ? held.free_us : UINT64_MAX;
+}
+
+/* The port that the dial has left from is the listener's. */
+static bool leaves_from_listener(uint64_t freed_after_us, bool waits)
+{
+    struct pg_core port = {.input = held_input, .poll = held_poll, .deadline = held_deadline, .want = want, .link = no_link, .unlink = unlinked};
+    struct sockaddr_in at = on_loopback(0);
+    socklen_t n = sizeof at;
+    memset(&held, 0, sizeof held);
+    held.freed_after_us = freed_after_us;
+    held.waits = waits;
+    held.service = socket(AF_INET, SOCK_STREAM, 0);
+    CU_ASSERT_EQUAL_FATAL(bind(held.service, (struct sockaddr *)&at, sizeof at), 0);
+    CU_ASSERT_EQUAL_FATAL(listen(held.service, 4), 0);
+    CU_ASSERT_EQUAL_FATAL(getsockname(held.service, (struct sockaddr *)&at, &n), 0);
+    held.service_port = ntohs(at.sin_port);
+    struct pg_loop *loop = pg_loop_new(&port);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(loop);
+    CU_ASSERT_EQUAL(pg_loop_run(loop), 0);
+    pg_loop_free(loop);
+    if (held.earlier >= 0)
+        close(held.earlier);
+    close(held.service);
+    CU_ASSERT_NOT_EQUAL(held.local_port, 0);
+    return held.local_port == held.port;
+}
+
+static void a_dial_waits_for_its_port_until_an_earlier_connection_has_gone(void)
+{
+    CU_ASSERT(leaves_from_listener(300000, true));
+}
+
+static void a_dial_whose_port_stays_held_leaves_from_another_one(void)
+{
+    CU_ASSERT_FALSE(leaves_from_listener(0, true));
+    CU_ASSERT_FALSE(leaves_from_listener(300000, false));
+}
+
 int main(void)
 {
     static const struct sentence sentences[] = {
@@ -205,6 +317,8 @@ int main(void)
         {"a client that finds no link sees a reset and no orderly end", a_client_that_finds_no_link_sees_a_reset},
         {"a word of the kernel whose last message has an odd length ends there",
          a_word_of_the_kernel_whose_last_message_has_an_odd_length_ends_there},
+        {"a dial waits for its port until an earlier connection has gone", a_dial_waits_for_its_port_until_an_earlier_connection_has_gone},
+        {"a dial whose port stays held leaves from another one", a_dial_whose_port_stays_held_leaves_from_another_one},
         {"a client that finds no descriptor sees a reset and no orderly end", a_client_that_finds_no_descriptor_sees_a_reset},
     };
     return RUN_SUITE("loop", sentences);
