@@ -110,6 +110,11 @@ static bool is_only_us(const struct pg_contact *c, const struct pg_session *s)
     return !wants_another(c) && c->n_addrs == 1 && pg_multiaddr_equal(&c->addrs[0], &s->dialled);
 }
 
+struct pg_bytes pg_contact_reason(const struct pg_contact *c)
+{
+    return pg_text(c->reason);
+}
+
 void pg_contact_note(struct pg_contact *c, enum pg_err why, struct pg_bytes reason)
 {
     c->why = why;

@@ -48,7 +48,7 @@ static const struct {
     {PG_PB_CIRCUIT_STATUS_RESERVATION_REFUSED, "the relay takes no reservations (RESERVATION_REFUSED); take another relay"},
     {PG_PB_CIRCUIT_STATUS_RESOURCE_LIMIT_EXCEEDED, "the relay has no room for one more circuit (RESOURCE_LIMIT_EXCEEDED); try later or take another relay"},
     {PG_PB_CIRCUIT_STATUS_PERMISSION_DENIED, "the relay does not allow it (PERMISSION_DENIED); take another relay"},
-    {PG_PB_CIRCUIT_STATUS_CONNECTION_FAILED, "the relay cannot reach the peer (CONNECTION_FAILED); look whether the peer runs"},
+    {PG_PB_CIRCUIT_STATUS_CONNECTION_FAILED, "the relay cannot reach the peer, or is refused by it (CONNECTION_FAILED); look whether the peer runs, and into its log"},
     {PG_PB_CIRCUIT_STATUS_MALFORMED_MESSAGE, "the relay does not understand us (MALFORMED_MESSAGE); take another relay"},
     {PG_PB_CIRCUIT_STATUS_UNEXPECTED_MESSAGE, "the relay did not expect us to ask (UNEXPECTED_MESSAGE); take another relay"},
 };

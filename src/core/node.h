@@ -166,6 +166,7 @@ bool pg_contact_add(struct pg_contact *, const struct pg_multiaddr *);          
 void pg_contact_start(struct pg_contact *, bool bootstrap, bool for_ever);
 void pg_contact_hurry(struct pg_contact *, uint64_t for_ms); /* somebody waits that long: do not sit out the back-off */
 const struct pg_peer_id *pg_contact_peer(const struct pg_contact *);
+struct pg_bytes pg_contact_reason(const struct pg_contact *); /* why it was not reached, the last time; empty: nobody has said */
 /* All peers that are wanted from now on. What is no longer among them is not dialled any more; connections stay. */
 struct pg_wish {
     struct pg_peer_id peer;   /* empty: whoever answers at addr */

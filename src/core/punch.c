@@ -284,6 +284,8 @@ void pg_punch_do_stream_open(struct pg_punch *u)
 {
     struct pg_puncher *p = of(u);
     u->hole.attempt = u->in.ctl.count[0];
+    if (u->hole.attempt <= 1)
+        u->n_met = 0;
     struct pg_session *s = pg_punch_relayed(p, false);
     enum pg_err why;
     u->unspoken = false;
@@ -319,15 +321,16 @@ void pg_punch_do_sync_send(struct pg_punch *u)
 
 /* Two SYNs that meet have no client, so the one who was asked is it. Where ours does not leave from the address that we have named,
  * because our NAT gives each remote another port, the two cannot meet: ours arrives like any other, and its sender is the client. As
- * long as we do not know, the second try says so. And go-libp2p before 0.41 has the roles the other way round. */
-static bool is_client(const struct pg_punch *u, unsigned attempt)
+ * long as we do not know, the second meeting says so. And go-libp2p before 0.41 has the roles the other way round. A try that ended before
+ * both have dialled says nothing of that. */
+static bool is_client(const struct pg_punch *u, unsigned meeting)
 {
     switch (pg_observed_mapping(of(u)->node)) {
-    case PG_MAPPING_DEPENDENT: return attempt != 2;
-    case PG_MAPPING_UNKNOWN: return attempt == 2;
+    case PG_MAPPING_DEPENDENT: return meeting != 2;
+    case PG_MAPPING_UNKNOWN: return meeting == 2;
     case PG_MAPPING_INDEPENDENT: break;
     }
-    return attempt == 3;
+    return meeting == 3;
 }
 
 void pg_punch_do_meeting_begin(struct pg_punch *u)
@@ -335,7 +338,7 @@ void pg_punch_do_meeting_begin(struct pg_punch *u)
     unsigned attempt = u->in.ctl.count[0];
     struct pg_puncher *p = of(u);
     char id[PG_PEER_ID_TEXT];
-    u->hole.client = is_client(u, attempt);
+    u->hole.client = is_client(u, ++u->n_met);
     pg_peer_id_text(&p->peer, id);
     pg_log_punch_begun(p->node->log, pg_text(id), attempt, u->hole.n_targets, u->hole.rtt_us, pg_text(u->hole.client ? "client" : "server"));
     pg_punch_tell(&u->hole, PG_STEP_TRY, PG_NONE);

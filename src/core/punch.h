@@ -36,6 +36,7 @@ struct pg_punch {
     struct pg_frame frame;
     uint64_t asked_us;
     bool unspoken;     /* the peer does not speak the protocol, or not yet */
+    unsigned n_met;    /* tries of this round in which both sides have dialled */
     char reason[128];  /* of its last failure */
     struct pg_hole hole;
 };

@@ -177,11 +177,12 @@ void pg_task_do_lateness_tell(struct pg_task *t)
 {
     char text[256];
     unsigned long long ms = t->config->timeout_ms;
+    struct pg_bytes told = t->contact && !t->session ? pg_contact_reason(t->contact) : PG_NONE;
     if (t->config->task == PG_TASK_PATH && t->config->wait_direct && t->up_us > 0) {
         pg_task_path_late(t);
         snprintf(text, sizeof text, "no direct connection within %llu ms (--timeout): %.160s", ms, t->reason[0] ? t->reason : "none came about");
     } else {
-        snprintf(text, sizeof text, "no answer within %llu ms (--timeout)", ms);
+        snprintf(text, sizeof text, "no answer within %llu ms (--timeout)%s%.*s", ms, told.len ? ": " : "", (int)told.len, (const char *)told.at);
     }
     fail(t, PG_ERR_TIMEOUT, pg_text(text));
     sum_up(t);

@@ -3,6 +3,8 @@
 #include "machines.gen.h"
 #include "service/tunnel.h"
 
+#include <stdio.h>
+
 bool pg_tunnels_init(struct pg_tunnels *t, struct pg_node *node, uint32_t at_once)
 {
     *t = (struct pg_tunnels){.node = node, .wait_ms = 10000};
@@ -35,12 +37,14 @@ void pg_tunnels_wake(struct pg_tunnels *t, struct pg_session *s)
 }
 
 /* Nobody waits for what does not come. */
-static void turn_away(struct pg_tunnels *t, const struct pg_peer_id *peer)
+static void turn_away(struct pg_tunnels *t, const struct pg_peer_id *peer, struct pg_bytes reason)
 {
     for (struct pg_tunnel_consumer *c = t->waiting, *next; c; c = next) {
         next = c->next_waiting;
-        if (pg_peer_id_equal(pg_forward_peer(c->forward), peer))
-            pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_PATH_BARRED);
+        if (!pg_peer_id_equal(pg_forward_peer(c->forward), peer))
+            continue;
+        snprintf(c->reason, sizeof c->reason, "tunnel cannot be established (--path direct): %.*s", (int)reason.len, (const char *)reason.at);
+        pg_step(&c->in, PG_TUNNEL_CONSUMER_ON_PATH_BARRED);
     }
 }
 
@@ -57,7 +61,7 @@ void pg_tunnels_path(struct pg_tunnels *t, const struct pg_peer_id *peer, enum p
     case PG_PATH_BARRED:
         (t->direct_only ? pg_log_target_barred : pg_log_target_fallback)(log, id, reason);
         if (t->direct_only)
-            turn_away(t, peer);
+            turn_away(t, peer, reason);
         return;
     }
 }

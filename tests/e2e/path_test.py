@@ -32,6 +32,18 @@ def path_to_nobody_fails_with_the_reason(bed):
 
 
 @test
+def what_the_relay_has_answered_is_told_also_when_the_time_is_over_before_the_peer_is_there(bed):
+    relay, absent = bed.peer("relay", "--nat-status", "public"), bed.peer("absent")
+    way = f"{relay.addr}/p2p-circuit/p2p/{absent.id}"
+    for command in (("path", way), ("ping", way), ("pipe", f"{way}:echo")):
+        status, out, _ = bed.run(*command, "--json", "--timeout", "2s")
+        same(status, 75, command)
+        said = steps(out)[-1]
+        same((said["event"], said["code"]), ("error", "timeout"))
+        want("--timeout" in said["reason"] and "Relay has no reservation for destination" in said["reason"], said)
+
+
+@test
 def with_path_direct_a_tunnel_whose_peer_is_reached_directly_is_as_ever(bed):
     service = bed.service(echo)
     provider, consumer, port = bed.pair("echo", service.port, "--path", "direct")

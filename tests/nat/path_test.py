@@ -1,11 +1,12 @@
 """Which way a tunnel takes between peers behind NATs: over a relay, then directly; and what a user is told. Run by nat.py."""
 import contextlib
 import json
+import subprocess
 import time
 
 from lab import Lab
 from nat import SWITCH, slow
-from peers import echo, how_it_ends, same, speaks, test, until, want
+from peers import PUNCHGATE, echo, how_it_ends, same, speaks, test, until, want
 from router import Nat
 
 PORT = 4001
@@ -142,10 +143,15 @@ def where_no_hole_can_be_punched_a_client_is_served_over_the_relay_within_six_se
 def with_path_direct_a_client_hears_why_there_is_no_tunnel(bed):
     with Scene(bed, Nat("symmetric"), Nat("symmetric"), "--path", "direct") as scene:
         scene.consume()
+        pipe = scene.lab["consumer"].host.start(PUNCHGATE, "pipe", f"{scene.circuit()}:echo", "--path", "direct", "--json",
+                                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=bed.environment(RUST_LOG="off"))
         began = time.monotonic()
         same(how_it_ends(scene.client())[1], b"")
         print(f"      told after {time.monotonic() - began:.1f} s")
         scene.consumer.saw("hole punch failed — tunnel cannot be established (direct connection required)", remote_peer=scene.provider.id)
+        said = json.loads(pipe.communicate(timeout=20)[0].splitlines()[-1])
+        same((pipe.returncode, said["code"]), (69, "unreachable"))
+        want("--path direct" in said["reason"] and "no direct connection" not in said["reason"], said)
 
 
 @slow

@@ -273,6 +273,21 @@ static void a_peer_without_an_address_says_so(void)
     world_close();
 }
 
+static void a_try_without_dials_changes_no_roles(void)
+{
+    world_open();
+    observe(CALLED, outside(CALLED), 2);
+    call();
+    begin();
+    pass(500000);
+    CU_ASSERT_EQUAL(state_of(CALLED), PG_PUNCH_PAUSING);
+    observe(CALLER, outside(CALLER), 2);
+    pass(2000000);
+    check_direct(CALLER, true, true);
+    check_direct(CALLED, true, false);
+    world_close();
+}
+
 static void it_goes_on_without_the_relay_once_the_word_is_out(void)
 {
     world_with(STRICT, STRICT);
@@ -448,6 +463,7 @@ int main(void)
         {"who has a direct connection and no relayed one takes nobodys place",
          who_has_a_direct_connection_and_no_relayed_one_takes_nobodys_place},
         {"a lost relay ends a round", a_lost_relay_ends_a_round},
+        {"a try without dials changes no roles", a_try_without_dials_changes_no_roles},
         {"who is seen at two ports is client at once", who_is_seen_at_two_ports_is_client_at_once},
         {"of two servers the one that was dialled becomes the client", of_two_servers_the_one_that_was_dialled_becomes_the_client},
         {"of two servers one becomes the client, however long the way", of_two_servers_one_becomes_the_client_however_long_the_way},
