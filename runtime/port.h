@@ -114,5 +114,5 @@ struct pg_core {
      * they share. 0: stop, PG_COMMAND_READ will come. */
     size_t (*want)(void *self, struct pg_link *);
     struct pg_link *(*link)(void *self);           /* a fresh link for an accepted socket; NULL: too many */
-    void (*unlink)(void *self, struct pg_link *);  /* the loop is done with a dead or closed link */
+    void (*unlink)(void *self, struct pg_link *);  /* the loop is done with a dead or closed link; at its own end it keeps silent */
 };

@@ -475,13 +475,22 @@ int pg_loop_unwritten(const struct pg_loop *l)
     return l->unwritten;
 }
 
+/* The core is not told: whoever has links in it still counts on them, until it goes itself. */
+static void close_socket_left(struct os_link *o)
+{
+    if (o->link)
+        o->link->os = NULL;
+    o->link = NULL;
+    pg_os_end(o, false);
+}
+
 static void close_left(uv_handle_t *handle, void *context)
 {
     (void)context;
     if (uv_is_closing(handle))
         return;
     if (handle->type == UV_POLL)
-        pg_os_end(handle->data, false);
+        close_socket_left(handle->data);
     else
         uv_close(handle, NULL);
 }
