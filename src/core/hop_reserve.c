@@ -209,8 +209,12 @@ void pg_hop_reserve_do_stream_drop(struct pg_hop_reserve *self)
     pg_stream_drop(&self->stream);
 }
 
-/* Everything has been said on both sides; whoever ends it later is not waited for. */
+/* Everything has been said on both sides. Whoever ends it later is not waited for; but without our end the stream would stand as long
+ * as the connection, here and at the relay. */
 void pg_hop_reserve_do_stream_leave(struct pg_hop_reserve *self)
 {
+    struct pg_stream *s = self->stream;
     pg_stream_leave(&self->stream);
+    if (s)
+        pg_stream_end(s);
 }

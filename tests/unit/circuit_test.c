@@ -555,6 +555,25 @@ static void a_relay_that_relays_no_more_is_left_for_another(void)
     world_close();
 }
 
+static void a_reservation_that_is_renewed_leaves_no_stream_behind(void)
+{
+    struct pg_multiaddr addrs[8];
+    open_world();
+    target->config.nat_status = -1;
+    target->config.n_relays = 1;
+    relay->config.limits.value[PG_LIMIT_RELAY_LEASE] = 60000;
+    start_world();
+    pass(30 * SECONDS);
+    CU_ASSERT(pg_reservations_addrs(target->node, addrs, 8) > 0);
+    uint32_t here = target->node->transport.streams.used, there = relay->node->transport.streams.used;
+    for (unsigned renewal = 0; renewal < 20; renewal++)
+        pass(60 * SECONDS);
+    CU_ASSERT(pg_reservations_addrs(target->node, addrs, 8) > 0);
+    CU_ASSERT(target->node->transport.streams.used <= here + 2); /* a ping may be under way */
+    CU_ASSERT(relay->node->transport.streams.used <= there + 2);
+    world_close();
+}
+
 /* The relay names one peer, and another one proves who it is: there is no connection. */
 static void who_a_relay_names_has_to_prove_it(void)
 {
@@ -722,6 +741,7 @@ int main(int argc, char **argv)
          a_target_takes_circuits_of_its_own_relays_and_sound_ones},
         {"streams on which nothing is said keep no relay out", streams_on_which_nothing_is_said_keep_no_relay_out},
         {"a relay that relays no more is left for another", a_relay_that_relays_no_more_is_left_for_another},
+        {"a reservation that is renewed leaves no stream behind", a_reservation_that_is_renewed_leaves_no_stream_behind},
         {"who a relay names has to prove it",
          who_a_relay_names_has_to_prove_it},
         {"a circuit that is full of nonsense ends alone",

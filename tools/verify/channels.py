@@ -17,6 +17,7 @@ ALONE = {
     "tunnel_consumer": {"pipe.begin": "bytes of clients and services are not counted"},
     "tunnel_provider": {"pipe.begin": "bytes of clients and services are not counted"},
     "hop_serve": {"circuit.begin": "bytes of a circuit are not counted", "target.drop": "the target's stream is stop_connect's, in stop_ends"},
+    "hop_reserve": {"stream.leave": "ends a stream on which the answer has come"},
     "autonat2_ask": {"stream.leave": "ends a stream on which the answer has come"},
     "yamux_session": {"ping.send": "asks for a sign of life, which decides nothing at the other side", "pong.send": "answers that",
                       "stream.accept": "streams have systems of their own", "stream.refuse": "streams have systems of their own"},
