@@ -604,6 +604,17 @@ enum pg_limit pg_session_forbids(void *node, struct pg_conn *conn)
     return open < pg_node_limit(n, PG_LIMIT_STREAMS_PEER) ? PG_LIMITS : PG_LIMIT_STREAMS_PEER;
 }
 
+/* What a peer has refused on one connection it will refuse on the next. */
+static void expect_refusals(struct pg_session *s)
+{
+    struct pg_yamux_session *y = &s->conn->yamux;
+    for (const struct pg_session *o = s->place->first; o; o = o->next_same)
+        if (o->conn->yamux.refused_us > y->refused_us) {
+            y->refused_us = o->conn->yamux.refused_us;
+            y->refused_most = o->conn->yamux.refused_most;
+        }
+}
+
 void pg_session_arrived(void *node, struct pg_conn *conn)
 {
     struct pg_node *n = node;
@@ -628,6 +639,7 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     }
     pg_inbound_note(s);
     doubt_others(s);
+    expect_refusals(s);
     s->up = true;
     s->up_us = s->idle_us = n->scope.now_us;
     pg_pulse_begin(s);

@@ -5,11 +5,10 @@
 enum pg_limit pg_node_full(struct pg_node *n, const struct pg_peer_id *peer)
 {
     struct pg_place *place = pg_budget_peer(&n->budget, peer, false);
-    uint64_t most = pg_node_limit(n, PG_LIMIT_STREAMS_OUTBOUND);
     if (!place || !place->first)
         return PG_LIMITS;
     for (struct pg_session *s = place->first; s; s = s->next_same)
-        if (s->conn->yamux.outbound < most && s->conn->yamux.in.ctl.state == PG_YAMUX_SESSION_OPEN)
+        if (s->conn->yamux.outbound < pg_yamux_most_outbound(&s->conn->yamux) && s->conn->yamux.in.ctl.state == PG_YAMUX_SESSION_OPEN)
             return PG_LIMITS;
     return place->conns < pg_node_limit(n, PG_LIMIT_CONNS_PEER) ? PG_LIMIT_STREAMS_OUTBOUND : PG_LIMIT_CONNS_PEER;
 }

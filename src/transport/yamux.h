@@ -18,6 +18,8 @@
 #define PG_YAMUX_BODY_CARRIED (PG_YAMUX_BODY - 30u)
 #define PG_YAMUX_WINDOW_FIRST (256u * 1024u)
 #define PG_YAMUX_WINDOW_MAX (32u * 1024u * 1024u)
+#define PG_YAMUX_REFUSED_LEAST 8u /* streams: a remote that refuses one more with fewer has another reason than their number */
+#define PG_YAMUX_REFUSED_US 30000000u /* after that its limit is tried again */
 #define PG_YAMUX_HOUSEKEEPING 4u /* streams of ours beyond the limit: ping and identify do not compete with tunnels */
 
 struct pg_stream_local {
@@ -75,6 +77,8 @@ struct pg_yamux_session {
     uint32_t ping_value, rtt_us, samples;
     uint32_t next_id, highest_remote, inbound, outbound, unacknowledged;
     uint32_t working; /* streams that are no housekeeping */
+    uint32_t refused_most; /* how many of ours stood when the remote refused one more, 0: none yet; its limit is not said on the wire */
+    uint64_t refused_us;
     struct pg_rate opens, resets;       /* by the remote */
     struct pg_rate own_resets;
     struct pg_reset_pace pace;
@@ -91,6 +95,9 @@ struct pg_yamux_session {
 /* Opens a stream and proposes the handler's protocol on it; data may be written at once. NULL when the connection is
  * not up, says farewell, or the backlog is full (*why says which). */
 struct pg_stream *pg_stream_open(struct pg_conn *, const struct pg_handler *, void *user, enum pg_err *why);
+/* Streams that we open here before another connection has to take them: as many as --max-streams-outbound says, fewer while the
+ * remote has lately refused one more. */
+uint64_t pg_yamux_most_outbound(const struct pg_yamux_session *);
 /* Whether pg_stream_open would find room for a stream that is no housekeeping. */
 bool pg_stream_room(const struct pg_conn *);
 /* Whether a stream of the other side's is there whose protocol is not agreed on yet. */

@@ -69,7 +69,7 @@ static void forget(struct pg_stream *s)
         y->body_of = NULL;
     bool relieved = false;
     if ((s->id & 1) == (s->conn->client ? 1 : 0))
-        relieved = y->outbound-- == t->limits->value[PG_LIMIT_STREAMS_OUTBOUND];
+        relieved = y->outbound-- == pg_yamux_most_outbound(y);
     else
         y->inbound--;
     t->window_used -= s->recv_size - PG_YAMUX_WINDOW_FIRST;
@@ -302,11 +302,22 @@ static void take_end(struct pg_stream *s)
         finish_if_both_ended(s);
 }
 
+/* A reset before any answer, as this program and others refuse a stream beyond their limit. Where few stand it means something else. */
+static void note_refusal(struct pg_stream *s)
+{
+    struct pg_yamux_session *y = session(s);
+    if (s->ack.in.ctl.state != PG_STREAM_ACK_AWAITED || y->outbound <= PG_YAMUX_REFUSED_LEAST)
+        return;
+    y->refused_most = y->outbound - 1;
+    y->refused_us = s->conn->transport->scope->now_us;
+}
+
 void pg_yamux_stream_flags(struct pg_stream *s, uint16_t flags)
 {
     if (flags & PG_YAMUX_ACK)
         pg_step(&s->ack.in, PG_STREAM_ACK_ON_ACK_RECEIVED);
     if (flags & PG_YAMUX_RST) {
+        note_refusal(s);
         pg_step(&s->local.in, PG_STREAM_LOCAL_ON_RST_RECEIVED);
         pg_step(&s->remote.in, PG_STREAM_REMOTE_ON_RST_RECEIVED);
         finish(s, s->why ? s->why : PG_ERR_STREAM_RESET);
@@ -504,11 +515,19 @@ void pg_yamux_stream_accepted(struct pg_stream *s)
     pg_negotiation_listen(s->negotiation, s->conn->transport->scope, &s->substream.in);
 }
 
+uint64_t pg_yamux_most_outbound(const struct pg_yamux_session *y)
+{
+    const struct pg_transport *t = y->conn->transport;
+    uint64_t most = t->limits->value[PG_LIMIT_STREAMS_OUTBOUND];
+    bool refused = y->refused_most > 0 && t->scope->now_us - y->refused_us < PG_YAMUX_REFUSED_US;
+    return refused && y->refused_most < most ? y->refused_most : most;
+}
+
 static bool room_for(const struct pg_conn *c, uint64_t beyond)
 {
     const struct pg_yamux_session *y = &c->yamux;
     return pg_conn_is_up(c) && y->in.ctl.state == PG_YAMUX_SESSION_OPEN && y->unacknowledged < PG_FIXED_BACKLOG &&
-           y->outbound < c->transport->limits->value[PG_LIMIT_STREAMS_OUTBOUND] + beyond && y->next_id < UINT32_MAX - 2;
+           y->outbound < pg_yamux_most_outbound(y) + beyond && y->next_id < UINT32_MAX - 2;
 }
 
 bool pg_stream_room(const struct pg_conn *c)

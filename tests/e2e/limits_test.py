@@ -1,6 +1,6 @@
 """Limits that strangers run into, each named in the log: places of one peer, idle connections."""
 from dialer import Dialer, Ended, Key
-from peers import PATIENCE, main, test, until, want
+from peers import PATIENCE, echo, main, same, speaks, test, until, want
 
 
 def stranger(bed, peer, key=None):
@@ -32,6 +32,23 @@ def a_peer_may_have_so_many_connections_and_no_more(bed):
     want(not is_alive(stranger(bed, peer, key)), "the third is served")
     peer.saw("limit reached, connection refused", limit="conns_peer", option="--max-conns-per-peer")
     want(is_alive(first) and is_alive(second) and is_alive(stranger(bed, peer)), "the others were touched")
+
+
+@test
+def more_tunnels_than_a_peer_takes_on_one_connection_open_further_ones_and_break_none(bed):
+    """The peer's limit is said nowhere: its refusals tell of it."""
+    provider = bed.peer("provider", "--expose", f"echo=127.0.0.1:{bed.service(echo).port}", "--max-streams-per-conn", "20")
+    consumer = bed.peer("consumer", "--bootstrap", provider.addr, "--tunnel", f"{provider.id}:echo@127.0.0.1:0")
+    consumer.connected(provider)
+    port = consumer.tunnel_port("echo")
+    first = [bed.connect(port) for _ in range(10)]
+    want(all(speaks(client) for client in first), "ten are within the limit")
+    clients = first + [bed.connect(port) for _ in range(60)]
+    for n, client in enumerate(clients):
+        want(speaks(client, b"%d" % n), f"tunnel {n} of {len(clients)} does not answer")
+    want(len(consumer.find("connection opened", peer=provider.id)) >= 4, "four connections are the least that take them")
+    same(consumer.find("client tunnel error") + consumer.find("connection closed"), [], "what broke")
+    provider.saw("limit reached, stream refused", limit="streams_conn", option="--max-streams-per-conn")
 
 
 @test

@@ -81,6 +81,8 @@ def what_is_no_recording_is_refused(bed):
         path.write_bytes(text)
         status, said = replay(str(path))
         want(status == 2 and said.startswith("replay: "), said)
+    same(replay(str(path) + "x"), (2, f"replay: {path}x: No such file or directory"))
+    same(replay(bed.folder.name)[0], 2, "status of a folder")
 
 
 @test

@@ -32,10 +32,11 @@ static int fail(const char *path, const char *why)
     return 2;
 }
 
-/* The whole file; NULL when it cannot be had. */
+/* The whole file; NULL when it cannot be had, errno says why, or 0: it is empty. */
 static const uint8_t *map(const char *path, size_t *len)
 {
     struct stat s;
+    errno = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     void *at = MAP_FAILED;
     if (fd >= 0 && fstat(fd, &s) == 0 && s.st_size > 0)
@@ -97,7 +98,7 @@ static int play(struct play *p, struct pg_configured *c)
     }
     pg_peer_free(peer);
     pg_map_free(&p->links);
-    return 0;
+    return fflush(stdout) == 0 ? 0 : fail("standard output", strerror(errno));
 }
 
 /* Only returns when FILE is such a list and cannot be played. */
@@ -127,16 +128,19 @@ int main(int argc, char *argv[])
     char *none[] = {NULL}, text[1024];
     struct pg_line why;
     size_t len;
-    if (argc != 2) {
-        fprintf(stderr, "usage: replay FILE\nFILE comes from punchgate --trace FILE, or from make verify\n");
-        return 2;
+    bool help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    if (argc != 2 || help) {
+        fprintf(help ? stdout : stderr, "usage: replay FILE\nFILE comes from punchgate --trace FILE, or from make verify\n");
+        return help ? 0 : 2;
     }
     p.begin = p.at = map(argv[1], &len);
     p.end = p.begin + len;
+    if (!p.begin && errno != 0)
+        return fail(argv[1], strerror(errno));
     if (p.begin && len >= sizeof ORDERS_MAGIC - 1 && memcmp(p.at, ORDERS_MAGIC, sizeof ORDERS_MAGIC - 1) == 0)
         return play_list(argv[1]);
     if (!p.begin || len < sizeof PG_RECORD_MAGIC - 1 || memcmp(p.at, PG_RECORD_MAGIC, sizeof PG_RECORD_MAGIC - 1) != 0)
-        return fail(argv[1], "not a recording of punchgate --trace");
+        return fail(argv[1], "not a recording of punchgate --trace, nor a list of events of make verify; name one that is");
     p.at += sizeof PG_RECORD_MAGIC - 1;
     if (!begin(&p, &b)) {
         fail(argv[1], p.difference[0] ? p.difference : "a recording without its beginning");
