@@ -76,6 +76,8 @@ struct pg_kad_refresh {
     struct pg_kad_query *query;
     struct pg_node *node;
     uint32_t bucket, n_changed;
+    uint64_t looked_us;          /* when we last looked for ourselves, */
+    uint32_t in_a_row;           /* and how many times within moments */
     bool failed;                 /* the last look for ourselves */
     bool joined;                 /* one has succeeded */
     enum pg_err why;             /* of the last look */

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-enum { CHANGED_MUCH = 8, PERIOD_MS = 300000, SOON_MS = 5000 };
+/* HASTY: so many looks for ourselves follow each other at once, those of a start with several bootstraps among them; a minute without one ends the row. */
+enum { CHANGED_MUCH = 8, PERIOD_MS = 300000, SOON_MS = 5000, HASTY = 4, ROW_MS = 60000 };
 
 static struct pg_node *node_of(const struct pg_kad_refresh *r)
 {
@@ -30,6 +31,11 @@ bool pg_kad_refresh_is_stale(const struct pg_kad_refresh *r)
     return bucket >= 0 && bucket < (int)PG_KAD_REFRESHED;
 }
 
+bool pg_kad_refresh_is_hasty(const struct pg_kad_refresh *r)
+{
+    return r->in_a_row >= HASTY && r->node->scope.now_us - r->looked_us < SOON_MS * 1000ull;
+}
+
 uint64_t pg_kad_refresh_rest_ms(const struct pg_kad_refresh *r)
 {
     uint64_t base = r->failed || r->n_changed >= CHANGED_MUCH ? SOON_MS : PERIOD_MS;
@@ -49,6 +55,9 @@ static void look(struct pg_kad_refresh *r, struct pg_bytes key)
 void pg_kad_refresh_do_self_look(struct pg_kad_refresh *r)
 {
     const struct pg_peer_id *own = pg_identity_peer_id(r->node->config.identity);
+    uint64_t now_us = r->node->scope.now_us;
+    r->in_a_row = now_us - r->looked_us < ROW_MS * 1000ull ? r->in_a_row + 1 : 1;
+    r->looked_us = now_us;
     r->bucket = r->n_changed = 0;
     look(r, pg_bytes(own->at, own->len));
 }

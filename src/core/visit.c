@@ -121,11 +121,11 @@ void pg_visit_end(struct pg_visit *v)
 
 /* Connections. */
 
-/* So many may stay: a peer that may hold few keeps few. */
+/* So many may stay: a peer that may hold few keeps few, and one at least, for without it some know nobody at all. */
 static uint32_t most_kept(const struct pg_node *n)
 {
     uint64_t part = pg_node_limit(n, PG_LIMIT_CONNS) / 16;
-    return part < PG_KAD_KEPT ? (uint32_t)part : PG_KAD_KEPT;
+    return part < 1 ? 1 : part < PG_KAD_KEPT ? (uint32_t)part : PG_KAD_KEPT;
 }
 
 static bool is_wanted(const struct pg_session *s)

@@ -239,9 +239,9 @@ static void excuse(struct mesh *m, struct lookup *lookups, unsigned n, unsigned 
 {
     for (unsigned i = 0; i < n; i++) {
         struct lookup *l = &lookups[i];
-        if (!l->mesh || (l->from != host && service_host(m, l->service) != host) || l->found_us)
+        if (!l->mesh || (l->from != host && service_host(m, l->service) != host))
             continue;
-        l->excused = true;
+        l->excused |= !l->found_us;
         if (!l->over && l->from == host) {
             pg_kad_forget(l->query);
             l->over = true;

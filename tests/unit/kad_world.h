@@ -185,7 +185,7 @@ static void ask(struct host *h, struct pg_kad_question question)
     pass(0);
 }
 
-static bool answered(struct host *h, struct pg_kad_question question)
+static inline bool answered(struct host *h, struct pg_kad_question question)
 {
     ask(h, question);
     CU_ASSERT_PTR_NOT_NULL_FATAL(h->query);
@@ -195,13 +195,13 @@ static bool answered(struct host *h, struct pg_kad_question question)
     return h->why == PG_OK;
 }
 
-static struct pg_bytes id_of(const struct host *h)
+static inline struct pg_bytes id_of(const struct host *h)
 {
     const struct pg_peer_id *id = pg_identity_peer_id(h->identity);
     return pg_bytes(id->at, id->len);
 }
 
-static bool is(const struct pg_peer_id *id, const struct host *h)
+static inline bool is(const struct pg_peer_id *id, const struct host *h)
 {
     return pg_peer_id_equal(id, pg_identity_peer_id(h->identity));
 }
