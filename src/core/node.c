@@ -1,4 +1,4 @@
-/* The node itself: inputs to whoever owns the link, commands out, start, stop, limits; facts and actions of shutdown.
+/* The node itself: inputs to whoever owns the link, commands out, start, limits.
  * Driven by a loop through runtime/port.h; see docs/ARCHITECTURE.md, "A turn". */
 #include "core/node_internal.h"
 
@@ -299,89 +299,6 @@ void pg_node_stands(struct pg_node *n)
     pg_node_control_ready(n);
 }
 
-/* Shutdown. */
-
-static struct pg_node *of_shutdown(const struct pg_shutdown *s)
-{
-    return HOST_OF(pg_node, shutdown, s);
-}
-
-static uint32_t busy(struct pg_node *n)
-{
-    return n->hooks.busy ? n->hooks.busy(n->hooks.context) : 0;
-}
-
-bool pg_shutdown_is_busy(const struct pg_shutdown *s)
-{
-    return busy(of_shutdown(s)) > 0;
-}
-
-void pg_shutdown_do_services_stop(struct pg_shutdown *s)
-{
-    struct pg_node *n = of_shutdown(s);
-    n->stopping = true;
-    n->stop_us = n->scope.now_us;
-    if (!n->config.quiet)
-        pg_log_shutting_down(n->log);
-    for (uint32_t i = 0; i < n->n_listeners; i++)
-        pg_listener_stop(&n->listeners[i]);
-    pg_contacts_stop(n);
-    pg_mdns_stop(n->mdns);
-    pg_kad_refresh_stop(n);
-    pg_reach_stop(n);
-    pg_ways_stop(n);
-    if (busy(n) > 0)
-        pg_log_tunnels_shutting_down(n->log, busy(n));
-    if (n->hooks.stop)
-        n->hooks.stop(n->hooks.context);
-}
-
-void pg_shutdown_do_services_cut(struct pg_shutdown *s)
-{
-    struct pg_node *n = of_shutdown(s);
-    if (n->hooks.cut)
-        n->hooks.cut(n->hooks.context);
-}
-
-void pg_shutdown_do_calm_tell(struct pg_shutdown *s)
-{
-    struct pg_node *n = of_shutdown(s);
-    pg_log_drained(n->log, n->scope.now_us - n->stop_us);
-}
-
-void pg_shutdown_do_cut_tell(struct pg_shutdown *s)
-{
-    struct pg_node *n = of_shutdown(s);
-    pg_log_drain_cut(n->log, busy(n), n->scope.now_us - n->stop_us);
-}
-
-static void drop_all(struct pg_node *n, bool relayed)
-{
-    for (struct pg_session *at = n->sessions, *next; at; at = next) {
-        next = at->next;
-        if (at->relayed == relayed)
-            pg_session_drop(at, PG_ERR_SHUTTING_DOWN);
-    }
-}
-
-void pg_shutdown_do_connections_close(struct pg_shutdown *s)
-{
-    struct pg_node *n = of_shutdown(s);
-    n->leaving = true;
-    drop_all(n, true); /* what goes over a relay has to leave before the way to the relay is closed */
-}
-
-void pg_shutdown_do_loop_stop(struct pg_shutdown *s)
-{
-    pg_node_stop(of_shutdown(s), 0);
-}
-
-void pg_node_idle(struct pg_node *n)
-{
-    if (n->stopping)
-        pg_post(&n->shutdown.in, PG_SHUTDOWN_ON_IDLE);
-}
-
 /* Input. */
 
 static void start(struct pg_node *n)
@@ -484,7 +401,7 @@ static void finish_turn(struct pg_node *n)
         tell_addrs(n);
     } while (pg_circuits_settle(&n->transport));
     if (n->leaving)
-        drop_all(n, false);
+        pg_sessions_drop(n, false);
     if (settle(n) && n->transport.starved) {
         wake_the_starved(n);
         (void)settle(n);

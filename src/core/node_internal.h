@@ -187,6 +187,7 @@ void pg_session_punch_again(struct pg_session *);
 /* For probe.c: from a port of its own. */
 struct pg_session *pg_session_probe(struct pg_node *, struct pg_probe *, const struct pg_peer_id *, const struct pg_multiaddr *);
 void pg_session_drop(struct pg_session *, enum pg_err);
+void pg_sessions_drop(struct pg_node *, bool relayed); /* all of them that are relayed, or that are not: we leave */
 void pg_session_expel(struct pg_session *, enum pg_err); /* by a reset */
 /* Ends connections that hold memory and do not go on, while it is short. */
 void pg_sessions_relieve(struct pg_node *);
@@ -195,6 +196,11 @@ void pg_session_arrived(void *node, struct pg_conn *);
 void pg_session_lost(void *node, struct pg_conn *, enum pg_err);
 void pg_session_emptied(void *node, struct pg_conn *);
 void pg_session_moved(void *node, struct pg_conn *);
+/* It is closed again when it has carried nothing for a while and nobody needs it. */
+void pg_spare_begin(struct pg_session *);
+void pg_spare_end(struct pg_session *);
+/* Of the connections to the peer of one that has come up, those that are too many. */
+void pg_spares_find(struct pg_session *newest);
 void pg_pulse_begin(struct pg_session *);
 void pg_pulse_end(struct pg_session *);
 /* The limit that forbids one more stream of the connection's peer; PG_LIMITS: none. */

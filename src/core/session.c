@@ -8,7 +8,7 @@
 
 /* DEAF_US: what is sent is taken within that, or whoever should take it gives way while memory is short. SLOW_US: the same when hardly
  * any is left. */
-enum { SHORT_LIFE_US = 5000000, DEAF_US = 5000000, SLOW_US = 250000 };
+enum { DEAF_US = 5000000, SLOW_US = 250000 };
 
 static struct pg_session *of(struct pg_link_owner *owner)
 {
@@ -439,6 +439,15 @@ void pg_session_drop(struct pg_session *s, enum pg_err why)
     pg_conn_close(s->conn, why);
 }
 
+void pg_sessions_drop(struct pg_node *n, bool relayed)
+{
+    for (struct pg_session *at = n->sessions, *next; at; at = next) {
+        next = at->next;
+        if (at->relayed == relayed)
+            pg_session_drop(at, PG_ERR_SHUTTING_DOWN);
+    }
+}
+
 /* The endpoint as Rust's Debug prints a ConnectedPoint: that is what the original's readers expect. */
 static struct pg_bytes endpoint_text(const struct pg_session *s, char *out, size_t room)
 {
@@ -526,64 +535,6 @@ void pg_session_emptied(void *node, struct pg_conn *conn)
         pg_path_emptied(s);
 }
 
-bool pg_spare_is_needed(const struct pg_spare *spare)
-{
-    const struct pg_session *s = HOST_OF(pg_session, spare, spare);
-    if (s->conn->yamux.working > 0 || !s->place || pg_slot_keeps(s))
-        return true;
-    if (s->surplus)
-        return !pg_path_outdone(s);
-    if (s->relayed && s->node->config.path == PG_PATH_RELAY)
-        return true; /* the direct one beside it carries no tunnels */
-    return s->widens ? s->place->first == s : pg_visit_keeps(s);
-}
-
-/* It is closed again when it has carried nothing for a while and nobody needs it. */
-static void start_spare(struct pg_session *s)
-{
-    if (s->spares) {
-        pg_step(&s->spare.in, PG_SPARE_ON_EMPTIED);
-        return;
-    }
-    s->spares = true;
-    pg_instance_init(&s->spare.in, &pg_spare_machine, &pg_spare_binding, &s->spare, &s->node->scope, s->spare.timers, NULL, s->conn->number);
-    pg_step(&s->spare.in, PG_SPARE_ON_BEGIN);
-}
-
-/* Two connections of one pair, because both sides have dialled or one did so twice: whoever is the client of the one that is
- * not taken closes it when it is at rest. */
-static void find_surplus(struct pg_session *newest)
-{
-    for (struct pg_session *s = newest->place->first; s; s = s->next_same)
-        if (s->conn->client && !s->surplus && !s->widens && !pg_session_is_relayed(s) && pg_path_outdone(s)) {
-            s->surplus = true;
-            start_spare(s);
-        }
-}
-
-bool pg_spare_is_asked(const struct pg_spare *spare)
-{
-    return pg_yamux_is_asked(&HOST_OF(pg_session, spare, spare)->conn->yamux);
-}
-
-void pg_spare_do_connection_close(struct pg_spare *spare)
-{
-    pg_session_drop(HOST_OF(pg_session, spare, spare), PG_ERR_CLOSED);
-}
-
-/* Ends what a connection beyond the first has of its own; one that did not last is told to whoever wanted it. */
-static void end_spare(struct pg_session *s)
-{
-    bool closed_by_us = s->spare.in.ctl.state == PG_SPARE_CLOSED;
-    s->node->kad.n_visited -= s->visits;
-    if (!s->spares)
-        return;
-    pg_step(&s->spare.in, PG_SPARE_ON_END);
-    pg_instance_end(&s->spare.in);
-    if (s->widens && !closed_by_us && s->contact && s->node->scope.now_us - s->up_us < SHORT_LIFE_US)
-        pg_step(&s->contact->bootstrap.in, PG_BOOTSTRAP_ON_SPARE_LOST);
-}
-
 /* Who comes over a relay although a direct connection stands may have lost that one. */
 static void doubt_others(struct pg_session *newest)
 {
@@ -649,8 +600,8 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     n->kad.n_visited += s->visits;
     n->kad.visited_idle |= s->visits;
     if (s->widens || s->visits)
-        start_spare(s);
-    find_surplus(s);
+        pg_spare_begin(s);
+    pg_spares_find(s);
     pg_contacts_peer_up(s);
     if (s->reverses)
         s->reverses->n_dialling--;
@@ -736,7 +687,8 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     s->up = false;
     pg_slot_lost(s);
     pg_pulse_end(s);
-    end_spare(s);
+    n->kad.n_visited -= s->visits;
+    pg_spare_end(s);
     pg_observed_leave(s);
     if (s->autonat)
         pg_reach_servers_changed(n);
