@@ -154,7 +154,9 @@ static enum pg_err outcome(const struct pg_kad_query *q)
         return PG_ERR_NO_PEERS;
     if (late)
         return PG_ERR_TIMEOUT;
-    return q->frontier.n_answered > 0 && q->op != PG_KAD_PUT_VALUE && q->op != PG_KAD_PROVIDE ? PG_ERR_NOT_FOUND : PG_ERR_UNREACHABLE;
+    if (q->frontier.n_answered == 0 || q->op == PG_KAD_PROVIDE) /* nobody says whether he has taken an announcement */
+        return PG_ERR_UNREACHABLE;
+    return q->op == PG_KAD_PUT_VALUE ? PG_ERR_KAD_NOT_TAKEN : PG_ERR_NOT_FOUND;
 }
 
 void pg_kad_query_do_result_keep(struct pg_kad_query *q)

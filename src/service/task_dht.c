@@ -222,8 +222,7 @@ static void on_done(struct pg_kad_asker *asker, const struct pg_kad_result *r)
     } else if (r->why == PG_ERR_NO_PEERS || (r->why == PG_ERR_TIMEOUT && pg_kad_known(t->node) == 0)) {
         nobody_serves(t);
     } else if (r->why == PG_ERR_UNREACHABLE) {
-        failed(t, r->why, t->config->dht == PG_KAD_PUT_VALUE || t->config->dht == PG_KAD_PROVIDE
-                              ? "none of the peers nearest to the key has taken it" : "none of the peers that were asked has answered");
+        failed(t, r->why, "none of the peers that were asked has answered");
     } else {
         failed(t, r->why, pg_err_text(r->why));
     }

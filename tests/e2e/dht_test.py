@@ -10,6 +10,7 @@ from peers import main, same, test, until, want
 CID = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 MULTIHASH = "0x1220b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
 NOBODY = "/ip4/127.0.0.1/tcp/9"
+KAD = "/punchgate/kad/1.0.0"
 
 
 def mesh(bed, n=4):
@@ -41,11 +42,13 @@ def entry(peer):
     return {"peer": peer.id, "addrs": [peer.addr.split("/p2p/")[0]]}
 
 
-def failure(bed, *arguments):
-    """(status, code, reason) of a question that fails, as JSON; as text it has the same status and reason."""
+def failure(bed, *arguments, once=False):
+    """(status, code, reason) of a question that fails, as JSON; as text, unless it is asked once, it has the same status and reason."""
     status, out, error = bed.run("dht", *arguments, "--json", RUST_LOG="off")
     said = json.loads(out)
     same((said["event"], said["op"], said["ok"], error), ("dht", arguments[0], False, ""))
+    if once:
+        return status, said["code"], said["reason"]
     plain, out, error = bed.run("dht", *arguments, RUST_LOG="off")
     same((plain, out), (status, ""))
     want(error.startswith("punchgate: ") and said["reason"] in error, error)
@@ -76,6 +79,24 @@ def a_value_that_its_key_does_not_allow_is_refused_before_anybody_is_asked(bed):
     same(failure(bed, "put", "/punchgate/svc/x", '"y"', "--bootstrap", peer.addr)[1:],
          ("kad_value", "the value is not what its key asks for"))
     same(failure(bed, "get", "/punchgate/svc/x", "--bootstrap", peer.addr)[0], 1)
+
+
+@test
+def a_value_that_nobody_takes_is_told_as_refused_and_not_as_if_nobody_were_there(bed):
+    def says_who_it_is():
+        message = field(1, host.key.protobuf) + field(3, KAD.encode()) + field(6, b"picky/1.0")
+        return uvarint(len(message)) + message
+
+    def knows_nobody_and_takes_nothing():
+        asked.append(1)
+        return b"\x02\x08\x04" if len(asked) == 1 else b""
+
+    asked = []
+    host = Host({"/ipfs/id/1.0.0": says_who_it_is, KAD: knows_nobody_and_takes_nothing})
+    bed.services.append(host)
+    same(failure(bed, "put", "/a", "v", "--bootstrap", host.addr, once=True),
+         (1, "kad_not_taken", "none of the peers nearest to the key has taken it"))
+    same(len(asked), 2)
 
 
 @test
