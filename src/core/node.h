@@ -63,6 +63,7 @@ struct pg_node_hooks {
     void (*start)(void *);                             /* first input */
     void (*peer_up)(void *, struct pg_session *);
     void (*peer_lost)(void *, struct pg_session *);    /* the session is gone after the turn */
+    void (*peer_silent)(void *, struct pg_session *);  /* nothing is heard on any connection with its peer */
     void (*identified)(void *, struct pg_session *);   /* identify has said something of its peer */
     void (*contact_failed)(void *, struct pg_contact *, enum pg_err, struct pg_bytes reason);
     void (*adopted)(void *, struct pg_link *);         /* a link that the loop brought along */

@@ -48,9 +48,12 @@ static void judge(struct pg_session *s, bool suspect)
     else if (s->observed.len)
         pg_observed_note(s, &s->observed);
     pg_path_sessions_changed(n, s->place, &s->conn->peer);
+    struct pg_session *best = pg_node_session(n, &s->conn->peer);
     if (suspect)
         pg_contacts_doubt(n, &s->conn->peer);
-    else if (n->hooks.peer_up)
+    if (suspect && best && best->suspect && n->hooks.peer_silent)
+        n->hooks.peer_silent(n->hooks.context, s);
+    if (!suspect && n->hooks.peer_up)
         n->hooks.peer_up(n->hooks.context, s); /* whoever waits may have it again */
 }
 

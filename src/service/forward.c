@@ -187,6 +187,12 @@ static void somebody_looked(void *forward)
     f->looked = f->tunnels->looked = true;
 }
 
+static void somebody_recalled(void *forward, const struct pg_peer_id *peer)
+{
+    struct pg_forward *f = forward;
+    pg_tunnel_consumers_recall(f->tunnels, f, peer);
+}
+
 /* ServiceProvidersFound or ServiceLookupFailed, when the turn is over: the plane may be the one that has ordered the look-up. */
 void pg_forwards_tell(struct pg_tunnels *t)
 {
@@ -201,7 +207,7 @@ void pg_forwards_tell(struct pg_tunnels *t)
 /* Whose address is said is dialled there, and looked for nowhere else. */
 static void seek(struct pg_forward *f)
 {
-    static const struct pg_resolve_user seeker = {.connected = somebody_connected, .looked = somebody_looked};
+    static const struct pg_resolve_user seeker = {.connected = somebody_connected, .looked = somebody_looked, .recalled = somebody_recalled};
     struct pg_resolve_config c = {.peer = f->is.peer, .allowed = f->is.allowed, .n_allowed = f->is.n_allowed, .room = 1};
     if (f->is.peer.len) {
         c.peer_text = pg_text(f->peer_text);

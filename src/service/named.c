@@ -89,6 +89,13 @@ void pg_tunnels_peer_lost(struct pg_tunnels *t, const struct pg_peer_id *peer)
             pg_resolve_peer_lost(pg_forward_resolve(f), peer);
 }
 
+void pg_tunnels_peer_silent(struct pg_tunnels *t, const struct pg_peer_id *peer)
+{
+    for (struct pg_forward *f = t->forwards; f; f = pg_forward_next(f))
+        if (pg_forward_resolve(f))
+            pg_resolve_peer_silent(pg_forward_resolve(f), peer);
+}
+
 void pg_tunnels_hide(struct pg_tunnels *t)
 {
     for (struct pg_exposed *e = t->exposed; e; e = e->next)

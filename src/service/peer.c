@@ -59,6 +59,13 @@ static void on_peer_lost(void *context, struct pg_session *s)
         pg_tunnels_peer_lost(&p->tunnels, pg_session_peer(s));
 }
 
+static void on_peer_silent(void *context, struct pg_session *s)
+{
+    struct pg_peer *p = context;
+    if (!has_task(p))
+        pg_tunnels_peer_silent(&p->tunnels, pg_session_peer(s));
+}
+
 static void on_contact_failed(void *context, struct pg_contact *c, enum pg_err why, struct pg_bytes reason)
 {
     struct pg_peer *p = context;
@@ -192,7 +199,7 @@ struct pg_peer *pg_peer_new(const struct pg_peer_config *config)
     struct pg_peer *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost, .identified = on_identified,
+    struct pg_node_hooks hooks = {.context = p, .start = on_start, .peer_up = on_peer_up, .peer_lost = on_peer_lost, .peer_silent = on_peer_silent, .identified = on_identified,
                                   .contact_failed = on_contact_failed, .adopted = on_adopted, .reload = on_reload, .stop = on_stop, .busy = on_busy,
                                   .cut = on_cut, .finished = on_finished, .settled = on_settled, .provide = on_provide, .record = on_record,
                                   .find = on_find, .company = on_company, .provided = on_provided, .unserved = on_unserved, .moved = on_moved, .path = on_path,

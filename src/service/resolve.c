@@ -453,6 +453,11 @@ void pg_resolve_do_provider_take(struct pg_resolve *r)
         pg_log_service_provider(logs(r), r->name, pg_bytes(id, pg_peer_id_text(&c->peer.id, id)));
 }
 
+void pg_resolve_do_clients_recall(struct pg_resolve *r)
+{
+    r->user->recalled(r->context, &r->used->peer.id);
+}
+
 void pg_resolve_do_provider_leave(struct pg_resolve *r)
 {
     end_visit(r->used);
@@ -548,6 +553,12 @@ void pg_resolve_peer_lost(struct pg_resolve *r, const struct pg_peer_id *peer)
 {
     if (r->used && pg_peer_id_equal(&r->used->peer.id, peer))
         pg_step(&r->in, PG_RESOLVE_ON_PROVIDER_LOST);
+}
+
+void pg_resolve_peer_silent(struct pg_resolve *r, const struct pg_peer_id *peer)
+{
+    if (r->used && pg_peer_id_equal(&r->used->peer.id, peer))
+        pg_step(&r->in, PG_RESOLVE_ON_PROVIDER_SILENT);
 }
 
 void pg_resolve_refused(struct pg_resolve *r)

@@ -31,6 +31,8 @@ struct pg_resolve_user {
     void (*connected)(void *context, struct pg_session *);
     /* A look-up has ended; from inside a step, so that this may only be noted. */
     void (*looked)(void *context);
+    /* Nothing is heard of the peer in use, and another is about to be used: who has asked it and has no answer asks that one. */
+    void (*recalled)(void *context, const struct pg_peer_id *);
 };
 
 /* Part of a forward. */
@@ -80,5 +82,6 @@ void pg_resolve_told(struct pg_resolve *, const struct pg_kad_contact *);
 void pg_resolve_peer_up(struct pg_resolve *, struct pg_session *);
 void pg_resolve_peer_lost(struct pg_resolve *, const struct pg_peer_id *); /* its last connection */
 void pg_resolve_refused(struct pg_resolve *);  /* the one in use says that it has no such service */
+void pg_resolve_peer_silent(struct pg_resolve *, const struct pg_peer_id *); /* nothing is heard on any connection with it */
 /* Who is in use now, or NULL. */
 const struct pg_peer_id *pg_resolve_used(const struct pg_resolve *);

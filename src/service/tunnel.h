@@ -54,6 +54,7 @@ void pg_tunnels_start(struct pg_tunnels *);
 void pg_tunnels_reload(struct pg_tunnels *, struct pg_bytes lists);
 void pg_tunnels_peer_up(struct pg_tunnels *, struct pg_session *);
 void pg_tunnels_peer_lost(struct pg_tunnels *, const struct pg_peer_id *); /* its last connection */
+void pg_tunnels_peer_silent(struct pg_tunnels *, const struct pg_peer_id *); /* nothing is heard on any connection with it */
 /* Clients that wait for this peer are served while there is room. */
 void pg_tunnels_wake(struct pg_tunnels *, struct pg_session *);
 /* What has become of the ways to a peer that was reached over a relay. */
@@ -156,6 +157,8 @@ extern const struct pg_handler pg_tunnel_serve;
 void pg_tunnel_consumer_arrived(struct pg_tunnels *, struct pg_forward *, struct pg_link *, const struct pg_endpoint *remote);
 void pg_tunnel_consumer_stop_waiting(struct pg_tunnel_consumer *);
 void pg_tunnel_consumers_give_up(struct pg_tunnels *, struct pg_forward *); /* clients for whose peer nobody looks any more */
+/* Clients of the forward that have asked this peer and have no answer yet ask again, whoever has the service then. */
+void pg_tunnel_consumers_recall(struct pg_tunnels *, struct pg_forward *, const struct pg_peer_id *);
 const struct pg_peer_id *pg_forward_peer(const struct pg_forward *);
 struct pg_bytes pg_forward_service(const struct pg_forward *);
 void pg_forward_hurry(struct pg_forward *);

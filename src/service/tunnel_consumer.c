@@ -363,6 +363,16 @@ void pg_tunnel_consumers_give_up(struct pg_tunnels *all, struct pg_forward *f)
     }
 }
 
+/* Of those who have been accepted bytes have passed: they stay with their peer, which may be heard of again. */
+void pg_tunnel_consumers_recall(struct pg_tunnels *all, struct pg_forward *f, const struct pg_peer_id *peer)
+{
+    for (struct pg_tunnel_consumer *t = all->consumer_list; t; t = t->next) {
+        if (t->forward != f || !pg_peer_id_equal(&t->asked, peer))
+            continue;
+        pg_step(&t->in, PG_TUNNEL_CONSUMER_ON_RECALLED);
+    }
+}
+
 void pg_tunnel_consumer_arrived(struct pg_tunnels *all, struct pg_forward *f, struct pg_link *link, const struct pg_endpoint *remote)
 {
     char text[PG_ENDPOINT_TEXT];

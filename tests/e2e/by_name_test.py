@@ -143,6 +143,26 @@ def when_the_provider_in_use_dies_the_next_connection_goes_to_another_and_back_a
 
 
 @test
+def a_provider_that_says_nothing_any_more_is_left_for_another_and_its_client_goes_along(bed):
+    mesh = Mesh(bed)
+    mesh.bootstrap()
+    peers = {name: mesh.provider(name) for name in ("first", "second")}
+    for p in peers.values():
+        until(lambda: status_of(bed, p)["exposed"][0]["published"] == "Published", f"{p.name} is published")
+    consumer = mesh.member("consumer", "--tunnel-by-name", "who@127.0.0.1:0")
+    port = consumer.tunnel_port("who")
+    used = whose(bed, port)
+    consumer.saw("several peers claim the service, and a name is no authority; say which peers may be used by allow")
+    peers[used].process.send_signal(signal.SIGSTOP)
+    other = "second" if used == "first" else "first"
+    same(whose(bed, port), other)  # a client of the time at which nobody knows yet
+    same(whose(bed, port), other)
+    peers[used].process.send_signal(signal.SIGCONT)
+    peers[other].kill()
+    same(whose(bed, port), used)
+
+
+@test
 def a_pinned_name_is_never_served_by_anybody_else(bed):
     mesh = Mesh(bed)
     mesh.bootstrap()
