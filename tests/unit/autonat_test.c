@@ -1,12 +1,8 @@
 /* AutoNAT, both versions and both sides: real cores on a simulated public network, and where it matters streams that are spoken by
  * hand. Run by ctest. Serves src/core/autonat*.c, reach.c and probe.c; hostile row 45. */
-#include "core/node_internal.h"
-#include "crypto_suite.h"
-#include "protocols.gen.h"
-#include "sim/sim.h"
+#include "sim_world.h"
 
-enum { HOSTS = 5, PORT = 4001 };
-#define SECONDS ((uint64_t)1000000)
+enum { HOSTS = 5 };
 
 struct host {
     struct pg_identity *identity;
@@ -17,22 +13,14 @@ struct host {
     struct pg_log log;
     unsigned number, n_logged[PG_LOGS];
 };
-static struct pg_sim *sim;
 static struct host hosts[HOSTS];
-static int tell_fd = -1;
 static struct host *const server = &hosts[0], *const client = &hosts[1], *const other = &hosts[2];
 
 static void log_line(void *context, unsigned id, struct pg_bytes text)
 {
     struct host *h = context;
     h->n_logged[id]++;
-    if (tell_fd >= 0)
-        dprintf(tell_fd, "%12.6f %u %.*s\n", (double)pg_sim_now(sim) / 1e6, h->number, (int)text.len, (const char *)text.at);
-}
-
-static void pass(uint64_t us)
-{
-    CU_ASSERT_FATAL(pg_sim_run(sim, pg_sim_now(sim) + us));
+    tell(h->number, text);
 }
 
 static void world_open(void)
@@ -42,20 +30,10 @@ static void world_open(void)
     pg_sim_wan(sim);
     for (unsigned i = 0; i < HOSTS; i++) {
         struct host *h = &hosts[i];
-        uint8_t secret[32] = {(uint8_t)(i + 1), 0x61};
         h->number = i;
         h->log = (struct pg_log){.sink = log_line, .context = h};
-        if (pg_identity_from_secret(&h->identity, PG_KEY_ED25519, secret) != PG_OK)
-            abort();
-        pg_node_config_default(&h->config);
-        h->config.identity = h->identity;
-        h->config.log = &h->log;
-        h->config.seed = pg_sim_random(sim);
-        h->config.hash_seed = pg_sim_random(sim);
-        h->config.limits.value[PG_LIMIT_MEMORY] = (uint64_t)32 << 20;
-        h->config.limits.value[PG_LIMIT_CONNS] = 128;
+        h->identity = configure(&h->config, i, 0x61, &h->log);
         h->config.limits.value[PG_LIMIT_CONNS_INBOUND] = 120;
-        h->config.limits.value[PG_LIMIT_STREAMS] = 1024;
         h->config.nat_status = 1; /* asks nobody by itself */
     }
 }
@@ -66,25 +44,13 @@ static void on_reload(void *context, struct pg_bytes lists)
     (void)lists;
 }
 
-static bool no_lists(void *context, uint8_t **data, size_t *len)
-{
-    static uint8_t none[1];
-    (void)context;
-    *data = none;
-    *len = 0;
-    return true;
-}
-
 static void start(struct host *h)
 {
     struct pg_node_hooks hooks = {.context = h, .reload = on_reload};
     struct pg_endpoint at = pg_sim_inside(sim, h->number, PORT), there = pg_sim_inside(sim, server->number, PORT);
     pg_multiaddr_from_tcp(&h->config.listens[h->config.n_listens++], &at);
-    if (h != server) {
-        struct pg_multiaddr *addr = &h->config.bootstraps[h->config.n_bootstraps++];
-        pg_multiaddr_from_tcp(addr, &there);
-        (void)pg_multiaddr_append_p2p(addr, pg_identity_peer_id(server->identity));
-    }
+    if (h != server)
+        configure_bootstrap(&h->config, &there, pg_identity_peer_id(server->identity));
     h->node = pg_node_new(&h->config, &hooks);
     if (!h->node)
         abort();

@@ -1,13 +1,9 @@
 /* Real cores with Kademlia on a simulated network, and questions that are asked of them. Everything follows from a seed and takes no
  * real time. Part of kad_world_test.c and kad_liars_test.c. */
 #pragma once
-#include "core/node_internal.h"
-#include "crypto_suite.h"
-#include "protocols.gen.h"
-#include "sim/sim.h"
+#include "sim_world.h"
 
-enum { HOSTS = 64, PORT = 4001 };
-#define SECONDS ((uint64_t)1000000)
+enum { HOSTS = 64 };
 
 struct host {
     struct pg_kad_asker asker; /* first: of the question that is open */
@@ -31,17 +27,14 @@ struct host {
     unsigned n_alarms;
 };
 
-static struct pg_sim *sim;
 static struct host hosts[HOSTS];
 static unsigned n_hosts;
-static int tell_fd = -1;
 
 static void log_line(void *context, unsigned id, struct pg_bytes text)
 {
     struct host *h = context;
     h->n_alarms += id == PG_LOG_KAD_CROWDED;
-    if (tell_fd >= 0)
-        dprintf(tell_fd, "%12.6f %u %.*s\n", (double)pg_sim_now(sim) / 1e6, h->number, (int)text.len, (const char *)text.at);
+    tell(h->number, text);
 }
 
 static void world_open(unsigned n)
@@ -52,20 +45,10 @@ static void world_open(unsigned n)
     pg_sim_widen(sim, HOSTS);
     for (unsigned i = 0; i < n; i++) {
         struct host *h = &hosts[i];
-        uint8_t secret[32] = {(uint8_t)(i + 1), 0x51};
         struct pg_endpoint at = pg_sim_endpoint(i, PORT);
         h->number = i;
         h->log = (struct pg_log){.sink = log_line, .context = h};
-        if (pg_identity_from_secret(&h->identity, PG_KEY_ED25519, secret) != PG_OK)
-            abort();
-        pg_node_config_default(&h->config);
-        h->config.identity = h->identity;
-        h->config.log = &h->log;
-        h->config.seed = pg_sim_random(sim);
-        h->config.hash_seed = pg_sim_random(sim);
-        h->config.limits.value[PG_LIMIT_MEMORY] = (uint64_t)32 << 20;
-        h->config.limits.value[PG_LIMIT_CONNS] = 128;
-        h->config.limits.value[PG_LIMIT_STREAMS] = 1024;
+        h->identity = configure(&h->config, i, 0x51, &h->log);
         pg_multiaddr_from_tcp(&h->config.listens[h->config.n_listens++], &at);
     }
 }
@@ -73,21 +56,10 @@ static void world_open(unsigned n)
 static void bootstrap(struct host *h, unsigned other)
 {
     struct pg_endpoint at = pg_sim_endpoint(other, PORT);
-    struct pg_multiaddr *addr = &h->config.bootstraps[h->config.n_bootstraps++];
-    pg_multiaddr_from_tcp(addr, &at);
-    (void)pg_multiaddr_append_p2p(addr, pg_identity_peer_id(hosts[other].identity));
+    configure_bootstrap(&h->config, &at, pg_identity_peer_id(hosts[other].identity));
 }
 
 static void on_reload(void *context, struct pg_bytes lists);
-
-static bool lists(void *context, uint8_t **data, size_t *len)
-{
-    static uint8_t nothing[1];
-    (void)context;
-    *data = nothing;
-    *len = 0;
-    return true;
-}
 
 static void start_with(struct host *h, void (*before)(struct host *))
 {
@@ -98,7 +70,7 @@ static void start_with(struct host *h, void (*before)(struct host *))
     if (before)
         before(h);
     h->core = pg_node_core(h->node);
-    h->process = pg_sim_join(sim, h->number, &h->core, (struct pg_sim_hooks){.context = h, .reload = lists});
+    h->process = pg_sim_join(sim, h->number, &h->core, (struct pg_sim_hooks){.context = h, .reload = no_lists});
     pg_sim_start(h->process);
 }
 
@@ -114,11 +86,6 @@ static void stop(struct host *h)
     pg_node_free(h->node);
     h->node = NULL;
     h->process = NULL;
-}
-
-static void pass(uint64_t us)
-{
-    CU_ASSERT_FATAL(pg_sim_run(sim, pg_sim_now(sim) + us));
 }
 
 static void world_close(void)

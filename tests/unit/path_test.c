@@ -1,13 +1,9 @@
 /* The ways to one peer: which connection new streams take, what becomes of the relayed one, and of two direct ones.
  * Real cores on a simulated network, where what stands for a circuit is a plain connection that both sides have been told is one.
  * Hostile row 44. */
-#include "core/node_internal.h"
-#include "crypto_suite.h"
-#include "protocols.gen.h"
-#include "sim/sim.h"
+#include "sim_world.h"
 
-enum { HOSTS = 2, PORT = 4001 };
-#define SECONDS ((uint64_t)1000000)
+enum { HOSTS = 2 };
 
 struct host {
     struct pg_identity *identity;
@@ -20,9 +16,7 @@ struct host {
     char ping_failed[256];
 };
 
-static struct pg_sim *sim;
 static struct host hosts[HOSTS];
-static int tell_fd = -1;
 
 static void on_path(void *context, const struct pg_peer_id *peer, enum pg_path_news news, struct pg_bytes reason)
 {
@@ -46,8 +40,7 @@ static void log_line(void *context, unsigned number, struct pg_bytes text)
     struct host *h = context;
     if (number == PG_LOG_PING_FAILED)
         pg_bytes_text(h->ping_failed, sizeof h->ping_failed, text);
-    if (tell_fd >= 0)
-        dprintf(tell_fd, "%12.6f %td %.*s\n", (double)pg_sim_now(sim) / 1e6, h - hosts, (int)text.len, (const char *)text.at);
+    tell((unsigned)(h - hosts), text);
 }
 
 /* Bytes that come back. */
@@ -97,11 +90,6 @@ static void ask_closed(struct pg_stream *s, enum pg_err why)
 static const struct pg_handler ask = {.protocol = {(const uint8_t *)"/echo", 5}, .opened = echo_opened, .data = ask_data,
                                       .ended = echo_ended, .writable = echo_opened, .closed = ask_closed};
 
-static void pass(uint64_t us)
-{
-    CU_ASSERT_FATAL(pg_sim_run(sim, pg_sim_now(sim) + us));
-}
-
 static const struct pg_peer_id *id(unsigned host)
 {
     return pg_identity_peer_id(hosts[host].identity);
@@ -117,9 +105,8 @@ static struct pg_multiaddr addr_of(unsigned host)
 
 static void bootstrap(unsigned from, unsigned to)
 {
-    struct pg_node_config *c = &hosts[from].config;
-    c->bootstraps[c->n_bootstraps] = addr_of(to);
-    (void)pg_multiaddr_append_p2p(&c->bootstraps[c->n_bootstraps++], id(to));
+    struct pg_endpoint at = pg_sim_endpoint(to, PORT);
+    configure_bootstrap(&hosts[from].config, &at, id(to));
 }
 
 static void world_open(enum pg_path_mode mode)
@@ -129,17 +116,9 @@ static void world_open(enum pg_path_mode mode)
     memset(&heard, 0, sizeof heard);
     for (unsigned i = 0; i < HOSTS; i++) {
         struct host *h = &hosts[i];
-        uint8_t secret[32] = {(uint8_t)(i + 1), 0x52};
-        if (pg_identity_from_secret(&h->identity, PG_KEY_ED25519, secret) != PG_OK)
-            abort();
-        pg_node_config_default(&h->config);
-        h->config.identity = h->identity;
         h->log = (struct pg_log){.sink = log_line, .context = h};
-        h->config.log = &h->log;
+        h->identity = configure(&h->config, i, 0x52, &h->log);
         h->config.path = mode;
-        h->config.seed = pg_sim_random(sim);
-        h->config.hash_seed = pg_sim_random(sim);
-        h->config.limits.value[PG_LIMIT_MEMORY] = (uint64_t)16 << 20;
         h->config.limits.value[PG_LIMIT_CONNS] = 32;
         h->config.limits.value[PG_LIMIT_STREAMS] = 256;
         h->config.listens[h->config.n_listens++] = addr_of(i);
@@ -153,15 +132,6 @@ static void on_reload(void *context, struct pg_bytes lists)
 {
     (void)lists;
     said(context);
-}
-
-static bool lists(void *context, uint8_t **data, size_t *len)
-{
-    static uint8_t nothing[1];
-    (void)context;
-    *data = nothing;
-    *len = 0;
-    return true;
 }
 
 static void say(unsigned host, void (*what)(struct host *))
@@ -178,7 +148,7 @@ static void start(unsigned number)
     if (!h->node || !pg_node_serve(h->node, &echo))
         abort();
     h->core = pg_node_core(h->node);
-    h->process = pg_sim_join(sim, number, &h->core, (struct pg_sim_hooks){.context = h, .reload = lists});
+    h->process = pg_sim_join(sim, number, &h->core, (struct pg_sim_hooks){.context = h, .reload = no_lists});
     pg_sim_start(h->process);
 }
 

@@ -1,14 +1,10 @@
 /* A relay and its clients as real cores on a simulated network, and hop and stop streams that are spoken by hand. Everything follows
  * from a seed and takes no real time. Part of hop_serve_test.c and relay_hostile_test.c. */
 #pragma once
-#include "core/node_internal.h"
 #include "core/voucher.h"
-#include "crypto_suite.h"
-#include "protocols.gen.h"
-#include "sim/sim.h"
+#include "sim_world.h"
 
-enum { PEERS = 24, PORT = 4001, STOPS = 480, IN_MOST = 8192 };
-#define SECONDS ((uint64_t)1000000)
+enum { PEERS = 24, STOPS = 480, IN_MOST = 8192 };
 
 /* What the target of a circuit does. */
 enum manner { ACCEPTS, REFUSES, SAYS_NOTHING, SAYS_NONSENSE, SAYS_CONNECT, ENDS, RESETS, ACCEPTS_AND_TALKS };
@@ -45,10 +41,8 @@ struct peer {
     unsigned wants;
 };
 
-static struct pg_sim *sim;
 static struct peer peers[PEERS];
 static unsigned n_peers;
-static int tell_fd = -1;
 static struct peer *const relay = &peers[0];
 
 static void log_line(void *context, unsigned id, struct pg_bytes text)
@@ -57,13 +51,7 @@ static void log_line(void *context, unsigned id, struct pg_bytes text)
     p->n_logged[id]++;
     if (id == p->wants)
         pg_bytes_text(p->last, sizeof p->last, text);
-    if (tell_fd >= 0)
-        dprintf(tell_fd, "%12.6f %u %.*s\n", (double)pg_sim_now(sim) / 1e6, p->number, (int)text.len, (const char *)text.at);
-}
-
-static void pass(uint64_t us)
-{
-    CU_ASSERT_FATAL(pg_sim_run(sim, pg_sim_now(sim) + us));
+    tell(p->number, text);
 }
 
 /* The stream's bytes: a function of their place. */
@@ -207,21 +195,11 @@ static void world_open(unsigned n)
     pg_sim_widen(sim, 64);
     for (unsigned i = 0; i < n; i++) {
         struct peer *p = &peers[i];
-        uint8_t secret[32] = {(uint8_t)(i + 1), 0x52};
         p->number = p->host = i;
         p->log = (struct pg_log){.sink = log_line, .context = p};
-        if (pg_identity_from_secret(&p->identity, PG_KEY_ED25519, secret) != PG_OK)
-            abort();
-        pg_node_config_default(&p->config);
-        p->config.identity = p->identity;
-        p->config.log = &p->log;
-        p->config.seed = pg_sim_random(sim);
-        p->config.hash_seed = pg_sim_random(sim);
+        p->identity = configure(&p->config, i, 0x52, &p->log);
         p->config.unix_offset_us = 1700000000ull * SECONDS;
-        p->config.limits.value[PG_LIMIT_MEMORY] = (uint64_t)32 << 20;
-        p->config.limits.value[PG_LIMIT_CONNS] = 128;
         p->config.limits.value[PG_LIMIT_CONNS_INBOUND] = 120;
-        p->config.limits.value[PG_LIMIT_STREAMS] = 1024;
     }
     struct pg_endpoint at = pg_sim_endpoint(0, PORT);
     pg_multiaddr_from_tcp(&relay->config.listens[relay->config.n_listens++], &at);
@@ -243,24 +221,12 @@ static void on_reload(void *context, struct pg_bytes lists)
     (void)lists;
 }
 
-static bool no_lists(void *context, uint8_t **data, size_t *len)
-{
-    static uint8_t none[1];
-    (void)context;
-    *data = none;
-    *len = 0;
-    return true;
-}
-
 static void start(struct peer *p)
 {
     struct pg_node_hooks hooks = {.context = p, .reload = on_reload};
     struct pg_endpoint at = pg_sim_endpoint(relay->host, PORT);
-    if (p != relay && p->config.n_bootstraps == 0) {
-        struct pg_multiaddr *addr = &p->config.bootstraps[p->config.n_bootstraps++];
-        pg_multiaddr_from_tcp(addr, &at);
-        (void)pg_multiaddr_append_p2p(addr, pg_identity_peer_id(relay->identity));
-    }
+    if (p != relay && p->config.n_bootstraps == 0)
+        configure_bootstrap(&p->config, &at, pg_identity_peer_id(relay->identity));
     p->n_stops = 0;
     p->node = pg_node_new(&p->config, &hooks);
     if (!p->node)
