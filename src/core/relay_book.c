@@ -38,8 +38,9 @@ void pg_relay_book_heard(struct pg_relay_book *book, const struct pg_peer_id *id
     }
     if (!c)
         return;
-    /* A link that broke says nothing against a relay that is there again; one that breaks over and over is left alone. */
-    if (!c->connected && c->dropped && c->failures <= 1)
+    /* A link that broke says nothing against a relay that is there again; one that breaks over and over is left alone. Nor does it that
+     * nobody was there for a while. */
+    if (!c->connected && (c->away || (c->dropped && c->failures <= 1)))
         c->not_before_us = now_us;
     c->hop = hop;
     c->connected = true;
@@ -63,6 +64,7 @@ void pg_relay_book_shun(struct pg_relay_book *book, struct pg_relay_candidate *c
         c->failures++;
     c->failed++;
     c->dropped = dropped;
+    c->away = !dropped && !c->connected;
     unsigned doublings = c->failures - 1u;
     uint64_t wait = doublings < 6 ? (uint64_t)BACKOFF_FIRST_MS << doublings : BACKOFF_LAST_MS;
     uint64_t mixed = (book->seed + c->failed) * 0x9e3779b97f4a7c15u;

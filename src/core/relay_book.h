@@ -13,6 +13,7 @@ struct pg_relay_candidate {
     bool connected;
     bool taken;               /* one of our reservations is asked for or held there */
     bool dropped;             /* it failed by a lost connection last, and not by a word of its own */
+    bool away;                /* it was not connected when it failed last: nobody was there to ask */
     uint16_t failures;        /* since it last granted one */
     uint32_t granted, failed; /* ever */
     uint64_t rtt_us;          /* 0: not measured */

@@ -33,6 +33,25 @@ static void a_refused_reservation_is_asked_again_with_growing_rests(void)
     CU_ASSERT_EQUAL(relay_known(1)->failed, 9);
 }
 
+static void a_relay_that_was_away_for_long_is_asked_as_soon_as_it_is_connected_again(void)
+{
+    in_phase(2, PG_SEED_NAT_PRIVATE);
+    about(PG_SEED_RELAY_RESERVATION_ACCEPTED, 1, 0);
+    about(PG_SEED_CONNECTION_LOST, 1, 0);
+    for (unsigned n = 0; n < 5; n++) {
+        while (!relay_is("Requesting"))
+            bench_wait(b, 1000);
+        about(PG_SEED_RELAY_RESERVATION_FAILED, 1, 0); /* it cannot be reached */
+    }
+    CU_ASSERT_TRUE(relay_is("Idle"));
+    relays(1);
+    CU_ASSERT_TRUE(relay_is("Requesting"));
+    about(PG_SEED_RELAY_RESERVATION_FAILED, 1, 0); /* it says no */
+    about(PG_SEED_CONNECTION_LOST, 1, 0);
+    relays(1);
+    CU_ASSERT_TRUE(relay_is("Idle"));
+}
+
 static void a_reservation_is_renewed_before_its_lease_ends(void)
 {
     in_phase(2, PG_SEED_NAT_PRIVATE);
@@ -238,6 +257,7 @@ int main(void)
 {
     static const struct named_test tests[] = {
         TEST(a_refused_reservation_is_asked_again_with_growing_rests),
+        TEST(a_relay_that_was_away_for_long_is_asked_as_soon_as_it_is_connected_again),
         TEST(a_reservation_is_renewed_before_its_lease_ends),
         TEST(another_relay_is_asked_at_once_after_a_refusal),
         TEST(the_nearest_relay_is_asked_first),
