@@ -6,6 +6,8 @@
 
 /* Of one network and one listener: a peer that moves does not wait for its neighbours, and nobody fills the list alone. */
 enum { OF_NETWORK = 2 };
+/* The two ends of a connection stay where they are, so who sees us elsewhere each second is heeded now and then. */
+enum { ANOTHER_US = 60000000 };
 
 enum kind { NONE, LOOPBACK, PRIVATE, PUBLIC };
 
@@ -201,6 +203,10 @@ void pg_observed_note(struct pg_session *s, const struct pg_multiaddr *observed)
     for (uint32_t i = 0; i < n->observed.n; i++)
         if (n->observed.at[i].session == s && pg_endpoint_equal(&n->observed.at[i].seen, &word.seen))
             return;
+    if (s->seen.family && !pg_endpoint_equal(&s->seen, &word.seen) && n->scope.now_us - s->seen_us < ANOTHER_US)
+        return;
+    s->seen = word.seen;
+    s->seen_us = n->scope.now_us;
     (void)pg_observed_take(&n->observed, &word);
     pg_node_addrs_changed(n);
 }

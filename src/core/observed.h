@@ -43,7 +43,7 @@ enum pg_mapping pg_observed_kind(const struct pg_observed *);
 /* Whether both are in one network, as far as voices are counted: an IPv4 /16 or an IPv6 /32. */
 bool pg_observed_neighbours(const struct pg_endpoint *, const struct pg_endpoint *);
 
-/* What identify says on a direct session; a later word takes the place of an earlier one. */
+/* What identify says on a direct session; another word takes the place of an earlier one after a minute. */
 void pg_observed_note(struct pg_session *observer, const struct pg_multiaddr *observed);
 void pg_observed_leave(struct pg_session *);
 /* For punching: the public ones, for which one observer is enough. */

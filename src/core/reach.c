@@ -1,8 +1,9 @@
 /* Whether we can be reached: facts and actions of reach and reach_pace, the words of servers and what they add up to.
  *
- * A server that we have dialled has a way in through a NAT that goes by addresses. When it reaches us at the address which that NAT has
- * made of our port, nobody else need be able to, so this counts as if it had not. What tells a forwarded port is the port itself, at the IP
- * at which we are seen.
+ * A server that we have dialled from our port has a way in through a NAT that goes by addresses. When it reaches us at the address which
+ * that NAT has made of this port, nobody else need be able to, so this counts as if it had not. What tells a forwarded port is the port
+ * itself, at the IP at which we are seen; where the NAT keeps ports both are one address, and then a server tells that we have dialled
+ * from another port only, as peers of the DHT are while this is open. Once it has reached us what was let in says nothing.
  * Called by node.c and identify.c. Serves libp2p/specs autonat/autonat-v2.md, "Implementation Suggestions". */
 #include "core/reach.h"
 
@@ -13,6 +14,11 @@
 /* ENOUGH: networks that have to agree before we stop asking. LAST_US: how long a word counts. CONTRADICTED_MS: until we ask again when
  * somebody says the opposite of what we hold. */
 enum { ENOUGH = 3, CONTRADICTED_MS = 2000 };
+/* Others that tell where they see us make us ask only so often, whoever they are: MOVES at once, then one in so many seconds. Who has
+ * dialled us is heard when VOICES networks agree, unless we have dialled nobody. */
+enum { MOVES = 6, EACH_MOVE_S = 60, VOICES = 2 };
+/* For how long a NAT may remember whom we have dialled: RFC 5382, REQ-5. */
+static const uint64_t LET_IN_US = 124ull * 60 * 1000000;
 static const uint64_t LAST_US = 45ull * 60 * 1000000;
 
 static struct pg_reach *of_pace(const struct pg_reach_pace *p)
@@ -43,6 +49,14 @@ static void add_addrs(struct pg_reach *r, const struct pg_multiaddr *addrs, uint
 
 /* What the user says, what our interfaces have, where others have dialled us, and our ports at the IPs at which we are seen, be they what a NAT
  * has made of them or not. What else NATs have made of our ports tells nothing: see above. */
+static bool is_heard(const struct pg_observed_view *views, uint32_t n, const struct pg_observed_view *v)
+{
+    bool dialled = false;
+    for (uint32_t i = 0; i < n; i++)
+        dialled |= views[i].dialled && views[i].seen.family == v->seen.family;
+    return v->dialled || !dialled || v->networks >= VOICES;
+}
+
 static void gather(struct pg_reach *r)
 {
     const struct pg_node *n = r->node;
@@ -52,29 +66,60 @@ static void gather(struct pg_reach *r)
     add_addrs(r, n->config.externals, n->config.n_externals);
     add_addrs(r, n->addrs, n->n_addrs);
     for (uint32_t i = 0; i < n_views; i++)
-        if (!views[i].dialled)
+        if (!views[i].dialled && is_heard(views, n_views, &views[i]))
             add(r, &views[i].seen, false);
     for (uint32_t i = 0; i < n_views; i++) {
         struct pg_endpoint same = views[i].seen;
         bool moved = same.port != views[i].port;
         same.port = views[i].port;
-        add(r, &same, !moved && views[i].dialled);
+        if (is_heard(views, n_views, &views[i]))
+            add(r, &same, !moved && views[i].dialled);
     }
 }
 
-/* Whether the server may come in because we have dialled it, by a mapping that this has made. */
-static bool let_in(const struct pg_reach *r, const struct pg_endpoint *server, const struct pg_endpoint *addr)
+/* Four bits of a filter for each IP. One that seems to be in it and is not tells us less than it could, and nothing wrong. */
+static bool find(uint64_t *bits, const struct pg_node *n, const struct pg_endpoint *e, bool set)
 {
-    const struct pg_node *n = r->node;
-    bool mapped = false;
+    uint64_t hash = pg_keyed_hash(&n->budget.hash, e->ip, e->family == 4 ? 4 : 16);
+    bool all = true;
+    for (unsigned i = 0; i < 4; i++, hash >>= 12) {
+        uint64_t bit = hash % PG_REACH_DIALLED, mask = (uint64_t)1 << bit % 64;
+        all &= (bits[bit / 64] & mask) != 0;
+        bits[bit / 64] |= set ? mask : 0;
+    }
+    return all;
+}
+
+void pg_reach_dialled(struct pg_node *n, const struct pg_endpoint *to)
+{
+    struct pg_reach *r = &n->reach;
+    if (!r->on)
+        return;
+    if (n->scope.now_us - r->dialled_us >= LET_IN_US) {
+        memcpy(r->dialled[1], r->dialled[0], sizeof r->dialled[1]);
+        memset(r->dialled[0], 0, sizeof r->dialled[0]);
+        r->dialled_us = n->scope.now_us;
+    }
+    (void)find(r->dialled[0], n, to, true);
+}
+
+static bool is_mapped(const struct pg_reach *r, const struct pg_endpoint *addr)
+{
     for (uint32_t i = 0; i < r->n_candidates; i++)
-        mapped |= r->candidates[i].mapped && pg_endpoint_equal(&r->candidates[i].at, addr);
-    if (!mapped)
-        return false;
-    for (const struct pg_session *s = n->sessions; s; s = s->next)
-        if (s->conn->dialer && !s->relayed && !s->probes && pg_autonat_same_ip(&s->conn->remote, server))
+        if (r->candidates[i].mapped && (!addr || pg_endpoint_equal(&r->candidates[i].at, addr)))
             return true;
     return false;
+}
+
+bool pg_reach_wants_strangers(const struct pg_node *n)
+{
+    return n->reach.on && is_mapped(&n->reach, NULL);
+}
+
+/* Whether the server may come in because we have dialled it, by a mapping that this has made. In version 1 its word is all there is. */
+static bool let_in(struct pg_reach *r, const struct pg_endpoint *server, const struct pg_endpoint *addr, unsigned version)
+{
+    return is_mapped(r, addr) && (version == 1 || find(r->dialled[0], r->node, server, false) || find(r->dialled[1], r->node, server, false));
 }
 
 static bool is_server(const struct pg_session *s)
@@ -106,7 +151,7 @@ static uint32_t open_for(struct pg_reach *r, const struct pg_session *s, uint32_
 
 static bool counts(const struct pg_reach *r, const struct pg_reach_word *w)
 {
-    return r->node->scope.now_us - w->at_us < LAST_US && w->outcome != PG_AUTONAT_UNTOLD;
+    return r->node->scope.now_us - w->at_us < LAST_US && w->outcome != PG_AUTONAT_UNTOLD && !w->mute;
 }
 
 /* Networks that say so: of each its best word counts. addr: of one address only. */
@@ -136,7 +181,18 @@ int pg_reach_says(const struct pg_node *n, const struct pg_endpoint *addr)
     return (int)networks(&n->reach, PG_AUTONAT_REACHED, addr) - (int)networks(&n->reach, PG_AUTONAT_UNREACHED, addr);
 }
 
-static void note(struct pg_reach *r, const struct pg_endpoint *addr, enum pg_autonat_outcome outcome)
+/* Who came in as one whom we have dialled says nothing beside one who came as a stranger. */
+static void weigh(struct pg_reach *r)
+{
+    for (uint32_t i = 0; i < r->n_words; i++) {
+        struct pg_reach_word *w = &r->words[i];
+        w->mute = false;
+        for (uint32_t k = 0; k < r->n_words && w->let_in && !w->mute; k++)
+            w->mute = r->words[k].outcome == PG_AUTONAT_REACHED && counts(r, &r->words[k]) && pg_endpoint_equal(&r->words[k].addr, &w->addr);
+    }
+}
+
+static void note(struct pg_reach *r, const struct pg_endpoint *addr, enum pg_autonat_outcome outcome, bool let_in)
 {
     struct pg_reach_word *w = word_of(r, &r->asked, addr);
     if (w) {
@@ -146,7 +202,8 @@ static void note(struct pg_reach *r, const struct pg_endpoint *addr, enum pg_aut
     if (r->n_words == PG_REACH_WORDS)
         memmove(r->words, r->words + 1, --r->n_words * sizeof *r->words);
     r->words[r->n_words++] = (struct pg_reach_word){.peer = r->asked, .from = r->asked_at, .addr = *addr,
-                                                    .at_us = r->node->scope.now_us, .outcome = outcome};
+                                                    .at_us = r->node->scope.now_us, .outcome = outcome, .let_in = let_in};
+    weigh(r);
 }
 
 static bool contradicted(const struct pg_reach *r)
@@ -193,9 +250,12 @@ uint64_t pg_reach_pace_pause_ms(const struct pg_reach_pace *p)
     return pg_node_limit(r->node, r->in.ctl.count[0] < 3 ? PG_LIMIT_AUTONAT_RETRY : PG_LIMIT_AUTONAT_REFRESH);
 }
 
+static void gather_anew(struct pg_reach *);
+
 void pg_reach_pace_do_round_begin(struct pg_reach_pace *p)
 {
     of_pace(p)->round_us = of_pace(p)->node->scope.now_us;
+    gather_anew(of_pace(p));
 }
 
 void pg_reach_pace_do_round_end(struct pg_reach_pace *p)
@@ -213,11 +273,14 @@ static void told(struct pg_autonat_question *q)
     enum pg_reach_pace_event event = PG_REACH_PACE_ON_WORD_UNTOLD;
     enum pg_autonat_outcome outcome = q->outcome;
     uint32_t open[PG_REACH_CANDIDATES], left = 0;
+    bool known = false;
     for (uint32_t i = 0; i < q->n_addrs; i++)
         if (pg_multiaddr_tcp(&q->addrs[i], &at, NULL) == PG_OK && (q->tested == i || q->tested == q->n_addrs)) {
-            if (outcome == PG_AUTONAT_REACHED && let_in(r, &r->asked_at, &at))
-                outcome = PG_AUTONAT_UNREACHED;
-            note(r, &at, outcome);
+            known |= q->outcome == PG_AUTONAT_REACHED && let_in(r, &r->asked_at, &at, q->version);
+            outcome = known ? PG_AUTONAT_UNREACHED : q->outcome;
+            note(r, &at, outcome, known);
+            if (known && word_of(r, &r->asked, &at)->mute)
+                outcome = PG_AUTONAT_UNTOLD;
         }
     for (const struct pg_session *s = r->node->sessions; s; s = s->next)
         if (is_server(s) && pg_peer_id_equal(&s->conn->peer, &r->asked))
@@ -276,7 +339,7 @@ void pg_reach_pace_do_question_ask(struct pg_reach_pace *p)
     if (pg_autonat_question_begin(q, s, version))
         return;
     for (uint32_t i = 0; i < q->n_addrs; i++)
-        note(r, &r->candidates[open[i]].at, PG_AUTONAT_UNTOLD);
+        note(r, &r->candidates[open[i]].at, PG_AUTONAT_UNTOLD, false);
     pg_post(&p->in, PG_REACH_PACE_ON_WORD_UNTOLD);
 }
 
@@ -311,14 +374,10 @@ static bool same_candidates(const struct pg_reach *r, const struct pg_reach_cand
 }
 
 /* Words about addresses that are none of ours any more count no longer. */
-static void look_at_addrs(struct pg_reach *r)
+static void gather_anew(struct pg_reach *r)
 {
-    struct pg_reach_candidate before[PG_REACH_CANDIDATES];
-    uint32_t n_before = r->n_candidates, kept = 0;
-    memcpy(before, r->candidates, sizeof before);
+    uint32_t kept = 0;
     gather(r);
-    if (same_candidates(r, before, n_before))
-        return;
     for (uint32_t i = 0; i < r->n_words; i++)
         for (uint32_t k = 0; k < r->n_candidates; k++)
             if (pg_endpoint_equal(&r->words[i].addr, &r->candidates[k].at)) {
@@ -326,7 +385,25 @@ static void look_at_addrs(struct pg_reach *r)
                 break;
             }
     r->n_words = kept;
+    weigh(r);
     r->stale = true;
+}
+
+/* What comes too often waits for the next round, or until there is time for one more. */
+static void look_at_addrs(struct pg_reach *r)
+{
+    struct pg_reach_candidate before[PG_REACH_CANDIDATES];
+    uint32_t n_before = r->n_candidates;
+    memcpy(before, r->candidates, sizeof before);
+    gather(r);
+    if (same_candidates(r, before, n_before))
+        return;
+    if (!pg_rate_take(&r->moves, r->node->scope.now_us / EACH_MOVE_S, 1, MOVES)) {
+        memcpy(r->candidates, before, sizeof before);
+        r->n_candidates = n_before;
+        return;
+    }
+    gather_anew(r);
     pg_step(&r->in, PG_REACH_ON_ADDRS_CHANGED);
     pg_step(&r->pace.in, PG_REACH_PACE_ON_ADDRS_CHANGED);
 }

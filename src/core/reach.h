@@ -8,6 +8,7 @@
 
 #define PG_REACH_WORDS 64u
 #define PG_REACH_CANDIDATES 8u
+#define PG_REACH_DIALLED 4096u /* bits */
 
 /* What one server has said last of one address of ours. */
 struct pg_reach_word {
@@ -15,6 +16,8 @@ struct pg_reach_word {
     struct pg_endpoint from, addr;
     uint64_t at_us;
     enum pg_autonat_outcome outcome;
+    bool let_in; /* it has come, maybe only because we have dialled it: taken as not reached */
+    bool mute;   /* and somebody else has reached us there, so it says nothing */
 };
 struct pg_reach_candidate {
     struct pg_endpoint at;
@@ -36,11 +39,18 @@ struct pg_reach {
     struct pg_reach_candidate candidates[PG_REACH_CANDIDATES];
     uint32_t n_candidates;
     uint64_t round_us, changed_us; /* when this round began; when the verdict came to be what it is */
+    uint64_t dialled[2][PG_REACH_DIALLED / 64]; /* whom we have dialled from our listening ports lately and before; a Bloom filter of IPs */
+    uint64_t dialled_us;                        /* since when it has been filled */
+    struct pg_rate moves;                       /* other addresses that begin a round */
     bool on, due, silent, stale; /* due: the verdict is to be told; silent: nobody can tell, and that has been said */
 };
 
 void pg_reach_start(struct pg_node *);
 void pg_reach_stop(struct pg_node *);
+/* We dial there from a listening port. */
+void pg_reach_dialled(struct pg_node *, const struct pg_endpoint *);
+/* Who is dialled by the way, to be asked something, had better not be dialled from a listening port: then it can tell whether strangers reach us. */
+bool pg_reach_wants_strangers(const struct pg_node *);
 /* Servers have come or gone. */
 void pg_reach_servers_changed(struct pg_node *);
 /* At the end of a turn: what has changed is told. */

@@ -347,6 +347,13 @@ static struct pg_session *dial_new(struct pg_node *n, const struct pg_multiaddr 
     return s;
 }
 
+static void command_dial(struct pg_node *n, const struct pg_command *dial)
+{
+    if (dial->from.port)
+        pg_reach_dialled(n, &dial->endpoint);
+    pg_node_command(n, dial);
+}
+
 /* Asks the relay, at all the places where it is said to be. */
 static void dial_over(struct pg_session *s)
 {
@@ -373,6 +380,8 @@ struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, cons
     struct pg_session *s = dial_new(n, addr, &c->peer, c->pending - 1, &dial, limit);
     if (!s)
         return NULL;
+    if (!c->wanted && !c->as_relay && pg_reach_wants_strangers(n))
+        dial.from = (struct pg_endpoint){0};
     dial.waits = dial.from.family && !leads_to(n, &dial.endpoint);
     s->widens = c->bootstrap.in.ctl.state == PG_BOOTSTRAP_WIDENING;
     s->visits = !c->wanted;
@@ -380,7 +389,7 @@ struct pg_session *pg_session_dial(struct pg_node *n, struct pg_contact *c, cons
     if (s->relayed)
         dial_over(s);
     else
-        pg_node_command(n, &dial);
+        command_dial(n, &dial);
     return s;
 }
 
@@ -393,7 +402,7 @@ struct pg_session *pg_session_punch(struct pg_node *n, struct pg_hole *hole, con
         return NULL;
     s->hole = hole;
     s->conn->client = client;
-    pg_node_command(n, &dial);
+    command_dial(n, &dial);
     return s;
 }
 
@@ -417,7 +426,7 @@ void pg_session_punch_again(struct pg_session *s)
     if (!dial.link || pg_multiaddr_tcp(&s->dialled, &dial.endpoint, NULL) != PG_OK)
         return;
     choose_port(s->node, &dial.endpoint, &dial.from);
-    pg_node_command(s->node, &dial);
+    command_dial(s->node, &dial);
 }
 
 struct pg_session *pg_session_probe(struct pg_node *n, struct pg_probe *p, const struct pg_peer_id *peer, const struct pg_multiaddr *addr)

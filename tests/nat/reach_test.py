@@ -134,3 +134,23 @@ def a_peer_that_is_started_again_at_once_finds_out_again_where_it_stands(bed):
             seen = verdict(peer, "Private")["reachability"]["observed"]
             same([view["addr"] for view in seen], [f"/ip4/{lab['home'].address}/tcp/{PORT ^ 16384}"])
             peer.stop()
+
+
+@test
+def a_port_that_is_forwarded_is_found_by_strangers_where_the_router_keeps_ports(bed):
+    """What the router makes of our port, and what is forwarded, is one address: who was dialled from there comes in anyhow."""
+    with Lab(SWITCH, {"s0": None, "s1": None, "open": Nat("port-restricted", keep_port=True, forwards=(PORT,)),
+                      "shut": Nat("addr-restricted", keep_port=True)}) as lab:
+        servers = []
+        for place in ("s0", "s1"):
+            known = [word for addr in servers for word in ("--bootstrap", addr)]
+            with lab[place].host.inside():
+                peer = bed.peer(place, "--nat-status", "public", "--no-mdns", *known, listen=f"/ip4/0.0.0.0/tcp/{PORT}")
+            servers.append(f"/ip4/{lab[place].address}/tcp/{PORT}/p2p/{peer.id}")
+        peers = {}
+        for place in ("open", "shut"):
+            with lab[place].host.inside():
+                peers[place] = bed.peer(place, "--no-mdns", "--bootstrap", servers[0], "--autonat-retry", "5s", listen=f"/ip4/0.0.0.0/tcp/{PORT}")
+        there = f"/ip4/{lab['open'].address}/tcp/{PORT}/p2p/{peers['open'].id}"
+        until(lambda: there in verdict(peers["open"], "Public", 60)["addresses"], "the address is told")
+        verdict(peers["shut"], "Private")

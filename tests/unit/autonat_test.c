@@ -597,6 +597,53 @@ static void a_change_of_address_is_judged_anew_and_a_lie_changes_nothing(void)
     world_close();
 }
 
+/* The router keeps ports, so what a server is let in by, and what is open to everybody, is one address. A peer of the DHT can tell. */
+static void an_address_that_the_router_keeps_is_public_when_a_stranger_comes_in_there_and_only_then(void)
+{
+    for (unsigned filters = PG_SIM_BY_NOTHING; filters <= PG_SIM_BY_PORT; filters++) {
+        struct pg_sim_nat nat = {.filters = (enum pg_sim_by)filters, .keeps_ports = true};
+        CU_ASSERT_EQUAL(verdict_behind(&nat), filters == PG_SIM_BY_NOTHING ? PG_NAT_PUBLIC : PG_NAT_PRIVATE);
+    }
+}
+
+static void see_elsewhere(unsigned seconds)
+{
+    struct pg_multiaddr seen;
+    struct pg_endpoint lie = {.family = 4, .ip = {9, 9, 9, 0}, .port = PORT};
+    for (unsigned i = 0; i < seconds; i++) {
+        lie.ip[3] = (uint8_t)(i + 1);
+        pg_multiaddr_from_tcp(&seen, &lie);
+        awake(client);
+        pg_observed_note(to_server(), &seen);
+        pg_sim_poke(client->process);
+        pass(SECONDS);
+    }
+}
+
+/* Hostile rows 45 and 69: each address more is one more to ask about, and at another IP one to pay for. */
+static void who_sees_us_elsewhere_each_second_does_not_make_us_ask_each_second(void)
+{
+    static const struct pg_sim_nat nat = {.maps = PG_SIM_BY_NOTHING, .filters = PG_SIM_BY_PORT};
+    world_open();
+    client->config.nat_status = 0;
+    pg_sim_router(sim, client->number, &nat);
+    world_start();
+    pass(30 * SECONDS);
+    unsigned asked = client->n_logged[PG_LOG_AUTONAT_TOLD];
+    see_elsewhere(200);
+    CU_ASSERT(client->n_logged[PG_LOG_AUTONAT_TOLD] - asked <= 8);
+    /* One that connects anew for each of them. */
+    asked = client->n_logged[PG_LOG_AUTONAT_TOLD];
+    for (unsigned i = 0; i < 200; i++) {
+        to_server()->seen_us = 0;
+        to_server()->seen.family = 0;
+        see_elsewhere(1 + i % 2);
+    }
+    CU_ASSERT(client->n_logged[PG_LOG_AUTONAT_TOLD] - asked <= 20);
+    CU_ASSERT_EQUAL(client->node->control.nat.in.ctl.state, PG_NAT_PRIVATE);
+    world_close();
+}
+
 static void a_verdict_that_the_user_gives_stands_and_nobody_is_asked(void)
 {
     world_open();
@@ -611,6 +658,10 @@ static void a_verdict_that_the_user_gives_stands_and_nobody_is_asked(void)
 int main(int argc, char **argv)
 {
     static const struct sentence sentences[] = {
+        {"an address that the router keeps is public when a stranger comes in there, and only then",
+         an_address_that_the_router_keeps_is_public_when_a_stranger_comes_in_there_and_only_then},
+        {"who sees us elsewhere each second does not make us ask each second",
+         who_sees_us_elsewhere_each_second_does_not_make_us_ask_each_second},
         {"streams on which nothing is asked keep nobody out", streams_on_which_nothing_is_asked_keep_nobody_out},
         {"who listens is reached, and who does not is not", who_listens_is_reached_and_who_does_not_is_not},
         {"behind a NAT nobody is reached by the mapping of his own dial", behind_a_nat_nobody_is_reached_by_the_mapping_of_his_own_dial},
