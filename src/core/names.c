@@ -293,5 +293,7 @@ void pg_names_answered(struct pg_node *n, const struct pg_input *in)
         note_failure(c, &l.addr, PG_ERR_UNREACHABLE, PG_LIT("the name has no address that can be dialled"));
     else if (named.code == PG_MA_DNSADDR && take_records(c, &named, in, (uint8_t)(l.depth + 1)) == 0 && c->why != PG_ERR_SELF_DIAL)
         note_failure(c, &l.addr, PG_ERR_UNREACHABLE, PG_LIT("no TXT record of the name leads to this peer"));
+    else if (c->n_targets == 0 && c->asking == 0 && c->why == PG_OK) /* each question of the last answer had been asked before */
+        note_failure(c, &l.addr, PG_ERR_UNREACHABLE, PG_LIT("the TXT records lead in a circle, and to no address"));
     pg_step(&c->dial.in, PG_DIAL_ON_NAMES_TOLD);
 }

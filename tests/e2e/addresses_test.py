@@ -110,6 +110,10 @@ def a_circle_of_names_ends_and_what_hangs_on_it_is_found(bed):
                          ("_dnsaddr.b.test", TXT): record("/dnsaddr/a.test", peer.addr)})
     reaches(bed, names, "/dnsaddr/a.test")
     same((names.count("_dnsaddr.a.test"), names.count("_dnsaddr.b.test")), (1, 1), "questions in one round")
+    names.records["_dnsaddr.b.test", TXT] = record("/dnsaddr/a.test")
+    for address in ("/dnsaddr/a.test", "/dnsaddr/b.test"):
+        status, text = ping(bed, names, address)
+        want(status == 69 and "in a circle" in text, f"{status}: {text}")
 
 
 @test
