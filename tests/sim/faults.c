@@ -2,10 +2,10 @@
  * Called by scenario.c. */
 #include "scene.h"
 
-enum kind { STALL, RESET, FORGET, CUT_OFF, KILL, POWER, SERVICES_DOWN, FREEZE, SLEEP, STARVE, LOCAL_RESET, STOP, NAMES, KINDS };
+enum kind { STALL, RESET, FORGET, CUT_OFF, KILL, POWER, SERVICES_DOWN, FREEZE, SLEEP, STARVE, LOCAL_RESET, STOP, NAMES, KINDS, REBOOT = KINDS };
 
-static const char *const names[KINDS] = {"stall", "reset", "forget", "cut off", "kill", "power loss", "services down", "freeze",
-                                         "sleep", "no descriptors", "local reset", "stop", "bad names"};
+static const char *const names[KINDS + 1] = {"stall", "reset", "forget", "cut off", "kill", "power loss", "services down", "freeze",
+                                         "sleep", "no descriptors", "local reset", "stop", "bad names", "router's reboot"};
 
 static void bury(struct peer *p)
 {
@@ -64,7 +64,7 @@ static void on_end(void *context, uint64_t argument)
     case SLEEP:
     case STARVE:
     case LOCAL_RESET:
-    case KINDS: return;
+    case REBOOT: return;
     }
 }
 
@@ -116,7 +116,7 @@ static void on_begin(void *context, uint64_t argument)
         return;
     case LOCAL_RESET: pg_sim_break(s, f->a, f->a, PG_SIM_BREAK_RESET); return;
     case NAMES: names_spoil(sc); return;
-    case KINDS: return;
+    case REBOOT: pg_sim_reboot(s, f->a, f->flag); return;
     }
 }
 
@@ -130,10 +130,16 @@ static void draw(struct scene *sc, struct fault *f)
     f->a = pg_sim_below(s, sc->n_peers);
     f->b = (f->a + 1 + pg_sim_below(s, sc->n_peers - 1)) % sc->n_peers;
     f->at_us = pg_sim_now(s) + pg_sim_below(s, 40000000);
+    if (sc->circuits && f->kind == NAMES) { /* which nobody uses there */
+        f->kind = REBOOT;
+        f->a %= PRIVATE;
+    }
     f->for_us = pg_sim_below(s, pg_sim_chance(s, 500) ? 2000000 : 90000000);
     f->flag = pg_sim_chance(s, 500);
     if (f->kind == SLEEP)
         f->for_us = 8 * 3600 * SECONDS;
+    if (sc->circuits && f->kind == SLEEP) /* wall clocks that stand still are a relay's own fault: what it grants has ended */
+        f->flag = true;
     if (f->kind == STOP) /* it has five seconds for what runs, and ten for those who do not read */
         f->for_us += 20 * SECONDS;
     scene_note(sc, "%s%s of %u and %u at %.3f s for %.3f s%s", sc->story[0] ? "; " : "", names[f->kind], f->a, f->b, (double)f->at_us / 1e6,
@@ -143,7 +149,7 @@ static void draw(struct scene *sc, struct fault *f)
 void faults_plan(struct scene *sc)
 {
     struct pg_sim *s = sc->sim;
-    sc->n_faults = pg_sim_chance(s, 300) ? 0 : 1 + pg_sim_below(s, FAULTS_MOST);
+    sc->n_faults = pg_sim_chance(s, 300) || sc->apart ? 0 : 1 + pg_sim_below(s, FAULTS_MOST);
     sc->heal_us = pg_sim_now(s);
     for (unsigned i = 0; i < sc->n_faults; i++) {
         struct fault *f = &sc->faults[i];

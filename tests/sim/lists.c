@@ -25,6 +25,10 @@ static void name_peer(struct peer *p, unsigned to)
     unsigned host = to + 1;
     const char *id = id_text(&p->scene->peers[to]);
     char (*out)[160] = p->addresses[to];
+    for (unsigned way = 0; p->scene->circuits && way < WAYS; way++)
+        circuits_address(p, to, way == BY_IP, out[way], sizeof *out);
+    if (p->scene->circuits)
+        return;
     snprintf(out[BY_IP], sizeof *out, "/ip4/10.0.0.%u/tcp/%d/p2p/%s", host, (int)PEER_PORT, id);
     snprintf(out[BY_DNS], sizeof *out, "/dns/host%u/tcp/%d/p2p/%s", host, (int)PEER_PORT, id);
     snprintf(out[BY_DNS4], sizeof *out, "/dns4/host%u/tcp/%d/p2p/%s", host, (int)PEER_PORT, id);
@@ -103,12 +107,23 @@ static void put_forward(struct peer *p, unsigned i)
         abort();
 }
 
+static void put_relay(struct peer *p, unsigned relay)
+{
+    struct pg_peer_config *c = &p->config;
+    struct pg_bytes text = put(p, "bootstrap", "%s", p->addresses[relay][BY_IP]);
+    if (pg_multiaddr_parse(&c->node.bootstraps[c->node.n_bootstraps++], text) != PG_OK)
+        abort();
+}
+
 static void write_lists(struct peer *p)
 {
     struct pg_peer_config *c = &p->config;
     p->lists_len = c->n_exposed = c->n_forwards = c->node.n_bootstraps = 0;
     for (unsigned i = 0; i < SERVICES; i++)
         put_offer(p, i);
+    for (unsigned relay = PRIVATE; p->scene->circuits && relay < p->scene->n_peers; relay++)
+        if (relay != p->number)
+            put_relay(p, relay);
     for (unsigned i = 0; i < FORWARDS_MOST; i++)
         put_forward(p, i);
     c->exposed = p->exposed;
@@ -128,14 +143,21 @@ static void draw_allowed(struct peer *p, struct offer *o)
     o->allowed = pg_sim_below(p->scene->sim, 1u << p->scene->n_peers);
 }
 
+/* Any other, or the other of those who have tunnels over circuits. */
+static unsigned other(struct peer *p)
+{
+    struct scene *sc = p->scene;
+    return sc->circuits ? PRIVATE - 1 - p->number : (p->number + 1 + pg_sim_below(sc->sim, sc->n_peers - 1)) % sc->n_peers;
+}
+
 static void draw_forward(struct peer *p, unsigned i)
 {
     struct scene *sc = p->scene;
     struct pg_sim *s = sc->sim;
     struct forward *f = &p->forwards[i];
-    *f = (struct forward){.to = (p->number + 1 + pg_sim_below(s, sc->n_peers - 1)) % sc->n_peers, .service = pg_sim_below(s, SERVICES), .on = true};
+    *f = (struct forward){.to = other(p), .service = pg_sim_below(s, SERVICES), .on = true};
     f->way = pg_sim_chance(s, 500) ? BY_IP : (enum way)pg_sim_below(s, WAYS);
-    f->by_bootstrap = pg_sim_chance(s, 300);
+    f->by_bootstrap = !sc->circuits && pg_sim_chance(s, 300);
     /* Who believes a name that does not say whose it is may be led to somebody else, and stay there. */
     f->unnamed = f->by_bootstrap && f->way == BY_IP && pg_sim_chance(s, 500);
     f->is_unix = pg_sim_chance(s, 200);
@@ -156,7 +178,7 @@ void lists_draw(struct peer *p)
             draw_allowed(p, &p->offers[i]);
     }
     unsigned n = p->number == 0 ? 1 + pg_sim_below(s, FORWARDS_MOST) : pg_sim_below(s, FORWARDS_MOST);
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n && (!sc->circuits || p->number < PRIVATE); i++)
         draw_forward(p, i);
     write_lists(p);
 }
@@ -232,7 +254,7 @@ void reloads_plan(struct scene *sc, uint64_t from_us, uint64_t for_us)
 {
     struct pg_sim *s = sc->sim;
     for (unsigned n = pg_sim_chance(s, 500) ? 0 : 1 + pg_sim_below(s, 4); n > 0; n--)
-        pg_sim_at(s, from_us + pg_sim_below(s, (uint32_t)for_us), on_edit, &sc->peers[pg_sim_below(s, sc->n_peers)], 0);
+        pg_sim_at(s, from_us + pg_sim_below(s, (uint32_t)for_us), on_edit, &sc->peers[pg_sim_below(s, sc->circuits ? PRIVATE : sc->n_peers)], 0);
 }
 
 unsigned lists_dials(const struct peer *p, unsigned to)

@@ -18,7 +18,7 @@ struct arguments {
 };
 
 struct sums {
-    unsigned long scenarios, failed, talks, completed, strict, faults, reloads;
+    unsigned long scenarios, failed, talks, completed, strict, faults, reloads, relayed, switched;
     uint64_t bytes;
 };
 
@@ -78,6 +78,8 @@ static void work(const struct arguments *a, unsigned long job, struct sums *sums
         sums->strict += r.strict;
         sums->faults += r.faults;
         sums->reloads += r.reloads;
+        sums->relayed += r.relayed;
+        sums->switched += r.switched;
         sums->bytes += r.bytes;
         if (a->traces)
             printf("seed %" PRIu64 " trace %016" PRIx64 "\n", seed, r.trace);
@@ -122,6 +124,8 @@ static bool in_processes(const struct arguments *a, struct sums *sums)
         sums->strict += one.strict;
         sums->faults += one.faults;
         sums->reloads += one.reloads;
+        sums->relayed += one.relayed;
+        sums->switched += one.switched;
         sums->bytes += one.bytes;
     }
     return good;
@@ -139,7 +143,8 @@ int main(int n, char **at)
         good = in_processes(&a, &sums);
     else
         work(&a, 0, &sums);
-    printf("%lu scenarios, %lu failed; %lu clients, %lu complete, %lu of them had to be, %lu faults, %lu reloads, %" PRIu64 " bytes checked\n", sums.scenarios, sums.failed,
-           sums.talks, sums.completed, sums.strict, sums.faults, sums.reloads, sums.bytes);
+    printf("%lu scenarios, %lu failed; %lu clients, %lu complete, %lu of them had to be, %lu faults, %lu reloads, %lu over circuits, "
+           "%lu of them while the direct connection came, %" PRIu64 " bytes checked\n", sums.scenarios, sums.failed,
+           sums.talks, sums.completed, sums.strict, sums.faults, sums.reloads, sums.relayed, sums.switched, sums.bytes);
     return good && sums.failed == 0 && sums.scenarios == a.count ? 0 : 1;
 }

@@ -77,10 +77,13 @@ static void configure(struct peer *p)
     c->node.log = &p->log;
     c->node.mdns = sc->mdns;
     draw_limits(p);
-    address(&c->node.listens[c->node.n_listens++], p->number);
+    if (sc->circuits)
+        circuits_configure(p);
+    else
+        address(&c->node.listens[c->node.n_listens++], p->number);
     c->exposed = p->exposed;
     c->forwards = p->tunnels;
-    c->tunnel_wait_ms = 1000u * (5 + pg_sim_below(s, 30));
+    c->tunnel_wait_ms = 1000u * ((sc->circuits ? 60 : 5) + pg_sim_below(s, 30));
 }
 
 void peers_make(struct scene *sc)
@@ -111,10 +114,13 @@ void peer_start(struct peer *p)
     /* Where signed arithmetic, 32 bits of microseconds or milliseconds, or the digits of a double would come to their end. */
     static const uint64_t edges[] = {1, (uint64_t)1 << 32, ((uint64_t)1 << 32) * 1000, (uint64_t)1 << 53, (uint64_t)1 << 63, UINT64_MAX - 4 * 86400 * SECONDS};
     uint64_t edge = edges[pg_sim_below(s, sizeof edges / sizeof *edges)];
+    uint64_t ahead = edge > 20 * SECONDS ? edge - pg_sim_below(s, 20000000) - pg_sim_now(s) : edge;
     p->config.node.seed = pg_sim_random(s);
     p->config.node.hash_seed = pg_sim_random(s);
     /* The wall clock of this start, up to a day before or after that of the last one. */
     p->config.node.unix_offset_us = 1760000000 * SECONDS + pg_sim_random(s) % (172800 * SECONDS);
+    if (p->scene->circuits) /* where reservations end by the relay's wall clock: theirs are a minute apart at most */
+        p->config.node.unix_offset_us = 1760000000 * SECONDS - ahead + pg_sim_random(s) % (60 * SECONDS);
     p->peer = pg_peer_new(&p->config);
     if (!p->peer) {
         scene_fail(p->scene, "peer %u cannot start", p->number);
@@ -126,7 +132,7 @@ void peer_start(struct peer *p)
     p->ready = p->stopped = false;
     memset(p->dialled_before, 0, sizeof p->dialled_before);
     p->process = pg_sim_join(s, p->number, &p->core, (struct pg_sim_hooks){.ready = ready, .reload = lists_reload, .stopped = stopped, .context = p});
-    pg_sim_clock(p->process, edge > 20 * SECONDS ? edge - pg_sim_below(s, 20000000) - pg_sim_now(s) : edge);
+    pg_sim_clock(p->process, ahead);
     pg_sim_start(p->process);
 }
 

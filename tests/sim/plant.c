@@ -28,7 +28,11 @@
     X(KEEP_OFFER, "keep-offer", "a reload leaves what is offered as it was") \
     X(KEEP_TUNNEL, "keep-tunnel", "a reload leaves a tunnel that is not wanted any more") \
     X(FORGET_WISH, "forget-wish", "a reload does not say which peers are wanted") \
-    X(CUT_RUNNING, "cut-running", "a reload ends tunnels that run")
+    X(CUT_RUNNING, "cut-running", "a reload ends tunnels that run") \
+    X(CUT_RELAYED, "cut-relayed", "tunnels over a relay end when a direct connection comes") \
+    X(FORGET_SLOT, "forget-slot", "a relay grants reservations and forgets them") \
+    X(LOSE_CARRIED, "lose-carried", "a relay loses a byte of a circuit") \
+    X(ENDLESS_CIRCUIT, "endless-circuit", "a circuit carries more than it may")
 
 #define NAME(symbol, name, what) symbol,
 enum plant { NONE, PLANTS(NAME) };
@@ -216,4 +220,28 @@ bool __wrap_pg_verify(const struct pg_public_key *, struct pg_bytes message, str
 bool __wrap_pg_verify(const struct pg_public_key *key, struct pg_bytes message, struct pg_bytes signature)
 {
     return __real_pg_verify(key, message, signature) && !(key->type == PG_KEY_SECP256K1 && from_here_on(REFUSE_KEY));
+}
+
+bool __real_pg_relay_leg_is_busy(const struct pg_relay_leg *);
+bool __wrap_pg_relay_leg_is_busy(const struct pg_relay_leg *);
+bool __wrap_pg_relay_leg_is_busy(const struct pg_relay_leg *r)
+{
+    return __real_pg_relay_leg_is_busy(r) && planted != CUT_RELAYED;
+}
+
+WRAPPED(pg_slot_take, (struct pg_session *s), (s), planted == FORGET_SLOT)
+
+enum pg_flow_taken __real_pg_flow_take(struct pg_flow *, struct pg_bytes);
+enum pg_flow_taken __wrap_pg_flow_take(struct pg_flow *, struct pg_bytes);
+enum pg_flow_taken __wrap_pg_flow_take(struct pg_flow *f, struct pg_bytes data)
+{
+    data.len -= data.len > 1 && here(LOSE_CARRIED);
+    return __real_pg_flow_take(f, data);
+}
+
+void __real_pg_flow_init(struct pg_flow *, struct pg_transport *, struct pg_stream *from, uint64_t most, struct pg_instance *owner, uint32_t key);
+void __wrap_pg_flow_init(struct pg_flow *, struct pg_transport *, struct pg_stream *from, uint64_t most, struct pg_instance *owner, uint32_t key);
+void __wrap_pg_flow_init(struct pg_flow *f, struct pg_transport *t, struct pg_stream *from, uint64_t most, struct pg_instance *owner, uint32_t key)
+{
+    __real_pg_flow_init(f, t, from, planted == ENDLESS_CIRCUIT ? 0 : most, owner, key);
 }

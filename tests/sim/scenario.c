@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { PATIENCE_S = 400, SETTLE_S = 220, STEP_S = 4, SAMPLES = 6, IDLE_S = 600 };
+enum { PATIENCE_S = 400, SETTLE_S = 220, STEP_S = 4, SAMPLES = 6, IDLE_S = 600, CIRCUITS_S = 5, CIRCUITS_SAMPLES = 400 };
 
 static void spin_check(struct scene *sc, uint64_t until)
 {
@@ -29,6 +29,7 @@ static void draw_world(struct scene *sc)
     sc->n_peers = 2 + pg_sim_below(s, PEERS_MOST - 1);
     /* In one of four they find each other by multicast DNS besides, and datagrams are lost and come twice. Not drawn from the world. */
     sc->mdns = sc->seed % 4 == 3;
+    sc->circuits = sc->seed % 8 == 5;
     r->datagrams_lost = sc->mdns ? (uint32_t)(sc->seed / 4 % 5 * 50) : 0;
     for (unsigned a = 0; a < sc->n_peers; a++)
         for (unsigned b = a + 1; b < sc->n_peers; b++) {
@@ -38,6 +39,8 @@ static void draw_world(struct scene *sc)
             p->jitter_us = pg_sim_below(s, (uint32_t)p->latency_us + 1);
             p->bytes_per_s = sc->heavy ? 1500000 : r->buffer < 20000 ? 0 : speeds[pg_sim_below(s, 5)];
         }
+    if (sc->circuits)
+        circuits_draw(sc);
 }
 
 static void on_start(void *context, uint64_t argument)
@@ -51,7 +54,7 @@ static bool is_calm(const struct scene *sc)
     for (unsigned i = 0; i < sc->n_peers; i++)
         if (sc->peers[i].tight)
             return false;
-    return (sc->n_faults == 0 && !sc->names_bad) || sc->round > 1;
+    return !sc->limited && ((sc->n_faults == 0 && !sc->names_bad) || sc->round > 1);
 }
 
 /* A round of clients, until all have come to their end or have hung for long enough. */
@@ -71,6 +74,8 @@ static void round_run(struct scene *sc, unsigned most)
     for (uint64_t t = until; !sc->failure[0] && !talks_over(sc) && t < until + PATIENCE_S * SECONDS; t += STEP_S * SECONDS)
         spin_check(sc, t + STEP_S * SECONDS);
     talks_check(sc);
+    if (sc->circuits)
+        circuits_check(sc);
 }
 
 static uint32_t most_connections(const struct peer *p)
@@ -126,7 +131,8 @@ static bool is_joined(const struct peer *p, char why[200])
     return true;
 }
 
-/* Looks a few times, because a ping may be under way; what has leaked is there every time. */
+/* Looks a few times, because a ping may be under way; what has leaked is there every time. Behind relays for longer: whoever waits in vain for
+ * one comes back by its back-off, and whoever is reached over it by another. */
 static void rest_check(struct scene *sc)
 {
     char why[200] = "";
@@ -138,8 +144,8 @@ static void rest_check(struct scene *sc)
             scene_fail(sc, "peer %u does not run though it was started again", i);
             return;
         }
-        for (unsigned n = 0; n < SAMPLES && !good; n++) {
-            good = is_at_rest(p, why) && is_joined(p, why);
+        for (unsigned n = 0; n < (sc->circuits ? CIRCUITS_SAMPLES : SAMPLES) && !good; n++) {
+            good = sc->circuits ? circuits_at_rest(p, why) : is_at_rest(p, why) && is_joined(p, why);
             if (!good)
                 spin_check(sc, pg_sim_now(sc->sim) + 1700000);
         }
@@ -158,7 +164,9 @@ static void idle_check(struct scene *sc)
     for (unsigned i = 0; i < sc->n_peers; i++) {
         uint64_t ticks = pg_sim_ticks(sc->peers[i].process) - before[i];
         uint32_t conns = peer_held(&sc->peers[i]).conns;
-        if (ticks > 20 + IDLE_S / 15 * 2 * conns)
+        /* Whoever has to do with relays asks AutoNAT, renews what it holds, and looks for direct connections besides; where circuits end
+         * by themselves they are dialled again and again. */
+        if (ticks > 20 + IDLE_S / 15 * 2 * conns + (sc->limited ? 4u * IDLE_S : sc->circuits ? IDLE_S : 0))
             scene_fail(sc, "idle peer %u is woken %llu times in %d s, with %u connections", i, (unsigned long long)ticks, (int)IDLE_S, conns);
     }
 }
@@ -199,9 +207,9 @@ static void play(struct scene *sc)
         names_spoil(sc);
     for (unsigned i = 0; i < sc->n_peers; i++) {
         services_open(sc, i);
-        pg_sim_at(sc->sim, pg_sim_below(sc->sim, 500000), on_start, &sc->peers[i], 0);
+        pg_sim_at(sc->sim, (sc->circuits ? circuits_start(&sc->peers[i]) : 0) + pg_sim_below(sc->sim, 500000), on_start, &sc->peers[i], 0);
     }
-    spin_check(sc, 1 * SECONDS);
+    spin_check(sc, sc->circuits ? CIRCUITS_S * SECONDS : 1 * SECONDS);
     void (*const acts[])(struct scene *) = {rest_check, idle_check, stop_check};
     round_run(sc, 24);
     if (!sc->failure[0])
@@ -232,6 +240,8 @@ bool scene_run(uint64_t seed, int tell_fd, struct scene_result *r)
         const struct talk *t = &sc->talks[i];
         r->bytes += t->client.got + t->service.got;
         r->strict += t->strict;
+        r->relayed += t->relayed && t->service.ended;
+        r->switched += t->switched;
         r->completed += t->client.ended && t->service.ended;
     }
     memcpy(r->failure, sc->failure, sizeof r->failure);

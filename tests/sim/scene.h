@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-enum { PEERS_MOST = 4, SERVICES = 2, TALKS_MOST = 96, FORWARDS_MOST = 4, PEER_PORT = 4001, SERVICE_PORT = 7000, FORWARD_PORT = 9000, FAULTS_MOST = 6, LISTS_ROOM = 8192 };
+enum { PEERS_MOST = 4, PRIVATE = 2, SERVICES = 2, TALKS_MOST = 96, FORWARDS_MOST = 4, PEER_PORT = 4001, SERVICE_PORT = 7000, FORWARD_PORT = 9000, FAULTS_MOST = 6, LISTS_ROOM = 8192 };
 #define SECONDS ((uint64_t)1000000)
 
 /* How a client and its service talk. */
@@ -49,6 +49,8 @@ struct talk {
     uint64_t pause_us;
     bool slow_service;     /* it is the service that pauses */
     bool strict;           /* nothing is broken: it has to complete */
+    bool relayed;          /* it began over a circuit, */
+    bool switched;         /* and ended when there was a direct connection */
 };
 
 /* A --tunnel, and how the address of its peer is said. */
@@ -121,6 +123,10 @@ struct scene {
     struct talk talks[TALKS_MOST];
     struct side unknown[TALKS_MOST * 8];
     bool mdns;          /* everybody looks for peers of the local network */
+    /* The first PRIVATE peers stand behind routers and have tunnels to each other; the others are relays. */
+    bool circuits, punchable;
+    bool limited;       /* circuits end at bytes or at a time */
+    bool apart;         /* they cannot connect directly at first */
     unsigned n_peers, n_talks, n_unknown, n_faults, round;
     unsigned n_reloads;
     bool names_bad; /* from the start */
@@ -147,6 +153,16 @@ struct held peer_held(const struct peer *);
 bool peer_wants(const struct peer *, unsigned other);      /* it keeps up a connection to it, whatever the DHT does */
 unsigned peer_visits(const struct peer *, unsigned other); /* connections that it has made to ask about the DHT */
 bool peer_has_session(const struct peer *, unsigned other);
+
+/* circuits.c: scenes of private peers and relays. */
+void circuits_draw(struct scene *);          /* their network, when everything else of it is drawn */
+void circuits_configure(struct peer *);
+uint64_t circuits_start(const struct peer *);
+void circuits_address(const struct peer *, unsigned to, bool by_id, char *out, size_t room);
+bool circuits_direct(const struct peer *, unsigned other); /* a direct connection to it stands */
+bool circuits_relayed(const struct peer *, unsigned other);
+bool circuits_at_rest(const struct peer *, char why[200]);
+void circuits_check(struct scene *); /* what talks have been through */
 
 /* lists.c: what a peer offers and uses. */
 void lists_draw(struct peer *);              /* at the start; all identities are known */
@@ -178,7 +194,7 @@ void faults_heal(struct scene *); /* whatever is still broken; paths, services a
 /* scenario.c: true when all held. */
 struct scene_result {
     uint64_t trace, bytes;
-    unsigned peers, talks, completed, strict, faults, reloads;
+    unsigned peers, talks, completed, strict, faults, reloads, relayed, switched;
     char failure[400], story[1200];
 };
 bool scene_run(uint64_t seed, int tell_fd, struct scene_result *);

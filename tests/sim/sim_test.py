@@ -22,9 +22,11 @@ def traces(*arguments):
 def hundreds_of_scenarios_hold():
     status, text = run("--count", SCENARIOS, "--jobs", 2)
     print(text[-2000:])
-    sums = re.search(rf"^{SCENARIOS} scenarios, 0 failed; (\d+) clients, (\d+) complete, (\d+) of them had to be, (\d+) faults, (\d+) reloads", text, re.M)
+    sums = re.search(rf"^{SCENARIOS} scenarios, 0 failed; (\d+) clients, (\d+) complete, (\d+) of them had to be, (\d+) faults, (\d+) reloads, "
+                     r"(\d+) over circuits, (\d+) of them while", text, re.M)
     assert status == 0 and sums, "a scenario failed"
-    clients, complete, strict, faults, reloads = map(int, sums.groups())
+    clients, complete, strict, faults, reloads, relayed, switched = map(int, sums.groups())
+    assert relayed > SCENARIOS / 4 and switched > 0, "circuits have become too rare to say anything"
     assert complete > clients / 3 and strict > clients / 8 and faults > SCENARIOS and reloads > SCENARIOS, "the scenarios have become too poor to say anything"
 
 

@@ -79,6 +79,8 @@ static void check_end(struct side *d)
     struct scene *sc = d->scene;
     struct side *o = opposite(d);
     d->ended = true;
+    if (d->is_service && d->talk->relayed)
+        d->talk->switched = circuits_direct(&sc->peers[d->talk->to], d->talk->from);
     if (pg_sim_is_unix(d->socket))
         return; /* a reset looks the same there: only what is strict has to be complete */
     if (!d->excused && !(o->fin_sent && d->got == o->sent))
@@ -217,6 +219,7 @@ static void on_fresh_news(void *context, struct pg_sim_socket *socket, enum pg_s
         return;
     }
     check_way(d, t);
+    t->relayed = sc->circuits && circuits_relayed(d->door->peer, t->from) && !circuits_direct(d->door->peer, t->from);
     t->service.socket = socket;
     t->service.connected = true;
     t->service.got = HEAD;
@@ -333,6 +336,12 @@ void talk_plan(struct scene *sc, bool strict)
     t->turn_at = pg_sim_chance(s, 300) ? 0 : pg_sim_below(s, (uint32_t)(t->up + t->down));
     t->pause_us = 1 + pg_sim_below(s, 40) * SECONDS;
     t->slow_service = pg_sim_chance(s, 500);
+    if (sc->apart && pg_sim_chance(s, 150)) { /* too long for the buffers on its way: a direct connection comes meanwhile */
+        t->style = PAUSES;
+        t->up = t->down = 1500000;
+        t->turn_at = pg_sim_below(s, 20000);
+        t->pause_us = 60 * SECONDS;
+    }
     t->strict = strict && t->style < LEAVES && is_offered(sc, t);
     t->client = (struct side){.talk = t, .scene = sc};
     t->service = (struct side){.talk = t, .scene = sc, .is_service = true};
