@@ -114,6 +114,9 @@ void pg_ping_do_ping_send(struct pg_ping *p)
     }
     if (!p->stream || !pg_stream_write(p->stream, pg_bytes(p->sent_bytes, sizeof p->sent_bytes)))
         pg_post(&p->in, PG_PING_ON_STREAM_FAILED);
+    /* Of a relay by which others reach us the answer is not awaited for 20 s: nobody does, if it does not come. */
+    if (p->session->up && !pg_session_is_relayed(p->session) && pg_reservation_held(p->session->node, &p->session->conn->peer))
+        pg_post(&p->session->pulse.in, PG_PULSE_ON_WAY_CHANGED);
 }
 
 void pg_ping_do_rtt_tell(struct pg_ping *p)

@@ -50,6 +50,8 @@ static void judge(struct pg_session *s, bool suspect)
     pg_path_sessions_changed(n, s->place, &s->conn->peer);
     struct pg_session *best = pg_node_session(n, &s->conn->peer);
     if (suspect)
+        pg_reservation_doubt(s);
+    if (suspect)
         pg_contacts_doubt(n, &s->conn->peer);
     if (suspect && best && best->suspect && n->hooks.peer_silent)
         n->hooks.peer_silent(n->hooks.context, s);

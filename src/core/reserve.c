@@ -51,6 +51,35 @@ void pg_reservation_ask(struct pg_node *n, const struct pg_peer_id *relay, const
     pg_log_relay_asking(n->log, pg_bytes(id, pg_peer_id_text(relay, id)), addr ? pg_bytes(base, pg_multiaddr_text(addr, base, sizeof base)) : PG_NONE);
 }
 
+/* The relay asks us over the connection by which we have reserved last, and cannot know as soon as we do that it is dead. */
+void pg_reservation_moved(struct pg_session *newest)
+{
+    bool doubted = false;
+    for (const struct pg_session *s = newest->place->first; s; s = s->next_same)
+        doubted |= s != newest && s->suspect && !pg_session_is_relayed(s);
+    if (doubted && !pg_session_is_relayed(newest) && pg_reservation_held(newest->node, &newest->conn->peer))
+        pg_reservation_ask(newest->node, &newest->conn->peer, NULL);
+}
+
+void pg_reservation_doubt(const struct pg_session *s)
+{
+    for (uint32_t i = 0; i < PG_RESERVATIONS && !pg_session_is_relayed(s); i++)
+        s->node->reservations[i].doubted |= is_at(&s->node->reservations[i], &s->conn->peer);
+}
+
+/* What runs over one of them may live yet; where nothing does, a new connection is all that is wanted. */
+static void end_doubted(struct pg_hop_reserve *r)
+{
+    r->doubted = false;
+    for (struct pg_session *s = r->node->sessions, *next; s; s = next) {
+        next = s->next;
+        if (!s->up || !s->suspect || s->conn->yamux.working > 0 || pg_session_is_relayed(s) || !pg_peer_id_equal(&s->conn->peer, &r->relay))
+            continue;
+        pg_bytes_text(s->reason, sizeof s->reason, PG_LIT("nothing is heard from our relay"));
+        pg_session_expel(s, PG_ERR_TIMEOUT);
+    }
+}
+
 static void tell_held(struct pg_node *n)
 {
     struct pg_multiaddr addrs[PG_RESERVATIONS * PG_RESERVATION_ADDRS];
@@ -148,10 +177,12 @@ bool pg_reservations_settle(struct pg_node *n)
     bool any = false;
     for (uint32_t i = 0; i < PG_RESERVATIONS; i++) {
         struct pg_hop_reserve *r = &n->reservations[i];
-        if (!r->relay.len || !(r->leaves || r->begins || r->due))
+        if (!r->relay.len || !(r->leaves || r->begins || r->doubted || r->due))
             continue;
         any = true;
-        if (r->leaves)
+        if (r->doubted)
+            end_doubted(r);
+        else if (r->leaves)
             leave(r);
         else if (r->begins)
             begin(r);

@@ -31,7 +31,7 @@ struct pg_hop_reserve {
     struct pg_visit *visit;  /* for as long as the reservation is wanted: its connection is kept, and not closed for another */
     struct pg_stream *stream;
     enum { PG_RESERVATION_OPEN, PG_RESERVATION_GRANTED, PG_RESERVATION_FAILED } due; /* what the control plane is yet to hear */
-    bool held, sent, begins, leaves; /* begins, leaves: at the end of the turn */
+    bool held, sent, begins, doubted, leaves; /* begins, leaves: at the end of the turn */
     struct pg_grant grant, offer; /* offer: of the answer that is being looked at */
     uint64_t since_us;
     enum pg_pb_circuit_status status;
@@ -54,7 +54,11 @@ void pg_reservation_release(struct pg_node *, const struct pg_peer_id *relay);
 /* Carries out what was ordered, and tells the control plane what has become of requests: between steps. True: something was done. */
 bool pg_reservations_settle(struct pg_node *);
 void pg_reservations_end(struct pg_node *);
+/* Nothing is heard on a connection any more. Where it holds a reservation and carries nothing, it ends, and its port is free for the next. */
+void pg_reservation_doubt(const struct pg_session *);
 void pg_reservation_visit_end(struct pg_visit *); /* for hop_reserve.c */
+/* A further connection to its peer stands: where it is our relay and the others are doubted, we reserve anew. */
+void pg_reservation_moved(struct pg_session *newest);
 
 /* For status: the relays that are known, those that hold a reservation of ours among them. False: no more. */
 struct pg_relay_view {

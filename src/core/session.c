@@ -611,6 +611,7 @@ void pg_session_arrived(void *node, struct pg_conn *conn)
     if (s->widens || s->visits)
         pg_spare_begin(s);
     pg_spares_find(s);
+    pg_reservation_moved(s);
     pg_contacts_peer_up(s);
     if (s->reverses)
         s->reverses->n_dialling--;

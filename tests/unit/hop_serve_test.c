@@ -521,6 +521,39 @@ static void a_target_that_moves_again_and_again_has_ten_seconds_as_any_other(voi
     close_clean();
 }
 
+static const struct pg_session *seat_of(const struct peer *p)
+{
+    const struct pg_slot *slot = pg_slot_of(relay->node, pg_identity_peer_id(p->identity));
+    return slot ? slot->session : NULL;
+}
+
+/* A router with another address, a box between that has forgotten: nothing of this machine has changed, and nobody says a word. What it
+ * asks each relay of its own every 15 s anyhow tells it, and the relay hears of the new way at once. */
+static void whose_way_to_its_relay_dies_without_a_word_reserves_anew_before_its_keep_alive_ends(void)
+{
+    struct end source;
+    world_open(3);
+    bob->config.nat_status = -1;
+    world_start();
+    pass(7 * SECONDS);
+    const struct pg_session *before = seat_of(bob);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(before);
+    uint64_t begun = pg_sim_now(sim);
+    CU_ASSERT(pg_sim_break(sim, relay->host, bob->host, PG_SIM_BREAK_SILENT) > 0);
+    pass(SECONDS / 10);
+    ask_connect(&source, alice, id_of(bob));
+    while (seat_of(bob) == before && pg_sim_now(sim) < begun + 60 * SECONDS)
+        pass(SECONDS / 10);
+    CU_ASSERT(pg_sim_now(sim) - begun < 18 * SECONDS);
+    CU_ASSERT_PTR_NOT_NULL(seat_of(bob));
+    pass(SECONDS);
+    end_reset(&source);
+    CU_ASSERT_EQUAL(connected(&source, alice, bob), OK);
+    end_reset(&source);
+    check_nothing_left();
+    world_close();
+}
+
 static unsigned n_lists;
 uint32_t __real_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
 uint32_t __wrap_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
@@ -628,6 +661,8 @@ int main(int argc, char **argv)
         {"who reserves on a new connection while it is asked on a dead one is asked anew",
          who_reserves_on_a_new_connection_while_it_is_asked_on_a_dead_one_is_asked_anew},
         {"a target that moves again and again has ten seconds, as any other", a_target_that_moves_again_and_again_has_ten_seconds_as_any_other},
+        {"whose way to its relay dies without a word reserves anew before its keep-alive ends",
+         whose_way_to_its_relay_dies_without_a_word_reserves_anew_before_its_keep_alive_ends},
         {"a request makes the relay look at its own addresses once", a_request_makes_the_relay_look_at_its_own_addresses_once},
         {"a circuit to itself or to the relay is denied", a_circuit_to_itself_or_to_the_relay_is_denied},
         {"a relay that does not know where it is reached says so and grants nothing",
