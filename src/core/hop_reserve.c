@@ -162,6 +162,7 @@ static void on_data(struct pg_stream *s, struct pg_bytes data)
     if (result == PG_FRAME_MORE)
         return;
     bool good = result == PG_FRAME_MESSAGE && pg_pb_hop_message_read(&m, message) == PG_OK;
+    r->via = pg_session_of(s);
     pg_step(&r->in, good ? event_of(r, pg_session_of(s), &m) : PG_HOP_RESERVE_ON_HOP_ODD);
 }
 

@@ -61,6 +61,20 @@ void pg_reservation_moved(struct pg_session *newest)
         pg_reservation_ask(newest->node, &newest->conn->peer, NULL);
 }
 
+/* The relay may have been started again before it was connected anew, and knows nothing of us then. */
+void pg_reservation_parted(struct pg_session *lost)
+{
+    struct pg_node *n = lost->node;
+    for (uint32_t i = 0; i < PG_RESERVATIONS; i++) {
+        struct pg_hop_reserve *r = &n->reservations[i];
+        struct pg_session *left = r->via == lost ? pg_node_session(n, &r->relay) : NULL;
+        if (r->via == lost)
+            r->via = NULL;
+        if (left && r->held && !pg_session_is_relayed(left))
+            pg_reservation_ask(n, &r->relay, NULL);
+    }
+}
+
 void pg_reservation_doubt(const struct pg_session *s)
 {
     for (uint32_t i = 0; i < PG_RESERVATIONS && !pg_session_is_relayed(s); i++)

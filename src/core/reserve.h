@@ -30,6 +30,7 @@ struct pg_hop_reserve {
     struct pg_visitor visitor;
     struct pg_visit *visit;  /* for as long as the reservation is wanted: its connection is kept, and not closed for another */
     struct pg_stream *stream;
+    const struct pg_session *via; /* by which it was granted, until that ends */
     enum { PG_RESERVATION_OPEN, PG_RESERVATION_GRANTED, PG_RESERVATION_FAILED } due; /* what the control plane is yet to hear */
     bool held, sent, begins, doubted, leaves; /* begins, leaves: at the end of the turn */
     struct pg_grant grant, offer; /* offer: of the answer that is being looked at */
@@ -59,6 +60,8 @@ void pg_reservation_doubt(const struct pg_session *);
 void pg_reservation_visit_end(struct pg_visit *); /* for hop_reserve.c */
 /* A further connection to its peer stands: where it is our relay and the others are doubted, we reserve anew. */
 void pg_reservation_moved(struct pg_session *newest);
+/* A connection has ended: where it brought a reservation and another one to that relay stands, we reserve anew. */
+void pg_reservation_parted(struct pg_session *lost);
 
 /* For status: the relays that are known, those that hold a reservation of ours among them. False: no more. */
 struct pg_relay_view {

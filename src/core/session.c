@@ -705,6 +705,7 @@ void pg_session_lost(void *node, struct pg_conn *conn, enum pg_err why)
     pg_identify_end(s);
     pg_ping_end(&s->ping);
     uint32_t remaining = part_from_peer(s, &conn->peer);
+    pg_reservation_parted(s);
     n->metrics.value[PG_METRIC_CONNECTIONS_CLOSED]++;
     n->metrics.value[PG_METRIC_CONNECTIONS]--;
     if (s->relayed && s->reason[0])

@@ -554,6 +554,27 @@ static void whose_way_to_its_relay_dies_without_a_word_reserves_anew_before_its_
     world_close();
 }
 
+/* The relay has lost power, and is back before its peer has noticed: what is connected by then is another connection, on which nobody has
+ * reserved. */
+static void who_is_connected_anew_to_a_relay_that_has_forgotten_it_reserves_anew(void)
+{
+    struct pg_endpoint at;
+    world_open(3);
+    at = pg_sim_endpoint(bob->host, PORT);
+    bob->config.nat_status = -1;
+    pg_multiaddr_from_tcp(&bob->config.listens[bob->config.n_listens++], &at);
+    world_start();
+    pass(7 * SECONDS);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(seat_of(bob));
+    CU_ASSERT(pg_sim_break(sim, relay->host, bob->host, PG_SIM_BREAK_SILENT) > 0);
+    kill_peer(relay, PG_SIM_POWER_LOST);
+    configure_bootstrap(&relay->config, &at, pg_identity_peer_id(bob->identity));
+    start(relay);
+    pass(60 * SECONDS);
+    CU_ASSERT_PTR_NOT_NULL(seat_of(bob));
+    world_close();
+}
+
 static unsigned n_lists;
 uint32_t __real_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
 uint32_t __wrap_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
@@ -663,6 +684,8 @@ int main(int argc, char **argv)
         {"a target that moves again and again has ten seconds, as any other", a_target_that_moves_again_and_again_has_ten_seconds_as_any_other},
         {"whose way to its relay dies without a word reserves anew before its keep-alive ends",
          whose_way_to_its_relay_dies_without_a_word_reserves_anew_before_its_keep_alive_ends},
+        {"who is connected anew to a relay that has forgotten it reserves anew",
+         who_is_connected_anew_to_a_relay_that_has_forgotten_it_reserves_anew},
         {"a request makes the relay look at its own addresses once", a_request_makes_the_relay_look_at_its_own_addresses_once},
         {"a circuit to itself or to the relay is denied", a_circuit_to_itself_or_to_the_relay_is_denied},
         {"a relay that does not know where it is reached says so and grants nothing",
