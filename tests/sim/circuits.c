@@ -159,11 +159,17 @@ static bool holds_little(const struct peer *p, char why[200])
     return true;
 }
 
+/* The relay knows of the reservation, too. */
+static bool keeps(const struct peer *relay, const struct peer *p)
+{
+    return relay->peer && pg_slot_of(pg_peer_node(relay->peer), pg_identity_peer_id(p->identity)) != NULL;
+}
+
 static bool is_deaf(const struct peer *p)
 {
     bool deaf = true;
     for (unsigned relay = RELAYS_FROM; relay < p->scene->n_peers; relay++)
-        deaf = deaf && !pg_reservation_held(pg_peer_node(p->peer), pg_identity_peer_id(p->scene->peers[relay].identity));
+        deaf = deaf && !(pg_reservation_held(pg_peer_node(p->peer), pg_identity_peer_id(p->scene->peers[relay].identity)) && keeps(&p->scene->peers[relay], p));
     return deaf;
 }
 
