@@ -87,6 +87,7 @@ enum pg_input_kind {
                              * Comes behind START, and whenever they, their interfaces or default routes have changed; where the
                              * system gives no word of that, or has more of them than PG_RESOLVED_MOST, never */
     PG_INPUT_RELOAD,        /* data: what is wanted from now on, NAME 0 VALUE 0 for each item of each list; at most PG_READ_MAX */
+    PG_INPUT_CLOCK,         /* number: seconds since 1970 as of now; the machine's clock was set, or went on while the machine slept */
 };
 
 struct pg_input {

@@ -13,9 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { DEAF_MS = 10000, SWEEP_MS = 1000, HELD_MS = 50, HELD_MOST_MS = 2000, PEER = PG_LISTEN_PEER };
+enum { DEAF_MS = 10000, SWEEP_MS = 1000, HELD_MS = 50, HELD_MOST_MS = 2000, CLOCK_STEP_US = 2000000, PEER = PG_LISTEN_PEER };
 _Static_assert((int)PG_LISTEN_PEER == (int)PG_DIAL_PEER, "one mode says that a link leads to a peer");
 
 uint64_t pg_loop_now_us(void)
@@ -27,6 +28,13 @@ void pg_loop_feed(struct pg_loop *l, const struct pg_input *in)
 {
     l->core->input(l->core->self, in, pg_loop_now_us());
     pg_loop_drain(l);
+}
+
+uint64_t pg_loop_unix_offset_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - pg_loop_now_us();
 }
 
 /* Commands. */
@@ -268,6 +276,16 @@ static void on_deadline(uv_timer_t *timer)
         pg_loop_drain(l);
 }
 
+/* Whoever counts in seconds since 1970 has to hear of a clock that was set: at the first turn behind it, for nothing else wakes us. */
+static void watch_clock(struct pg_loop *l)
+{
+    uint64_t offset = pg_loop_unix_offset_us(), step = offset - l->unix_offset_us;
+    if (step + CLOCK_STEP_US < 2 * CLOCK_STEP_US)
+        return;
+    l->unix_offset_us = offset;
+    pg_loop_feed(l, &(struct pg_input){.kind = PG_INPUT_CLOCK, .number = (uint32_t)((pg_loop_now_us() + offset) / 1000000)});
+}
+
 /* One timer for the core's deadline and for names that are being asked for. */
 static void set_deadline(struct pg_loop *l)
 {
@@ -369,6 +387,7 @@ static void before_wait(uv_prepare_t *prepare)
     struct pg_loop *l = prepare->data;
     if ((l->lingers || l->stopping || l->paused) && !uv_is_active((uv_handle_t *)&l->linger_timer))
         uv_timer_start(&l->linger_timer, on_linger, SWEEP_MS, SWEEP_MS);
+    watch_clock(l);
 }
 
 uint64_t pg_loop_files(void)
@@ -457,6 +476,7 @@ static void watch_hangup(struct pg_loop *l)
 
 int pg_loop_run(struct pg_loop *l)
 {
+    l->unix_offset_us = pg_loop_unix_offset_us();
     uv_prepare_start(&l->prepare, before_wait);
     uv_signal_start(&l->interrupt, on_signal, SIGINT);
     uv_signal_start(&l->terminate, on_signal, SIGTERM);

@@ -34,3 +34,5 @@ void pg_loop_hooks(struct pg_loop *, struct pg_loop_hooks);
 
 /* The clock that cores are told: microseconds since the machine started, never set back. */
 uint64_t pg_loop_now_us(void);
+/* What makes that time the one since 1970. It changes when the machine's clock is set, and when the machine sleeps. */
+uint64_t pg_loop_unix_offset_us(void);

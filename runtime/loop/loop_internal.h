@@ -61,6 +61,7 @@ struct pg_loop {
     uv_signal_t interrupt, terminate, hangup;
     uv_idle_t pump;
     uv_prepare_t prepare;
+    uint64_t unix_offset_us; /* as the core has been told */
     const struct pg_core *core;
     struct pg_loop_hooks hooks;
     struct os_link *dirty, *pumps, *lingers, *held;

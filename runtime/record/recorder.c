@@ -148,7 +148,7 @@ void pg_recorder_wrote(struct pg_recorder *r, const struct pg_link *link, size_t
 static bool has_number(const struct pg_input *in)
 {
     return in->kind == PG_INPUT_RESOLVED || in->kind == PG_INPUT_BOUND || in->kind == PG_INPUT_BIND_FAILED ||
-           in->kind == PG_INPUT_INTERFACES || in->kind == PG_INPUT_WAYS || in->kind == PG_INPUT_DATAGRAM;
+           in->kind == PG_INPUT_INTERFACES || in->kind == PG_INPUT_WAYS || in->kind == PG_INPUT_DATAGRAM || in->kind == PG_INPUT_CLOCK;
 }
 
 static unsigned parts_of(const struct pg_input *in)

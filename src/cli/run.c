@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 struct run {
@@ -159,13 +158,6 @@ static int tell_failure(const struct run *r, enum pg_err error, struct pg_bytes 
     return pg_out_failure(o->values.json, error, pg_text(text));
 }
 
-static uint64_t unix_offset_us(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000 - pg_loop_now_us();
-}
-
 /* Every connection is a file, and so is a tunnel's local side: a system that permits fewer of them is the limit that counts. */
 static bool allow_files(struct run *r)
 {
@@ -190,7 +182,7 @@ static int run_peer(struct run *r)
         return fail(r, PG_ERR_IO, "the system permits fewer than 16 open files: raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)");
     r->configured.config.node.identity = r->identity;
     r->configured.config.node.log = &r->logs.log;
-    r->configured.config.node.unix_offset_us = unix_offset_us();
+    r->configured.config.node.unix_offset_us = pg_loop_unix_offset_us();
     r->configured.config.node.seed = pg_random_u64();
     r->configured.config.node.hash_seed = pg_random_u64();
     char why[512];

@@ -351,6 +351,7 @@ static void to_owner(struct pg_node *n, const struct pg_input *in)
     case PG_INPUT_INTERFACES:
     case PG_INPUT_DATAGRAM:
     case PG_INPUT_WAYS:
+    case PG_INPUT_CLOCK:
     case PG_INPUT_TICK:
     case PG_INPUT_RELOAD:
     case PG_INPUT_STOP: return;
@@ -427,6 +428,9 @@ static void input(void *self, const struct pg_input *in, uint64_t now_us)
         pg_mdns_input(n->mdns, in); /* nobody else has datagram sockets */
     } else if (in->kind == PG_INPUT_WAYS) {
         pg_ways_input(n, in);
+    } else if (in->kind == PG_INPUT_CLOCK) {
+        n->config.unix_offset_us = in->number * 1000000ull - now_us;
+        pg_reservations_renew(n);
     } else if (in->kind == PG_INPUT_RELOAD) {
         if (n->hooks.reload && !n->stopping)
             n->hooks.reload(n->hooks.context, pg_bytes(in->data, in->len));

@@ -75,6 +75,13 @@ void pg_reservation_parted(struct pg_session *lost)
     }
 }
 
+void pg_reservations_renew(struct pg_node *n)
+{
+    for (uint32_t i = 0; i < PG_RESERVATIONS; i++)
+        if (n->reservations[i].held && !n->reservations[i].leaves)
+            pg_reservation_ask(n, &n->reservations[i].relay, NULL);
+}
+
 void pg_reservation_doubt(const struct pg_session *s)
 {
     for (uint32_t i = 0; i < PG_RESERVATIONS && !pg_session_is_relayed(s); i++)

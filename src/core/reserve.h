@@ -62,6 +62,8 @@ void pg_reservation_visit_end(struct pg_visit *); /* for hop_reserve.c */
 void pg_reservation_moved(struct pg_session *newest);
 /* A connection has ended: where it brought a reservation and another one to that relay stands, we reserve anew. */
 void pg_reservation_parted(struct pg_session *lost);
+/* The machine's clock is another: leases are counted anew, which ended while the machine slept or were read by a wrong clock. */
+void pg_reservations_renew(struct pg_node *);
 
 /* For status: the relays that are known, those that hold a reservation of ours among them. False: no more. */
 struct pg_relay_view {

@@ -575,6 +575,33 @@ static void who_is_connected_anew_to_a_relay_that_has_forgotten_it_reserves_anew
     world_close();
 }
 
+static void set_clock(struct peer *p, uint64_t unix_s)
+{
+    p->core.input(p->core.self, &(struct pg_input){.kind = PG_INPUT_CLOCK, .number = (uint32_t)unix_s}, pg_sim_now(sim));
+    poke(p);
+}
+
+/* A relay that has slept for a night, or was started before anybody told its machine what time it is. */
+static void leases_follow_the_machines_clock_when_it_is_set(void)
+{
+    world_open(3);
+    bob->config.nat_status = -1;
+    relay->config.unix_offset_us -= 8 * 3600 * SECONDS;
+    world_start();
+    pass(7 * SECONDS);
+    CU_ASSERT_FALSE(pg_reservation_held(bob->node, pg_identity_peer_id(relay->identity)));
+    uint64_t unix_s = (bob->config.unix_offset_us + pg_sim_now(sim)) / SECONDS;
+    set_clock(relay, unix_s);
+    pass(60 * SECONDS);
+    CU_ASSERT(pg_reservation_held(bob->node, pg_identity_peer_id(relay->identity)));
+    uint64_t renewed = metric(PG_METRIC_RELAY_RESERVATIONS_RENEWED);
+    set_clock(bob, unix_s + 600); /* its lease is ten minutes shorter than it has counted */
+    pass(2 * SECONDS);
+    CU_ASSERT_EQUAL(metric(PG_METRIC_RELAY_RESERVATIONS_RENEWED), renewed + 1);
+    CU_ASSERT(pg_reservation_held(bob->node, pg_identity_peer_id(relay->identity)));
+    world_close();
+}
+
 static unsigned n_lists;
 uint32_t __real_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
 uint32_t __wrap_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
@@ -686,6 +713,7 @@ int main(int argc, char **argv)
          whose_way_to_its_relay_dies_without_a_word_reserves_anew_before_its_keep_alive_ends},
         {"who is connected anew to a relay that has forgotten it reserves anew",
          who_is_connected_anew_to_a_relay_that_has_forgotten_it_reserves_anew},
+        {"leases follow the machine's clock when it is set", leases_follow_the_machines_clock_when_it_is_set},
         {"a request makes the relay look at its own addresses once", a_request_makes_the_relay_look_at_its_own_addresses_once},
         {"a circuit to itself or to the relay is denied", a_circuit_to_itself_or_to_the_relay_is_denied},
         {"a relay that does not know where it is reached says so and grants nothing",

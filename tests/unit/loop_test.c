@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Listens at one path, gives that up and listens there again in one turn, and looks a little later. */
@@ -309,6 +310,69 @@ static void a_dial_whose_port_stays_held_leaves_from_another_one(void)
     CU_ASSERT_FALSE(leaves_from_listener(300000, false));
 }
 
+/* The machine's clock, as the loop sees it, is set a day ahead. */
+static struct {
+    uint64_t look_us;
+    uint32_t told, n_told;
+    time_t ahead_s;
+    bool stop;
+} clocks;
+
+int __real_clock_gettime(clockid_t, struct timespec *);
+int __wrap_clock_gettime(clockid_t, struct timespec *);
+
+int __wrap_clock_gettime(clockid_t which, struct timespec *out)
+{
+    int got = __real_clock_gettime(which, out);
+    if (which == CLOCK_REALTIME)
+        out->tv_sec += clocks.ahead_s;
+    return got;
+}
+
+static void clocks_input(void *self, const struct pg_input *in, uint64_t now_us)
+{
+    (void)self;
+    if (in->kind == PG_INPUT_START) {
+        clocks.look_us = now_us + 20000;
+    } else if (in->kind == PG_INPUT_TICK && now_us >= clocks.look_us) {
+        clocks.stop = clocks.ahead_s != 0;
+        clocks.ahead_s = 86400;
+        clocks.look_us = now_us + 20000;
+    } else if (in->kind == PG_INPUT_CLOCK) {
+        clocks.told = in->number;
+        clocks.n_told++;
+    }
+}
+
+static bool clocks_poll(void *self, struct pg_command *out)
+{
+    (void)self;
+    bool any = clocks.stop;
+    if (any)
+        *out = (struct pg_command){.kind = PG_COMMAND_STOP};
+    clocks.stop = false;
+    return any;
+}
+
+static uint64_t clocks_deadline(void *self)
+{
+    (void)self;
+    return clocks.look_us;
+}
+
+static void a_clock_that_is_set_is_told_once(void)
+{
+    struct pg_core port = {.input = clocks_input, .poll = clocks_poll, .deadline = clocks_deadline, .want = want, .link = no_link, .unlink = unlinked};
+    struct timespec now;
+    struct pg_loop *loop = pg_loop_new(&port);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(loop);
+    CU_ASSERT_EQUAL(pg_loop_run(loop), 0);
+    pg_loop_free(loop);
+    __real_clock_gettime(CLOCK_REALTIME, &now);
+    CU_ASSERT_EQUAL(clocks.n_told, 1);
+    CU_ASSERT(clocks.told >= now.tv_sec + 86400 - 60 && clocks.told <= now.tv_sec + 86400);
+}
+
 int main(void)
 {
     static const struct sentence sentences[] = {
@@ -319,6 +383,7 @@ int main(void)
          a_word_of_the_kernel_whose_last_message_has_an_odd_length_ends_there},
         {"a dial waits for its port until an earlier connection has gone", a_dial_waits_for_its_port_until_an_earlier_connection_has_gone},
         {"a dial whose port stays held leaves from another one", a_dial_whose_port_stays_held_leaves_from_another_one},
+        {"a clock that is set is told once", a_clock_that_is_set_is_told_once},
         {"a client that finds no descriptor sees a reset and no orderly end", a_client_that_finds_no_descriptor_sees_a_reset},
     };
     return RUN_SUITE("loop", sentences);
