@@ -47,8 +47,6 @@ static void add_addrs(struct pg_reach *r, const struct pg_multiaddr *addrs, uint
             add(r, &at, false);
 }
 
-/* What the user says, what our interfaces have, where others have dialled us, and our ports at the IPs at which we are seen, be they what a NAT
- * has made of them or not. What else NATs have made of our ports tells nothing: see above. */
 static bool is_heard(const struct pg_observed_view *views, uint32_t n, const struct pg_observed_view *v)
 {
     bool dialled = false;
@@ -57,6 +55,8 @@ static bool is_heard(const struct pg_observed_view *views, uint32_t n, const str
     return v->dialled || !dialled || v->networks >= VOICES;
 }
 
+/* What the user says, what our interfaces have, where others have dialled us, and our ports at the IPs at which we are seen, be they what a NAT
+ * has made of them or not. What else NATs have made of our ports tells nothing: see above. */
 static void gather(struct pg_reach *r)
 {
     const struct pg_node *n = r->node;
