@@ -28,7 +28,7 @@ struct plane_notes {
         bool known, up, boot;
     } peers[PEERS];
     struct {
-        bool hop, up, dropped, near; /* dropped: it failed by a lost connection last */
+        bool hop, up, dropped, away, near; /* dropped: it failed by a lost connection last; away: it was not there when it failed last */
         unsigned failures, failed, granted; /* failures: since it last granted */
         uint64_t not_before_us;
     } relays[PEERS];

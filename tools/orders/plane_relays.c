@@ -87,6 +87,7 @@ void plane_slot_after(const char *name, unsigned number)
         ORDERS_HOLDS(wait <= most && wait >= most / 5 * 4, "a relay that has failed is asked again after %llu ms", (unsigned long long)wait / 1000);
         notes.relays[slot->asked].failed++;
         notes.relays[slot->asked].dropped = notes.now->kind == PG_SEED_CONNECTION_LOST;
+        notes.relays[slot->asked].away = notes.now->kind != PG_SEED_CONNECTION_LOST && !notes.relays[slot->asked].up;
         notes.relays[slot->asked].not_before_us = known->not_before_us;
     }
 }
@@ -100,7 +101,7 @@ void plane_learn_relay(enum who who, bool hop)
         memset(&notes.relays[who], 0, sizeof notes.relays[who]);
         return;
     }
-    if (!notes.relays[who].up && notes.relays[who].dropped && notes.relays[who].failures <= 1)
+    if (!notes.relays[who].up && (notes.relays[who].away || (notes.relays[who].dropped && notes.relays[who].failures <= 1)))
         notes.relays[who].not_before_us = scope.now_us;
     notes.relays[who].hop = hop;
     notes.relays[who].up = true;
@@ -200,7 +201,7 @@ uint64_t plane_mix_relays(void)
         const struct pg_relay_candidate *c = &cp.relays_known.of[n];
         if (!c->id.len)
             continue;
-        uint64_t one = orders_mix(plane_who(&c->id), (uint64_t)c->hop | (uint64_t)c->connected << 1 | (uint64_t)c->taken << 2 | (uint64_t)c->dropped << 3);
+        uint64_t one = orders_mix(plane_who(&c->id), (uint64_t)c->hop | (uint64_t)c->connected << 1 | (uint64_t)c->taken << 2 | (uint64_t)c->dropped << 3 | (uint64_t)c->away << 4);
         one = orders_mix(orders_mix(one, c->failures | (uint64_t)c->failed << 16 | (uint64_t)c->granted << 32), c->rtt_us);
         sum += orders_mix(one, c->not_before_us > scope.now_us ? c->not_before_us - scope.now_us : 0);
     }
