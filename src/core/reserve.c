@@ -134,13 +134,22 @@ void pg_reservation_visit_end(struct pg_visit *v)
     pg_visit_end(v);
 }
 
+/* Nobody waits for the answer to a request that is under way any more. */
+static void request_end(struct pg_hop_reserve *r)
+{
+    if (!r->in.machine)
+        return;
+    if (r->in.ctl.state != PG_HOP_RESERVE_IDLE)
+        pg_step(&r->in, PG_HOP_RESERVE_ON_END);
+    pg_instance_end(&r->in);
+}
+
 static void begin(struct pg_hop_reserve *r)
 {
+    request_end(r);
     r->begins = false;
     r->due = PG_RESERVATION_OPEN;
     r->reason[0] = 0;
-    if (r->in.machine)
-        pg_instance_end(&r->in);
     pg_instance_init(&r->in, &pg_hop_reserve_machine, &pg_hop_reserve_binding, r, &r->node->scope, r->timers, NULL,
                      (uint32_t)(r - r->node->reservations));
     pg_step(&r->in, PG_HOP_RESERVE_ON_BEGIN);
@@ -148,11 +157,7 @@ static void begin(struct pg_hop_reserve *r)
 
 static void leave(struct pg_hop_reserve *r)
 {
-    if (r->in.machine) {
-        if (r->in.ctl.state != PG_HOP_RESERVE_IDLE)
-            pg_step(&r->in, PG_HOP_RESERVE_ON_END);
-        pg_instance_end(&r->in);
-    }
+    request_end(r);
     if (r->visit)
         pg_reservation_visit_end(r->visit);
     memset(r, 0, offsetof(struct pg_hop_reserve, room));

@@ -283,7 +283,8 @@ class PunchgateDials:
     @contextlib.contextmanager
     def tunnels(self, to: Listener, services: tuple[str, ...] = ("echo", "sink")):
         argv = [self.punchgate, "--identity", self.options["cwd"] / "tunnels", "--listen", "/ip4/127.0.0.1/tcp/0",
-                "--bootstrap", to.addr, "--control", "off", "--ready-json"]
+                "--bootstrap", to.addr, "--control", "off", "--ready-json",
+                "--relay-mode", "off"]  # or whoever looks for relays on loopback takes it for one
         for service in services:
             argv += ["--tunnel", f"{to.peer}:{service}@127.0.0.1:0"]
         env = self.options["env"] | {"PUNCHGATE_LOG": "info"}

@@ -602,6 +602,24 @@ static void leases_follow_the_machines_clock_when_it_is_set(void)
     world_close();
 }
 
+/* Whoever asks anew while an answer is on its way asks once, and leaves no stream behind. */
+static void a_reservation_that_is_asked_for_anew_in_mid_request_is_one_request(void)
+{
+    world_open(3);
+    bob->config.nat_status = -1;
+    world_start();
+    pass(7 * SECONDS);
+    uint64_t unix_s = (bob->config.unix_offset_us + pg_sim_now(sim)) / SECONDS;
+    uint32_t streams = session_of(bob)->conn->yamux.outbound;
+    for (unsigned i = 1; i <= 5; i++)
+        set_clock(bob, unix_s + 60 * i);
+    pass(5 * SECONDS);
+    CU_ASSERT(pg_reservation_held(bob->node, pg_identity_peer_id(relay->identity)));
+    CU_ASSERT_PTR_NOT_NULL(seat_of(bob));
+    CU_ASSERT_EQUAL(session_of(bob)->conn->yamux.outbound, streams);
+    world_close();
+}
+
 static unsigned n_lists;
 uint32_t __real_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
 uint32_t __wrap_pg_node_addrs(const struct pg_node *, struct pg_multiaddr[PG_NODE_ADDRS]);
@@ -714,6 +732,7 @@ int main(int argc, char **argv)
         {"who is connected anew to a relay that has forgotten it reserves anew",
          who_is_connected_anew_to_a_relay_that_has_forgotten_it_reserves_anew},
         {"leases follow the machine's clock when it is set", leases_follow_the_machines_clock_when_it_is_set},
+        {"a reservation that is asked for anew in mid-request is one request", a_reservation_that_is_asked_for_anew_in_mid_request_is_one_request},
         {"a request makes the relay look at its own addresses once", a_request_makes_the_relay_look_at_its_own_addresses_once},
         {"a circuit to itself or to the relay is denied", a_circuit_to_itself_or_to_the_relay_is_denied},
         {"a relay that does not know where it is reached says so and grants nothing",
