@@ -7,16 +7,9 @@
 
 #include <stddef.h>
 
-/* Over which a relay may be asked: never over another relay. */
-static struct pg_session *way(const struct pg_hop_reserve *r)
-{
-    struct pg_session *s = pg_node_session(r->node, &r->relay);
-    return s && !pg_session_is_relayed(s) ? s : NULL;
-}
-
 bool pg_hop_reserve_is_connected(const struct pg_hop_reserve *self)
 {
-    return way(self) != NULL;
+    return pg_reservation_way(self) != NULL;
 }
 
 bool pg_hop_reserve_is_sound(const struct pg_hop_reserve *self)
@@ -186,7 +179,7 @@ static const struct pg_handler ask = {
 void pg_hop_reserve_do_stream_open(struct pg_hop_reserve *self)
 {
     enum pg_err why;
-    struct pg_session *s = way(self);
+    struct pg_session *s = pg_reservation_way(self);
     self->offer = (struct pg_grant){0};
     self->sent = true;
     pg_frame_init(&self->frame, PG_FRAME_UVARINT, self->room, sizeof self->room);

@@ -150,7 +150,7 @@ struct pg_session {
     struct pg_kad_seat kad_seat;
     uint64_t up_us, idle_us, rtt_us, bytes_in; /* idle_us: since when it carries nothing */
     struct pg_multiaddr dialled, observed;
-    struct pg_endpoint seen; /* where its peer has said first to see us */
+    struct pg_endpoint seen; /* where its peer sees us, as it was heeded last */
     uint64_t seen_us;        /* when that was heeded */
     char peer_text[PG_PEER_ID_TEXT];
     char agent[64];

@@ -61,16 +61,22 @@ void pg_reservation_moved(struct pg_session *newest)
         pg_reservation_ask(newest->node, &newest->conn->peer, NULL);
 }
 
+struct pg_session *pg_reservation_way(const struct pg_hop_reserve *r)
+{
+    struct pg_session *s = pg_node_session(r->node, &r->relay);
+    return s && !pg_session_is_relayed(s) ? s : NULL;
+}
+
 /* The relay may have been started again before it was connected anew, and knows nothing of us then. */
 void pg_reservation_parted(struct pg_session *lost)
 {
     struct pg_node *n = lost->node;
     for (uint32_t i = 0; i < PG_RESERVATIONS; i++) {
         struct pg_hop_reserve *r = &n->reservations[i];
-        struct pg_session *left = r->via == lost ? pg_node_session(n, &r->relay) : NULL;
-        if (r->via == lost)
-            r->via = NULL;
-        if (left && r->held && !pg_session_is_relayed(left))
+        if (r->via != lost)
+            continue;
+        r->via = NULL;
+        if (r->held && pg_reservation_way(r))
             pg_reservation_ask(n, &r->relay, NULL);
     }
 }
@@ -78,7 +84,7 @@ void pg_reservation_parted(struct pg_session *lost)
 void pg_reservations_renew(struct pg_node *n)
 {
     for (uint32_t i = 0; i < PG_RESERVATIONS; i++)
-        if (n->reservations[i].held && !n->reservations[i].leaves)
+        if (n->reservations[i].held) /* and does not leave: what leaves is held no more */
             pg_reservation_ask(n, &n->reservations[i].relay, NULL);
 }
 

@@ -57,7 +57,9 @@ bool pg_reservations_settle(struct pg_node *);
 void pg_reservations_end(struct pg_node *);
 /* Nothing is heard on a connection any more. Where it holds a reservation and carries nothing, it ends, and its port is free for the next. */
 void pg_reservation_doubt(const struct pg_session *);
-void pg_reservation_visit_end(struct pg_visit *); /* for hop_reserve.c */
+/* For hop_reserve.c. Over which a relay may be asked: never over another relay. NULL when there is no such connection. */
+struct pg_session *pg_reservation_way(const struct pg_hop_reserve *);
+void pg_reservation_visit_end(struct pg_visit *);
 /* A further connection to its peer stands: where it is our relay and the others are doubted, we reserve anew. */
 void pg_reservation_moved(struct pg_session *newest);
 /* A connection has ended: where it brought a reservation and another one to that relay stands, we reserve anew. */
